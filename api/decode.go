@@ -1,0 +1,206 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"strings"
+)
+
+// Decode reads one JSON object into the struct that into points to and reports every bad field at once: unknown and
+// repeated ones, wrong types, nulls. Keys match exactly. A json.RawMessage field takes any value.
+func Decode(data []byte, into any) []FieldError {
+	d := decoding{}
+	d.object(data, "", reflect.ValueOf(into).Elem())
+	return d.bad
+}
+
+type decoding struct{ bad []FieldError }
+
+// maxFieldErrors keeps an answer small when a client sends a hundred thousand unknown keys.
+const maxFieldErrors = 100
+
+func (d *decoding) fail(path, format string, args ...any) {
+	if path == "" {
+		path = "."
+	}
+	if len(d.bad) < maxFieldErrors {
+		d.bad = append(d.bad, FieldError{clip(path), fmt.Sprintf(format, args...)})
+	}
+}
+
+func clip(s string) string {
+	if len(s) <= 200 {
+		return s
+	}
+	return strings.ToValidUTF8(s[:200], "") + ".."
+}
+
+// object decodes data into the fields of the struct v.
+func (d *decoding) object(data []byte, path string, v reflect.Value) {
+	fields := map[string]reflect.Value{}
+	collect(v, fields)
+	d.members(data, path, func(key string, raw json.RawMessage) {
+		field, known := fields[key]
+		if !known {
+			d.fail(join(path, key), "is not a known field")
+			return
+		}
+		d.value(raw, join(path, key), field)
+	})
+}
+
+// members calls each for every member of the object in data, and once per repeated key complains.
+func (d *decoding) members(data []byte, path string, each func(key string, raw json.RawMessage)) {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
+		d.fail(path, "must be an object, not %s", kind(data))
+		return
+	}
+	seen := map[string]bool{}
+	for dec.More() {
+		t, err := dec.Token()
+		if err != nil {
+			d.fail(path, "is not valid JSON")
+			return
+		}
+		key, _ := t.(string)
+		var raw json.RawMessage
+		if err := dec.Decode(&raw); err != nil {
+			d.fail(join(path, key), "is not valid JSON")
+			return
+		}
+		if seen[key] {
+			d.fail(join(path, key), "is given twice")
+			continue
+		}
+		seen[key] = true
+		each(key, raw)
+	}
+	if _, err := dec.Token(); err != nil {
+		d.fail(path, "is not valid JSON")
+	} else if _, err := dec.Token(); path == "" && !errors.Is(err, io.EOF) {
+		d.fail(path, "has something after its end")
+	}
+}
+
+func (d *decoding) value(raw json.RawMessage, path string, v reflect.Value) {
+	if v.Type() == reflect.TypeFor[json.RawMessage]() {
+		v.SetBytes(raw)
+		return
+	}
+	if v.Kind() == reflect.Pointer {
+		v.Set(reflect.New(v.Type().Elem()))
+		v = v.Elem()
+	}
+	if u, ok := v.Addr().Interface().(json.Unmarshaler); ok {
+		if err := u.UnmarshalJSON(raw); err != nil {
+			d.fail(path, "%v", err)
+		}
+		return
+	}
+	switch v.Kind() {
+	case reflect.Struct:
+		d.object(raw, path, v)
+	case reflect.Map:
+		d.mapping(raw, path, v)
+	case reflect.Slice:
+		d.list(raw, path, v)
+	default:
+		d.scalar(raw, path, v)
+	}
+}
+
+func (d *decoding) mapping(raw json.RawMessage, path string, v reflect.Value) {
+	v.Set(reflect.MakeMap(v.Type()))
+	d.members(raw, path, func(key string, raw json.RawMessage) {
+		item := reflect.New(v.Type().Elem()).Elem()
+		d.value(raw, join(path, key), item)
+		v.SetMapIndex(reflect.ValueOf(key), item)
+	})
+}
+
+func (d *decoding) list(raw json.RawMessage, path string, v reflect.Value) {
+	var items []json.RawMessage
+	if kind(raw) != "an array" || json.Unmarshal(raw, &items) != nil {
+		d.fail(path, "must be an array, not %s", kind(raw))
+		return
+	}
+	v.Set(reflect.MakeSlice(v.Type(), len(items), len(items)))
+	for i, item := range items {
+		d.value(item, fmt.Sprintf("%s[%d]", path, i), v.Index(i))
+	}
+}
+
+func (d *decoding) scalar(raw json.RawMessage, path string, v reflect.Value) {
+	if kind(raw) != "null" && json.Unmarshal(raw, v.Addr().Interface()) == nil {
+		return
+	}
+	if kind(raw) == "null" {
+		d.fail(path, "must be %s, not null; leave it out for its default", wanted(v.Kind()))
+		return
+	}
+	d.fail(path, "must be %s, not %s", wanted(v.Kind()), shown(raw))
+}
+
+// collect maps the JSON names of v's fields, embedded structs included, to the fields.
+func collect(v reflect.Value, into map[string]reflect.Value) {
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		if f.Anonymous {
+			collect(v.Field(i), into)
+			continue
+		}
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		into[name] = v.Field(i)
+	}
+}
+
+func join(path, key string) string {
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}
+
+func wanted(k reflect.Kind) string {
+	switch k {
+	case reflect.String:
+		return "a string"
+	case reflect.Bool:
+		return "true or false"
+	default:
+		return "a whole number"
+	}
+}
+
+func kind(raw json.RawMessage) string {
+	raw = bytes.TrimLeft(raw, " \t\r\n")
+	if len(raw) == 0 {
+		return "nothing"
+	}
+	switch raw[0] {
+	case '{':
+		return "an object"
+	case '[':
+		return "an array"
+	case '"':
+		return "a string"
+	case 't', 'f':
+		return "a boolean"
+	case 'n':
+		return "null"
+	}
+	return "a number"
+}
+
+// shown is the value itself where it is a short number, and only its kind elsewhere: a value may be a secret.
+func shown(raw json.RawMessage) string {
+	if k := kind(raw); k != "a number" || len(raw) > 30 {
+		return k
+	}
+	return string(raw)
+}

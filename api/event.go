@@ -1,0 +1,181 @@
+package api
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Events that clients send.
+const (
+	CreateContainer    = "create_container"
+	ApplyContainer     = "apply_container"
+	StartContainer     = "start_container"
+	StopContainer      = "stop_container"
+	DeleteContainer    = "delete_container"
+	GetContainer       = "get_container"
+	GetContainerStatus = "get_container_status"
+	GetStatus          = "get_status" // an alias of GetContainerStatus
+	ListContainers     = "list_containers"
+	SendMessage        = "send_message"
+)
+
+// Requests lists the events that clients send.
+func Requests() []string {
+	return []string{CreateContainer, ApplyContainer, StartContainer, StopContainer, DeleteContainer,
+		GetContainer, GetContainerStatus, GetStatus, ListContainers, SendMessage}
+}
+
+// Events that answer the session that asked.
+const (
+	ContainerCreated  = "container_created"
+	ContainerUpdated  = "container_updated"
+	ContainerStarted  = "container_started"
+	ContainerStopped  = "container_stopped"
+	ContainerDeleted  = "container_deleted"
+	ContainerObject   = "container"
+	ContainerStatus   = "container_status"
+	ContainerList     = "container_list"
+	MessageSent       = "message_sent"
+	ErrorEvent        = "error"
+	MessageFormatFlaw = "message_format_error"
+)
+
+// Events that every session gets.
+const (
+	Connected            = "connected"
+	StatusChanged        = "status_changed"
+	ActivityLog          = "activity_log"
+	MessageReceived      = "message_received"
+	CommunicationError   = "communication_error"
+	EngineUnavailable    = "engine_unavailable"
+	EngineAvailable      = "engine_available"
+	ContainerUnreachable = "container_unreachable"
+)
+
+// Types of activity.
+const (
+	ActivityCreated  = "container_created"
+	ActivityStarted  = "container_started"
+	ActivityStopped  = "container_stopped"
+	ActivityUpdated  = "container_updated"
+	ActivityDeleted  = "container_deleted"
+	ActivityError    = "container_error"
+	ActivityCrash    = "container_crash"
+	ActivityStatus   = "status_change"
+	ActivityActor    = "actor_event"
+	ActivitySent     = "message_sent"
+	ActivityReceived = "message_received"
+)
+
+// Event is one thing that happened, as the store keeps it and clients get it: Data is the whole body of the event named
+// Name, without the fields that are known only at its commit (timestamp, resource_version).
+type Event struct {
+	Name string          `json:"name"`
+	Data json.RawMessage `json:"data"`
+}
+
+// StatusChange is the body of status_changed.
+type StatusChange struct {
+	ContainerID        string `json:"container_id"`
+	Name               string `json:"name"`
+	OldState           string `json:"old_state"`
+	NewState           string `json:"new_state"`
+	Health             string `json:"health"`
+	Reason             string `json:"reason"`
+	Cause              string `json:"cause"`
+	Generation         int64  `json:"generation"`
+	ObservedGeneration int64  `json:"observed_generation"`
+	RestartCount       int    `json:"restart_count"`
+}
+
+// Activity is the body of activity_log.
+type Activity struct {
+	ActivityType string         `json:"activity_type"`
+	ContainerID  string         `json:"container_id"`
+	Message      string         `json:"message"`
+	Details      map[string]any `json:"details"`
+}
+
+// Event makes a into an event.
+func (a Activity) Event() Event {
+	if a.Details == nil {
+		a.Details = map[string]any{}
+	}
+	return Event{ActivityLog, Encode(a)}
+}
+
+// Event makes c into an event.
+func (c StatusChange) Event() Event { return Event{StatusChanged, Encode(c)} }
+
+// Stamped is e's body with the fields of its commit; resourceVersion is empty for an event that is not durable.
+func (e Event) Stamped(at time.Time, resourceVersion string) json.RawMessage {
+	stamp := `"timestamp":"` + at.UTC().Format(time.RFC3339Nano) + `"`
+	if resourceVersion != "" {
+		stamp += `,"resource_version":"` + resourceVersion + `"`
+	}
+	return Merge(e.Data, json.RawMessage("{"+stamp+"}"))
+}
+
+// Merge appends the members of the object more to the object base without decoding either; they must share no key.
+func Merge(base, more json.RawMessage) json.RawMessage {
+	switch {
+	case len(more) <= len("{}"):
+		return base
+	case len(base) <= len("{}"):
+		return more
+	}
+	merged := make(json.RawMessage, 0, len(base)+len(more))
+	merged = append(merged, base[:len(base)-1]...)
+	merged = append(merged, ',')
+	return append(merged, more[1:]...)
+}
+
+// Usage is what a container consumes: percent of one CPU and of the memory limit, bytes, processes. All are zero while it
+// does not run.
+type Usage struct {
+	CPUPercent     float64   `json:"cpu_percent"`
+	MemoryUsage    uint64    `json:"memory_usage"`
+	MemoryLimit    uint64    `json:"memory_limit"`
+	MemoryPercent  float64   `json:"memory_percent"`
+	NetworkRxBytes uint64    `json:"network_rx_bytes"`
+	NetworkTxBytes uint64    `json:"network_tx_bytes"`
+	DiskReadBytes  uint64    `json:"disk_read_bytes"`
+	DiskWriteBytes uint64    `json:"disk_write_bytes"`
+	Pids           uint64    `json:"pids"`
+	Timestamp      time.Time `json:"timestamp"`
+}
+
+// ListItem is one line of container_list, flat.
+type ListItem struct {
+	ID              string              `json:"id"`
+	ContainerID     string              `json:"container_id"`
+	Name            string              `json:"name"`
+	Status          string              `json:"status"`
+	Image           string              `json:"image"`
+	Created         time.Time           `json:"created"`
+	SocketPath      string              `json:"socket_path"`
+	Ports           map[string]HostPort `json:"ports"`
+	Environment     map[string]string   `json:"environment"`
+	Labels          map[string]string   `json:"labels"`
+	Generation      int64               `json:"generation"`
+	ResourceVersion string              `json:"resource_version"`
+	Health          string              `json:"health"`
+	RestartCount    int                 `json:"restart_count"`
+}
+
+// Item is c as a line of container_list.
+func (c *Container) Item() ListItem {
+	return ListItem{
+		ID: c.ID, ContainerID: c.ID, Name: c.Name, Status: c.Status.State, Image: c.Spec.Image, Created: c.CreatedAt,
+		SocketPath: c.Status.SocketPath, Ports: orEmpty(c.Status.Ports), Environment: orEmpty(c.Spec.Environment),
+		Labels: orEmpty(c.Labels), Generation: c.Generation, ResourceVersion: c.ResourceVersion,
+		Health: c.Status.Health, RestartCount: c.Status.RestartCount,
+	}
+}
+
+func orEmpty[V any](m map[string]V) map[string]V {
+	if m == nil {
+		return map[string]V{}
+	}
+	return m
+}

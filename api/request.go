@@ -1,0 +1,71 @@
+package api
+
+import "encoding/json"
+
+// Asked is what any request may carry.
+type Asked struct {
+	RequestID string `json:"request_id"`
+}
+
+// Declaring is what any request that declares may carry.
+type Declaring struct {
+	Asked
+	IdempotencyKey string `json:"idempotency_key"`
+	IfGeneration   *int64 `json:"if_generation"`
+}
+
+// DeclareRequest is create_container and apply_container: the spec's fields, flat.
+type DeclareRequest struct {
+	Declaring
+	Spec
+	Name            string            `json:"name"`
+	Labels          map[string]string `json:"labels"`
+	ResourceVersion string            `json:"resource_version"`
+}
+
+// ContainerRequest is start_container and stop_container.
+type ContainerRequest struct {
+	Declaring
+	ContainerID string `json:"container_id"`
+}
+
+// DeleteRequest is delete_container.
+type DeleteRequest struct {
+	Declaring
+	ContainerID   string `json:"container_id"`
+	RemoveVolumes bool   `json:"remove_volumes"`
+}
+
+// ReadRequest is get_container and get_container_status.
+type ReadRequest struct {
+	Asked
+	ContainerID string `json:"container_id"`
+}
+
+// ListRequest is list_containers.
+type ListRequest struct {
+	Asked
+	Labels   map[string]string `json:"labels"`
+	States   []string          `json:"states"`
+	Limit    int               `json:"limit"`
+	Continue string            `json:"continue"`
+}
+
+// MessageRequest is send_message; Timeout is in seconds.
+type MessageRequest struct {
+	Asked
+	ContainerID string          `json:"container_id"`
+	Message     json.RawMessage `json:"message"`
+	Timeout     *float64        `json:"timeout_seconds"`
+	ExpectReply bool            `json:"expect_reply"`
+}
+
+// Validate checks what every declaring request may carry.
+func (d *Declaring) Validate() []FieldError {
+	v := validation{}
+	v.check(len(d.RequestID) <= 256, "request_id", "may have at most 256 bytes")
+	if n := len(d.IdempotencyKey); n > 0 {
+		v.check(n >= 16 && n <= 128, "idempotency_key", "must have 16 to 128 characters")
+	}
+	return v.bad
+}

@@ -1,0 +1,175 @@
+package api
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func spec(edit func(*Spec)) Spec {
+	s := Spec{Image: "example/app:1", DesiredState: DesiredRunning}
+	if edit != nil {
+		edit(&s)
+	}
+	s.Default("web")
+	return s
+}
+
+func TestSpec_DefaultsAreValid(t *testing.T) {
+	s := spec(nil)
+	if bad := s.Validate(); len(bad) > 0 {
+		t.Errorf("defaults are refused: %v", bad)
+	}
+	if *s.StopGrace != 10 || !*s.Init || s.Resources.PidsLimit != 1024 || s.Hostname != "web" || s.RestartPolicy.Name != RestartAlways {
+		t.Errorf("unexpected defaults: %s", Encode(s))
+	}
+}
+
+func TestSpec_Validate(t *testing.T) {
+	number := func(n int) *int { return &n }
+	tests := []struct {
+		name  string
+		edit  func(*Spec)
+		field string
+	}{
+		{"no image", func(s *Spec) { s.Image = "" }, "image"},
+		{"bad image", func(s *Spec) { s.Image = "UPPER case" }, "image"},
+		{"reserved socket variable", func(s *Spec) { s.Environment = map[string]string{"FLOW_SOCKET": "x"} }, "environment.FLOW_SOCKET"},
+		{"reserved container variable", func(s *Spec) { s.Environment = map[string]string{"FLOW_CONTAINER_X": "x"} }, "environment.FLOW_CONTAINER_X"},
+		{"variable with =", func(s *Spec) { s.Environment = map[string]string{"A=B": "x"} }, "environment.A=B"},
+		{"NUL in value", func(s *Spec) { s.Environment = map[string]string{"A": "\x00"} }, "environment.A"},
+		{"mount over root", func(s *Spec) { s.Volumes = map[string]string{"/srv": "/"} }, "volumes./srv"},
+		{"mount over socket", func(s *Spec) { s.Volumes = map[string]string{"data": "/run/flow/x"} }, "volumes.data"},
+		{"mount over socket by /var/run", func(s *Spec) { s.Volumes = map[string]string{"data": "/var/run/flow"} }, "volumes.data"},
+		{"mount over proc", func(s *Spec) { s.Volumes = map[string]string{"data": "/proc/sys:ro"} }, "volumes.data"},
+		{"relative source", func(s *Spec) { s.Volumes = map[string]string{"./x": "/x"} }, "volumes../x"},
+		{"source with ..", func(s *Spec) { s.Volumes = map[string]string{"/srv/../etc": "/x"} }, "volumes./srv/../etc"},
+		{"same target twice", func(s *Spec) { s.Volumes = map[string]string{"aa": "/x", "bb": "/x:ro"} }, "volumes.bb"},
+		{"same port twice", func(s *Spec) { s.Ports = map[string]HostPort{"80": {}, "80/tcp": {}} }, "ports.80/tcp"},
+		{"port 0 inside", func(s *Spec) { s.Ports = map[string]HostPort{"0": {}} }, "ports.0"},
+		{"unknown protocol", func(s *Spec) { s.Ports = map[string]HostPort{"80/icmp": {}} }, "ports.80/icmp"},
+		{"ports without network", func(s *Spec) { s.Network = NetworkNone; s.Ports = map[string]HostPort{"80": {}} }, "ports"},
+		{"relative workdir", func(s *Spec) { s.WorkingDir = "x" }, "working_dir"},
+		{"hostname", func(s *Spec) { s.Hostname = "a b" }, "hostname"},
+		{"signal", func(s *Spec) { s.StopSignal = "SIGNOPE" }, "stop_signal"},
+		{"signal number", func(s *Spec) { s.StopSignal = "65" }, "stop_signal"},
+		{"grace too long", func(s *Spec) { s.StopGrace = number(601) }, "stop_grace_seconds"},
+		{"grace negative", func(s *Spec) { s.StopGrace = number(-1) }, "stop_grace_seconds"},
+		{"state", func(s *Spec) { s.DesiredState = "up" }, "desired_state"},
+		{"policy", func(s *Spec) { s.RestartPolicy.Name = "sometimes" }, "restart_policy.name"},
+		{"little memory", func(s *Spec) { s.Resources.MemoryBytes = 1 }, "resources.memory_bytes"},
+		{"negative memory", func(s *Spec) { s.Resources.MemoryBytes = -1 }, "resources.memory_bytes"},
+		{"no processes", func(s *Spec) { s.Resources.PidsLimit = -1 }, "resources.pids_limit"},
+		{"healthcheck without form", func(s *Spec) { s.Healthcheck = &Healthcheck{Test: []string{"true"}} }, "healthcheck.test"},
+		{"container network", func(s *Spec) { s.Network = "container:x" }, "network"},
+		{"too large", func(s *Spec) { s.Environment = map[string]string{"A": strings.Repeat("x", MaxSpecBytes)} }, "."},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := spec(tt.edit)
+			bad := s.Validate()
+			if len(bad) != 1 || bad[0].Field != tt.field {
+				t.Errorf("got %v, want one error for %q", bad, tt.field)
+			}
+		})
+	}
+}
+
+func TestValidateName(t *testing.T) {
+	for _, name := range []string{"a", "web.1_x-y", strings.Repeat("z", 63), "flow-of-mine"} {
+		if bad := ValidateName(name); len(bad) > 0 {
+			t.Errorf("%q is refused: %v", name, bad)
+		}
+	}
+	for _, name := range []string{"", "-a", "a/b", "ä", strings.Repeat("a", 64), "deadbeefdeadbeef", "d8fk2v6s3nvg00abcd0g", "flow-d8fk2v6s3nvg00abcd0g"} {
+		if len(ValidateName(name)) == 0 {
+			t.Errorf("%q is taken", name)
+		}
+	}
+}
+
+func TestHostPort_RoundTrip(t *testing.T) {
+	for wire, want := range map[string]HostPort{`0`: {}, `8080`: {Port: 8080}, `"127.0.0.1:80"`: {"127.0.0.1", 80}, `"[::1]:80"`: {"::1", 80}} {
+		var got HostPort
+		if err := got.UnmarshalJSON([]byte(wire)); err != nil || got != want || string(Encode(got)) != wire {
+			t.Errorf("%s: got %v (%s), %v", wire, got, Encode(got), err)
+		}
+	}
+	for _, wire := range []string{`-1`, `65536`, `1.5`, `"80"`, `"host:80"`, `"127.0.0.1"`, `null`, `{}`, `"[fe80::1%eth0]:80"`} {
+		if err := new(HostPort).UnmarshalJSON([]byte(wire)); err == nil {
+			t.Errorf("%s was taken", wire)
+		}
+	}
+}
+
+func TestChanges_CostOfEachField(t *testing.T) {
+	no, five := false, 5
+	edits := map[string]struct {
+		edit func(*Spec)
+		cost Cost
+	}{
+		"image":              {func(s *Spec) { s.Image = "b" }, CostRecreate},
+		"environment":        {func(s *Spec) { s.Environment = map[string]string{"A": "b"} }, CostRecreate},
+		"volumes":            {func(s *Spec) { s.Volumes = map[string]string{"data": "/d"} }, CostRecreate},
+		"ports":              {func(s *Spec) { s.Ports = map[string]HostPort{"1": {}} }, CostRecreate},
+		"command":            {func(s *Spec) { s.Command = []string{"a"} }, CostRecreate},
+		"entrypoint":         {func(s *Spec) { s.Entrypoint = []string{"a"} }, CostRecreate},
+		"working_dir":        {func(s *Spec) { s.WorkingDir = "/a" }, CostRecreate},
+		"user":               {func(s *Spec) { s.User = "1" }, CostRecreate},
+		"hostname":           {func(s *Spec) { s.Hostname = "a" }, CostRecreate},
+		"init":               {func(s *Spec) { s.Init = &no }, CostRecreate},
+		"desired_state":      {func(s *Spec) { s.DesiredState = DesiredStopped }, CostNothing},
+		"restart_policy":     {func(s *Spec) { s.RestartPolicy.Name = RestartNever }, CostNothing},
+		"stop_signal":        {func(s *Spec) { s.StopSignal = "SIGINT" }, CostRecreate},
+		"stop_grace_seconds": {func(s *Spec) { s.StopGrace = &five }, CostNothing},
+		"code":               {func(s *Spec) { s.Code = &Code{Path: "/a"} }, CostRecreate},
+		"resources":          {func(s *Spec) { s.Resources.MemoryBytes = MinMemoryBytes }, CostInPlace},
+		"healthcheck":        {func(s *Spec) { s.Healthcheck = &Healthcheck{Test: []string{"NONE"}} }, CostRecreate},
+		"readiness":          {func(s *Spec) { s.Readiness = ReadinessSocket }, CostNothing},
+		"liveness":           {func(s *Spec) { s.Liveness = &Liveness{5} }, CostNothing},
+		"image_pull_policy":  {func(s *Spec) { s.ImagePullPolicy = PullNever }, CostNothing},
+		"network":            {func(s *Spec) { s.Network = NetworkNone }, CostRecreate},
+		"update_policy":      {func(s *Spec) { s.UpdatePolicy.OnFailure = OnFailurePause }, CostNothing},
+	}
+	base := spec(nil)
+	var fields []string
+	for i := range reflect.TypeFor[Spec]().NumField() {
+		fields = append(fields, jsonName(reflect.TypeFor[Spec]().Field(i)))
+	}
+	for _, field := range fields {
+		tt, ok := edits[field]
+		if !ok {
+			t.Errorf("no row for %q", field)
+			continue
+		}
+		next := spec(tt.edit)
+		if diff := cmp.Diff([]Change{{field, tt.cost}}, Changes(&base, &next)); diff != "" {
+			t.Error(diff)
+		}
+		if same := TemplateHash(&base) == TemplateHash(&next); same != (tt.cost != CostRecreate) {
+			t.Errorf("%s: hash equal: %v, cost %v", field, same, tt.cost)
+		}
+	}
+}
+
+func TestChanges_WhatALimitAndCodeCost(t *testing.T) {
+	limited := spec(func(s *Spec) { s.Resources.MemoryBytes = MinMemoryBytes; s.Code = &Code{Path: "/a"} })
+	lifted := spec(func(s *Spec) { s.Code = &Code{Path: "/b"} })
+	want := []Change{{"code", CostRestart}, {"resources", CostRecreate}}
+	got := Changes(&limited, &lifted)
+	slices.SortFunc(got, func(a, b Change) int { return strings.Compare(a.Field, b.Field) })
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestTemplateHash_IsStable(t *testing.T) {
+	s := spec(func(s *Spec) { s.Environment = map[string]string{"B": "2", "A": "1"} })
+	const known = "961183c135510c8671e4788f17d14f6f"
+	if got := TemplateHash(&s); got != known {
+		t.Errorf("got %s, want %s: every container declared by an older version would be recreated", got, known)
+	}
+}
