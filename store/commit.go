@@ -1,0 +1,313 @@
+package store
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/flow-manager/flow-manager/api"
+)
+
+// maxBatch bounds how many operations share one sync, and with it how long the first of them waits.
+const maxBatch = 512
+
+// op is one caller's transaction. decide reads through tx and changes nothing; what it returns happens as a whole or not
+// at all, together with the operations that share its sync.
+type op struct {
+	decide func(tx *txn) (effect, error)
+	err    error
+	done   chan struct{}
+}
+
+// effect is what one operation changes.
+type effect struct {
+	record *Record // written, both halves or one
+	spec   bool
+	status bool
+	drop   *Tombstone // takes the record's place
+	fresh  bool       // record is new
+	events []api.Event
+	key    *keyEntry
+	engine string
+}
+
+func (e *effect) changes() bool { return e.record != nil || e.drop != nil }
+
+// txn is what the operations of one commit have decided so far.
+type txn struct {
+	*Store
+	bolt    *bolt.Tx
+	now     time.Time
+	next    uint64
+	count   int
+	pending map[string]*Record // nil: dropped
+	named   map[string]string  // "": freed
+	effects []effect
+	log     []Change
+}
+
+// do runs decide in a transaction and returns when that is on disk. ctx counts until the operation is taken up: what has
+// been taken up is waited for, because nobody could say whether it happened.
+func (s *Store) do(ctx context.Context, decide func(tx *txn) (effect, error)) error {
+	o := &op{decide: decide, done: make(chan struct{})}
+	select {
+	case s.ops <- o:
+		<-o.done
+		return o.err
+	case <-s.closing:
+		return ErrClosed
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the store: %w", ctx.Err())
+	}
+}
+
+func (s *Store) run() {
+	defer close(s.done)
+	for {
+		select {
+		case o := <-s.ops:
+			s.commit(s.gather(o))
+		case <-s.closing:
+			return
+		}
+	}
+}
+
+// gather takes along whoever is already waiting.
+func (s *Store) gather(first *op) []*op {
+	batch := []*op{first}
+	for len(batch) < maxBatch {
+		select {
+		case o := <-s.ops:
+			batch = append(batch, o)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+func (s *Store) commit(batch []*op) {
+	tx, err := s.decideAll(batch)
+	if err != nil {
+		err = fmt.Errorf("%w: %w", ErrNotWritable, err)
+		for _, o := range batch {
+			if o.err == nil {
+				o.err = err
+			}
+		}
+	}
+	s.publish(tx, err)
+	for _, o := range batch {
+		close(o.done)
+	}
+}
+
+// errNothing rolls a transaction back in which nothing was changed.
+var errNothing = errors.New("nothing to commit")
+
+func (s *Store) decideAll(batch []*op) (*txn, error) {
+	tx := &txn{Store: s, now: s.options.Now().UTC(), next: s.revision, count: len(s.records), pending: map[string]*Record{}, named: map[string]string{}}
+	err := s.db.Update(func(b *bolt.Tx) error {
+		tx.bolt = b
+		for _, o := range batch {
+			var e effect
+			if e, o.err = tx.guarded(o); o.err == nil {
+				tx.take(e)
+			}
+		}
+		return tx.write()
+	})
+	if errors.Is(err, errNothing) {
+		err = nil
+	}
+	return tx, err
+}
+
+// guarded keeps a bug in one caller's edit from ending the process and everybody else's transaction.
+func (tx *txn) guarded(o *op) (e effect, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("edit panicked: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return o.decide(tx)
+}
+
+// lookup is view over the mirror under the transaction's own changes.
+func (tx *txn) lookup(id string) (*Record, bool) {
+	if r, ok := tx.pending[id]; ok {
+		return r, r != nil
+	}
+	return tx.Store.lookup(id)
+}
+
+func (tx *txn) byName(name string) (*Record, bool) {
+	id, ok := tx.named[name]
+	if !ok {
+		id = tx.names[name]
+	}
+	return tx.lookup(id)
+}
+
+// take lets later operations of the same commit see what e changes.
+func (tx *txn) take(e effect) {
+	if e.changes() {
+		tx.next++
+		tx.log = append(tx.log, tx.change(&e))
+	}
+	if e.record != nil {
+		e.record.Revision = tx.next
+		e.record.ResourceVersion = tx.Version(tx.next)
+		tx.pending[e.record.ID], tx.named[e.record.Name] = e.record, e.record.ID
+	}
+	if e.fresh {
+		tx.count++
+	}
+	if e.drop != nil {
+		tx.count--
+		tx.pending[e.drop.ID], tx.named[e.drop.Name] = nil, ""
+	}
+	tx.effects = append(tx.effects, e)
+}
+
+func (tx *txn) change(e *effect) Change {
+	c := Change{Revision: tx.next, At: tx.now, Type: Modified, Spec: e.spec, Events: e.events}
+	switch {
+	case e.drop != nil:
+		c.ID, c.Type = e.drop.ID, Deleted
+	case e.fresh:
+		c.ID, c.Type = e.record.ID, Added
+	default:
+		c.ID = e.record.ID
+	}
+	return c
+}
+
+func (tx *txn) write() error {
+	written := false
+	for i := range tx.effects {
+		did, err := tx.writeEffect(&tx.effects[i])
+		if err != nil {
+			return err
+		}
+		written = written || did
+	}
+	if !written {
+		return errNothing
+	}
+	for i := range tx.log {
+		if err := put(tx.bolt, bucketLog, revisionKey(tx.log[i].Revision), &tx.log[i]); err != nil {
+			return err
+		}
+	}
+	if err := tx.trim(); err != nil {
+		return err
+	}
+	return tx.putMeta("revision", strconv.FormatUint(tx.next, 10))
+}
+
+func (tx *txn) writeEffect(e *effect) (bool, error) {
+	var errs []error
+	if e.spec {
+		errs = append(errs, put(tx.bolt, bucketContainers, []byte(e.record.ID), e.record.declaration()))
+	}
+	if e.status {
+		errs = append(errs, put(tx.bolt, bucketStatus, []byte(e.record.ID), e.record.observation()))
+	}
+	if e.fresh {
+		errs = append(errs, tx.bolt.Bucket(bucketNames).Put([]byte(e.record.Name), []byte(e.record.ID)))
+	}
+	if e.drop != nil {
+		errs = append(errs, tx.writeDrop(e.drop))
+	}
+	if e.key != nil {
+		errs = append(errs, tx.writeKey(e.key))
+	}
+	if e.engine != "" {
+		errs = append(errs, tx.putMeta("engine", e.engine))
+	}
+	return len(errs) > 0, errors.Join(errs...)
+}
+
+func (tx *txn) writeDrop(t *Tombstone) error {
+	return errors.Join(
+		tx.bolt.Bucket(bucketContainers).Delete([]byte(t.ID)),
+		tx.bolt.Bucket(bucketStatus).Delete([]byte(t.ID)),
+		tx.bolt.Bucket(bucketNames).Delete([]byte(t.Name)),
+		put(tx.bolt, bucketTombstones, []byte(t.ID), t),
+		tx.dropOldTombstones(),
+	)
+}
+
+func (tx *txn) dropOldTombstones() error {
+	for id, t := range tx.tombstones {
+		if tx.now.Sub(t.DeletedAt) <= tombstoneLifetime {
+			continue
+		}
+		if err := tx.bolt.Bucket(bucketTombstones).Delete([]byte(id)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// publish shows the world what was committed.
+func (s *Store) publish(tx *txn, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.broken = err
+	if err != nil {
+		return
+	}
+	for i := range tx.effects {
+		s.publishEffect(&tx.effects[i], tx.now)
+	}
+	if tx.next == s.revision {
+		return
+	}
+	s.revision = tx.next
+	s.remember(tx.log)
+	close(s.grown)
+	s.grown = make(chan struct{})
+}
+
+func (s *Store) publishEffect(e *effect, now time.Time) {
+	if e.record != nil {
+		s.records[e.record.ID], s.names[e.record.Name] = e.record, e.record.ID
+	}
+	if e.drop != nil {
+		delete(s.records, e.drop.ID)
+		delete(s.names, e.drop.Name)
+		s.tombstones[e.drop.ID] = e.drop
+		for id, t := range s.tombstones {
+			if now.Sub(t.DeletedAt) > tombstoneLifetime {
+				delete(s.tombstones, id)
+			}
+		}
+	}
+	if e.engine != "" {
+		s.engine = e.engine
+	}
+}
+
+func (tx *txn) putMeta(key, value string) error {
+	return tx.bolt.Bucket(bucketMeta).Put([]byte(key), []byte(value))
+}
+
+func put(tx *bolt.Tx, bucket, key []byte, value any) error {
+	if err := tx.Bucket(bucket).Put(key, api.Encode(value)); err != nil {
+		return fmt.Errorf("write %s %q: %w", bucket, key, err)
+	}
+	return nil
+}
+
+func revisionKey(revision uint64) []byte {
+	return binary.BigEndian.AppendUint64(nil, revision)
+}

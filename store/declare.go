@@ -1,0 +1,192 @@
+package store
+
+import (
+	"context"
+	"maps"
+
+	"github.com/rs/xid"
+
+	"github.com/flow-manager/flow-manager/api"
+)
+
+// Declaration is a client's wish for one container.
+type Declaration struct {
+	// ContainerID says which container, as Resolve understands it. Empty: Name does, and one is made where there is none.
+	ContainerID string
+	Name        string
+	Principal   string
+	// Key makes the request safe to repeat; BodyHash tells a repetition from another request.
+	Key, BodyHash string
+	// IfGeneration and IfVersion refuse the wish where the container is at another one.
+	IfGeneration *int64
+	IfVersion    string
+	// Change edits what stands, or the empty wish of a new container. It refuses by an error. It may be called more than
+	// once and may touch nothing but its argument.
+	Change func(w *Wish) error
+}
+
+// Wish is what a declaration can change.
+type Wish struct {
+	// Exists tells a standing container from a new one. Deleting tells one that is on its way out.
+	Exists, Deleting bool
+	ID, Name         string
+	Status           *api.Status // of a standing one; not to be changed
+	Labels           map[string]string
+	Spec             api.Spec
+	// Wake asks for a start even where running is declared already.
+	Wake bool
+	// Delete asks for the end, RemoveVolumes for that of its named volumes too.
+	Delete, RemoveVolumes bool
+}
+
+// Result is what came of a declaration.
+type Result struct {
+	Record     *Record // nil where the container of a repeated request is gone by now
+	ID         string
+	Generation int64
+	Created    bool
+	Changed    bool
+}
+
+// Declare writes a wish and returns when it is on disk. Refusals are *api.Error.
+func (s *Store) Declare(ctx context.Context, d Declaration) (Result, error) {
+	var result Result
+	err := s.do(ctx, func(tx *txn) (effect, error) {
+		var e effect
+		var err error
+		result, e, err = tx.declare(&d)
+		return e, err
+	})
+	if err != nil {
+		return Result{}, err
+	}
+	return result, nil
+}
+
+func (tx *txn) declare(d *Declaration) (Result, effect, error) {
+	if d.Key != "" {
+		entry, err := tx.replay(d)
+		if err != nil {
+			return Result{}, effect{}, err
+		}
+		if entry != nil {
+			record, _ := tx.lookup(entry.ID)
+			return Result{record, entry.ID, entry.Generation, entry.Created, entry.Changed}, effect{}, nil
+		}
+	}
+	current, err := tx.target(d)
+	if err != nil {
+		return Result{}, effect{}, err
+	}
+	next, err := tx.wish(d, current)
+	if err != nil {
+		return Result{}, effect{}, err
+	}
+	return tx.settle(d, current, next)
+}
+
+// target is the record that d is about, nil for a new one.
+func (tx *txn) target(d *Declaration) (*Record, error) {
+	var current *Record
+	if d.ContainerID == "" {
+		current, _ = tx.byName(d.Name)
+	} else {
+		var err error
+		if current, err = tx.resolve(d.ContainerID, tx); err != nil {
+			return nil, err
+		}
+	}
+	if current == nil && tx.count >= tx.options.MaxContainers {
+		return nil, api.Errorf(api.PolicyError, "%d containers are declared, which is all that --max-containers allows; delete one first", tx.count)
+	}
+	return current, d.precondition(tx.Store, current)
+}
+
+func (d *Declaration) precondition(s *Store, current *Record) error {
+	var generation int64
+	version := ""
+	if current != nil {
+		generation, version = current.Generation, current.ResourceVersion
+	}
+	switch {
+	case d.IfGeneration != nil && *d.IfGeneration != generation:
+		return api.Errorf(api.ConflictError, "the container is at generation %d and not at %d; look at it and decide again", generation, *d.IfGeneration).
+			With("generation", generation).With("if_generation", *d.IfGeneration)
+	case d.IfVersion != "" && d.IfVersion != version:
+		return api.Errorf(api.ConflictError, "the container is at resource_version %q and not at %q; look at it and decide again", version, d.IfVersion).
+			With("resource_version", version).With("if_resource_version", d.IfVersion)
+	}
+	return nil
+}
+
+// wish lets the client edit a copy of what stands.
+func (tx *txn) wish(d *Declaration, current *Record) (*Wish, error) {
+	w := &Wish{Name: d.Name}
+	if current != nil {
+		w = &Wish{Exists: true, Deleting: current.DeletedAt != nil, ID: current.ID, Name: current.Name,
+			Labels: current.Labels, Spec: current.Spec, Status: &current.Status}
+	} else {
+		w.ID = xid.NewWithTime(tx.now).String()
+		if w.Name == "" {
+			w.Name = api.DefaultName(w.ID)
+		}
+	}
+	if err := d.Change(w); err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+// settle compares what stands with the wish and makes the difference an effect.
+func (tx *txn) settle(d *Declaration, current *Record, w *Wish) (Result, effect, error) {
+	e := effect{spec: true}
+	next := &Record{}
+	if current == nil {
+		e.fresh, e.status = true, true
+		*next = tx.newRecord(d, w)
+	} else {
+		*next = *current
+	}
+	changed := tx.edit(d, next, w, current == nil)
+	result := Result{next, next.ID, next.Generation, current == nil, changed}
+	if d.Key != "" {
+		e.key = &keyEntry{keyName(d.Principal, d.Key), d.BodyHash, next.ID, next.Generation, changed, current == nil, tx.now.Add(keyLifetime)}
+	}
+	if !changed {
+		result.Record = current
+		return result, effect{key: e.key}, nil
+	}
+	e.record = next
+	return result, e, nil
+}
+
+func (tx *txn) newRecord(d *Declaration, w *Wish) Record {
+	return Record{Container: api.Container{
+		ID: w.ID, Name: w.Name, CreatedAt: tx.now, CreatedBy: d.Principal,
+		Status: api.Status{State: api.StateCreated, Health: api.HealthNone, Conditions: []api.Condition{
+			{Type: api.Ready, Status: api.False, Reason: "Declared", LastTransitionAt: tx.now},
+			{Type: api.Progressing, Status: api.True, Reason: "Declared", LastTransitionAt: tx.now},
+			{Type: api.Degraded, Status: api.False, Reason: "Declared", LastTransitionAt: tx.now},
+		}},
+	}}
+}
+
+// edit writes the wish into next and tells whether that changed anything. The generation counts what the planner has to
+// act upon: a new spec, an explicit start, a deletion.
+func (tx *txn) edit(d *Declaration, next *Record, w *Wish, fresh bool) bool {
+	act := fresh || w.Wake || !api.SameSpec(&next.Spec, &w.Spec)
+	if w.Delete && next.DeletedAt == nil {
+		now := tx.now
+		next.DeletedAt, next.DeletedBy, next.RemoveVolumes = &now, d.Principal, w.RemoveVolumes
+		act = true
+	}
+	labelled := !maps.Equal(next.Labels, w.Labels)
+	next.Spec, next.Labels = w.Spec, w.Labels
+	if act {
+		next.Generation++
+	}
+	if w.Wake {
+		next.Wake++
+	}
+	return act || labelled
+}

@@ -1,0 +1,105 @@
+package store
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/flow-manager/flow-manager/api"
+)
+
+// keyEntry remembers what a request with an idempotency key led to.
+type keyEntry struct {
+	name       []byte
+	BodyHash   string    `json:"body_hash"`
+	ID         string    `json:"id"`
+	Generation int64     `json:"generation"`
+	Changed    bool      `json:"changed"`
+	Created    bool      `json:"created"`
+	Expires    time.Time `json:"expires"`
+}
+
+func keyName(principal, key string) []byte { return []byte(principal + "\x00" + key) }
+
+// replay finds what the same request led to before.
+func (tx *txn) replay(d *Declaration) (*keyEntry, error) {
+	data := tx.bolt.Bucket(bucketKeys).Get(keyName(d.Principal, d.Key))
+	if entry := tx.pendingKey(d); entry != nil {
+		return entry, entry.sameBody(d)
+	}
+	if data == nil {
+		return nil, nil
+	}
+	entry := &keyEntry{}
+	if err := json.Unmarshal(data, entry); err != nil {
+		return nil, fmt.Errorf("%w: idempotency key: %w", ErrDamaged, err)
+	}
+	if entry.Expires.Before(tx.now) {
+		return nil, nil
+	}
+	return entry, entry.sameBody(d)
+}
+
+// pendingKey finds the key among the operations of the same commit, which are not in the file yet.
+func (tx *txn) pendingKey(d *Declaration) *keyEntry {
+	for i := range tx.effects {
+		if k := tx.effects[i].key; k != nil && string(k.name) == string(keyName(d.Principal, d.Key)) {
+			return k
+		}
+	}
+	return nil
+}
+
+func (k *keyEntry) sameBody(d *Declaration) error {
+	if k.BodyHash == d.BodyHash {
+		return nil
+	}
+	return api.Errorf(api.ConflictError, "this idempotency_key was used for another request; use a new key for a new request")
+}
+
+func (tx *txn) writeKey(k *keyEntry) error {
+	if err := put(tx.bolt, bucketKeys, k.name, k); err != nil {
+		return err
+	}
+	expiries := tx.bolt.Bucket(bucketExpiries)
+	if err := expiries.Put(expiryKey(k.Expires, k.name), nil); err != nil {
+		return fmt.Errorf("write expiry: %w", err)
+	}
+	return tx.dropOldKeys()
+}
+
+// dropOldKeys forgets a few expired keys with every new one, so that they cannot pile up.
+func (tx *txn) dropOldKeys() error {
+	c := tx.bolt.Bucket(bucketExpiries).Cursor()
+	for range 4 {
+		k, _ := c.First()
+		if k == nil || int64(binary.BigEndian.Uint64(k)) > tx.now.UnixNano() {
+			return nil
+		}
+		if err := tx.dropKey(k[8:]); err != nil {
+			return err
+		}
+		if err := c.Delete(); err != nil {
+			return fmt.Errorf("forget an expiry: %w", err)
+		}
+	}
+	return nil
+}
+
+// dropKey leaves a key alone that was used again after it had expired.
+func (tx *txn) dropKey(name []byte) error {
+	var entry keyEntry
+	data := tx.bolt.Bucket(bucketKeys).Get(name)
+	if data == nil || json.Unmarshal(data, &entry) == nil && entry.Expires.After(tx.now) {
+		return nil
+	}
+	if err := tx.bolt.Bucket(bucketKeys).Delete(name); err != nil {
+		return fmt.Errorf("forget an idempotency key: %w", err)
+	}
+	return nil
+}
+
+func expiryKey(at time.Time, name []byte) []byte {
+	return append(binary.BigEndian.AppendUint64(nil, uint64(at.UnixNano())), name...)
+}

@@ -1,0 +1,139 @@
+package store
+
+import (
+	"time"
+
+	"github.com/flow-manager/flow-manager/api"
+)
+
+// Record is a declared container with what the controller has to remember of it.
+type Record struct {
+	api.Container
+	// Wake grows with every explicit start; the controller notes in WakeSeen the one it has acted upon.
+	Wake int64
+	// DeletedBy and RemoveVolumes come with the deletion.
+	DeletedBy     string
+	RemoveVolumes bool
+	Tracking
+	// Revision is that of the newest change of either half.
+	Revision uint64
+}
+
+// Tracking is the controller's own half of a status: clients do not see it.
+type Tracking struct {
+	// Placement is the container that stands for this record, or is about to.
+	Placement Placement `json:"placement,omitzero"`
+	// Superseded are former placements whose containers may still exist.
+	Superseded []Placement `json:"superseded,omitempty"`
+	// StopDeadline is when a container that was asked to stop is killed.
+	StopDeadline *time.Time `json:"stop_deadline,omitempty"`
+	WakeSeen     int64      `json:"wake_seen,omitempty"`
+	// Handled is the run (docker_id and start time) whose exit has been counted.
+	Handled string `json:"handled,omitempty"`
+	// Retries counts failed attempts in a row at one generation; RetryAt is when the next one is due.
+	Retries int        `json:"retries,omitempty"`
+	RetryAt *time.Time `json:"retry_at,omitempty"`
+}
+
+// Placement is a create intent, and once DockerID is known, the container that came of it. It is written before the engine
+// is asked to create anything, so that whatever the engine made can be recognised after a crash.
+type Placement struct {
+	Token        string                  `json:"token"`
+	DockerName   string                  `json:"docker_name"`
+	DockerID     string                  `json:"docker_id,omitempty"`
+	Generation   int64                   `json:"generation"`
+	TemplateHash string                  `json:"template_hash"`
+	Resources    api.Resources           `json:"resources"`
+	Ports        map[string]api.HostPort `json:"ports,omitempty"`
+}
+
+// Owns tells whether a container with this token, id and name is the one that p stands for: the recorded one, or while
+// none is recorded, the one of the intent's exact name. Labels alone prove nothing, for `docker commit` hands them on.
+func (p *Placement) Owns(token, dockerID, dockerName string) bool {
+	if p.Token == "" || p.Token != token {
+		return false
+	}
+	if p.DockerID != "" {
+		return p.DockerID == dockerID
+	}
+	return p.DockerName == dockerName
+}
+
+// Owns tells whether a container is the record's, standing or superseded.
+func (r *Record) Owns(token, dockerID, dockerName string) bool {
+	if r.Placement.Owns(token, dockerID, dockerName) {
+		return true
+	}
+	for i := range r.Superseded {
+		if r.Superseded[i].Owns(token, dockerID, dockerName) {
+			return true
+		}
+	}
+	return false
+}
+
+// Tombstone is what remains of a deleted container.
+type Tombstone struct {
+	ID         string      `json:"id"`
+	Name       string      `json:"name"`
+	Placements []Placement `json:"placements"`
+	DeletedAt  time.Time   `json:"deleted_at"`
+	DeletedBy  string      `json:"deleted_by"`
+}
+
+// Owns tells whether a container was the deleted one's.
+func (t *Tombstone) Owns(token, dockerID, dockerName string) bool {
+	for i := range t.Placements {
+		if t.Placements[i].Owns(token, dockerID, dockerName) {
+			return true
+		}
+	}
+	return false
+}
+
+// declaration is the half of a record that clients write, as it is stored.
+type declaration struct {
+	ID            string            `json:"id"`
+	Name          string            `json:"name"`
+	Labels        map[string]string `json:"labels,omitempty"`
+	CreatedAt     time.Time         `json:"created_at"`
+	CreatedBy     string            `json:"created_by"`
+	DeletedAt     *time.Time        `json:"deleted_at,omitempty"`
+	DeletedBy     string            `json:"deleted_by,omitempty"`
+	RemoveVolumes bool              `json:"remove_volumes,omitempty"`
+	Generation    int64             `json:"generation"`
+	Wake          int64             `json:"wake,omitempty"`
+	Revision      uint64            `json:"revision"`
+	Spec          api.Spec          `json:"spec"`
+}
+
+// observation is the half of a record that the controller writes, as it is stored.
+type observation struct {
+	Revision uint64     `json:"revision"`
+	Status   api.Status `json:"status"`
+	Tracking
+}
+
+func (r *Record) declaration() declaration {
+	return declaration{
+		ID: r.ID, Name: r.Name, Labels: r.Labels, CreatedAt: r.CreatedAt, CreatedBy: r.CreatedBy, DeletedAt: r.DeletedAt,
+		DeletedBy: r.DeletedBy, RemoveVolumes: r.RemoveVolumes, Generation: r.Generation, Wake: r.Wake, Revision: r.Revision, Spec: r.Spec,
+	}
+}
+
+func (r *Record) observation() observation {
+	return observation{Revision: r.Revision, Status: r.Status, Tracking: r.Tracking}
+}
+
+func (s *Store) assemble(d declaration, o observation) *Record {
+	r := &Record{
+		Container: api.Container{
+			ID: d.ID, Name: d.Name, Labels: d.Labels, CreatedAt: d.CreatedAt, CreatedBy: d.CreatedBy, DeletedAt: d.DeletedAt,
+			Generation: d.Generation, Spec: d.Spec, Status: o.Status,
+		},
+		Wake: d.Wake, DeletedBy: d.DeletedBy, RemoveVolumes: d.RemoveVolumes, Tracking: o.Tracking,
+		Revision: max(d.Revision, o.Revision),
+	}
+	r.ResourceVersion = s.Version(r.Revision)
+	return r
+}

@@ -1,0 +1,92 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"time"
+
+	"github.com/flow-manager/flow-manager/api"
+)
+
+// Observe lets edit change the status and tracking of a container's record, and commits that with the given durable events.
+// A status_changed is added where a watcher would want one. Nothing is written where edit changes nothing and there are no
+// events. edit may be called more than once. Without a record it returns ErrNotFound.
+func (s *Store) Observe(ctx context.Context, id string, edit func(r *Record), events ...api.Event) (*Record, error) {
+	var result *Record
+	err := s.do(ctx, func(tx *txn) (effect, error) {
+		current, ok := tx.lookup(id)
+		if !ok {
+			return effect{}, ErrNotFound
+		}
+		next := *current
+		edit(&next)
+		if len(events) == 0 && bytes.Equal(api.Encode(current.observation()), api.Encode(next.observation())) {
+			result = current
+			return effect{}, nil
+		}
+		result = &next
+		return effect{record: &next, status: true, events: append(statusEvents(current, &next), events...)}, nil
+	})
+	return result, err
+}
+
+// Bury drops a container's record and leaves its tombstone.
+func (s *Store) Bury(ctx context.Context, id string, events ...api.Event) error {
+	return s.do(ctx, func(tx *txn) (effect, error) {
+		r, ok := tx.lookup(id)
+		if !ok {
+			return effect{}, ErrNotFound
+		}
+		return effect{drop: tombstone(r, tx.now), events: events}, nil
+	})
+}
+
+// tombstone names only what can still be recognised: a placement whose container was never made owns nothing.
+func tombstone(r *Record, now time.Time) *Tombstone {
+	placements := append([]Placement{}, r.Superseded...)
+	if r.Placement.Token != "" {
+		placements = append(placements, r.Placement)
+	}
+	return &Tombstone{ID: r.ID, Name: r.Name, Placements: placements, DeletedAt: now, DeletedBy: r.DeletedBy}
+}
+
+// SetEngine remembers the engine that this store's containers live in.
+func (s *Store) SetEngine(ctx context.Context, id string) error {
+	return s.do(ctx, func(*txn) (effect, error) { return effect{engine: id}, nil })
+}
+
+// statusEvents tells watchers of what they can see: another state, health, outcome or reason.
+func statusEvents(old, next *Record) []api.Event {
+	if visible(&old.Status) == visible(&next.Status) {
+		return nil
+	}
+	cause := api.CauseDeclaration
+	if next.Status.LastAction != nil {
+		cause = next.Status.LastAction.Cause
+	}
+	return []api.Event{api.StatusChange{
+		ContainerID: next.ID, Name: next.Name, OldState: old.Status.State, NewState: next.Status.State, Health: next.Status.Health,
+		Reason: reason(&next.Status), Cause: cause, Generation: next.Generation,
+		ObservedGeneration: next.Status.ObservedGeneration, RestartCount: next.Status.RestartCount,
+	}.Event()}
+}
+
+type visibleStatus struct {
+	state, health, reason string
+	observed              int64
+	restarts              int
+}
+
+func visible(s *api.Status) visibleStatus {
+	return visibleStatus{s.State, s.Health, reason(s), s.ObservedGeneration, s.RestartCount}
+}
+
+// reason is what matters most about a status: what is wrong, else what is going on, else why it is ready or not.
+func reason(s *api.Status) string {
+	for _, t := range []string{api.Degraded, api.Progressing} {
+		if c := s.Condition(t); c.Status == api.True {
+			return c.Reason
+		}
+	}
+	return s.Condition(api.Ready).Reason
+}

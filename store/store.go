@@ -1,0 +1,170 @@
+package store
+
+import (
+	"fmt"
+	"sort"
+	"strconv"
+	"strings"
+	"sync"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/flow-manager/flow-manager/api"
+)
+
+// Store is the open file and its mirror in memory. All methods may be called at once.
+type Store struct {
+	db       *bolt.DB
+	options  Options
+	instance string
+	epoch    string
+	ops      chan *op
+	closing  chan struct{}
+	closed   sync.Once
+	done     chan struct{}
+
+	// mu guards the mirror. Only the goroutine of run writes it, so that one may read without.
+	mu         sync.RWMutex
+	engine     string
+	revision   uint64
+	records    map[string]*Record
+	names      map[string]string
+	tombstones map[string]*Tombstone
+	recent     []Change
+	grown      chan struct{} // closed and replaced when revision grows
+	broken     error         // of the newest commit
+}
+
+// Close waits for what is being committed and closes the file. Watches end with ErrClosed.
+func (s *Store) Close() error {
+	s.closed.Do(func() { close(s.closing) })
+	<-s.done
+	if err := s.db.Close(); err != nil {
+		return fmt.Errorf("close the store: %w", err)
+	}
+	return nil
+}
+
+// Instance names this store for ever; containers bear it as a label.
+func (s *Store) Instance() string { return s.instance }
+
+// Revision is that of the newest change.
+func (s *Store) Revision() uint64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.revision
+}
+
+// Err is why the newest commit did not work, nil where it did.
+func (s *Store) Err() error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.broken
+}
+
+// Version is the resource version of a revision.
+func (s *Store) Version(revision uint64) string {
+	return s.epoch + "-" + strconv.FormatUint(revision, 10)
+}
+
+// Engine is the id of the engine that this store's containers live in, empty before the first was seen.
+func (s *Store) Engine() string {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.engine
+}
+
+// Get finds a live container's record by id.
+func (s *Store) Get(id string) (*Record, bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	r, ok := s.records[id]
+	return r, ok
+}
+
+// List gives all records, by name, and the revision they are of.
+func (s *Store) List() ([]*Record, uint64) {
+	s.mu.RLock()
+	records := make([]*Record, 0, len(s.records))
+	for _, r := range s.records {
+		records = append(records, r)
+	}
+	revision := s.revision
+	s.mu.RUnlock()
+	sort.Slice(records, func(i, j int) bool { return records[i].Name < records[j].Name })
+	return records, revision
+}
+
+// Tombstone finds what is left of a deleted container.
+func (s *Store) Tombstone(id string) (*Tombstone, bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	t, ok := s.tombstones[id]
+	return t, ok
+}
+
+// Resolve finds the container that a client means by its id, its name, its Docker id, or the beginning of that. The error
+// is an *api.Error.
+func (s *Store) Resolve(ref string) (*Record, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.resolve(ref, s)
+}
+
+// view is the mirror, or the mirror under what a transaction has already changed.
+type view interface {
+	lookup(id string) (*Record, bool)
+	byName(name string) (*Record, bool)
+}
+
+func (s *Store) lookup(id string) (*Record, bool) {
+	r, ok := s.records[id]
+	return r, ok
+}
+
+func (s *Store) byName(name string) (*Record, bool) { return s.lookup(s.names[name]) }
+
+func (s *Store) resolve(ref string, v view) (*Record, error) {
+	if ref == "" {
+		return nil, api.Invalid(api.FieldError{Field: "container_id", Message: "is required: the container's id, name or Docker id"})
+	}
+	if r, ok := v.lookup(ref); ok {
+		return r, nil
+	}
+	if r, ok := v.byName(ref); ok {
+		return r, nil
+	}
+	if api.IsDockerID(ref) {
+		return s.resolveDockerID(ref, v)
+	}
+	return nil, s.notFound(ref)
+}
+
+func (s *Store) resolveDockerID(prefix string, v view) (*Record, error) {
+	var hits []*Record
+	for id := range s.records {
+		if r, ok := v.lookup(id); ok && strings.HasPrefix(r.Status.DockerID, prefix) {
+			hits = append(hits, r)
+		}
+	}
+	switch len(hits) {
+	case 0:
+		return nil, s.notFound(prefix)
+	case 1:
+		return hits[0], nil
+	}
+	names := make([]string, len(hits))
+	for i, r := range hits {
+		names[i] = r.Name
+	}
+	sort.Strings(names)
+	return nil, api.Errorf(api.ConflictError, "%q is the beginning of several Docker ids; use one of these names: %s", prefix, strings.Join(names, ", ")).With("candidates", names)
+}
+
+func (s *Store) notFound(ref string) error {
+	if t, ok := s.tombstones[ref]; ok {
+		return api.Errorf(api.ContainerNotFound, "container %s (%s) was deleted at %s by %s", t.Name, t.ID, t.DeletedAt.Format("2006-01-02T15:04:05Z07:00"), t.DeletedBy).
+			With("deleted_at", t.DeletedAt).With("deleted_by", t.DeletedBy).For("", "", t.ID)
+	}
+	return api.Errorf(api.ContainerNotFound, "there is no container %q; list_containers names all", ref).With("container_id", ref)
+}

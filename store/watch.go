@@ -1,0 +1,144 @@
+package store
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/flow-manager/flow-manager/api"
+)
+
+// ChangeType is what happened to a container.
+type ChangeType string
+
+// The change types.
+const (
+	Added    ChangeType = "added"
+	Modified ChangeType = "modified"
+	Deleted  ChangeType = "deleted"
+)
+
+// Change is one committed transaction on one container: what kind, whether the declaration changed, and the durable events.
+type Change struct {
+	Revision uint64      `json:"-"`
+	At       time.Time   `json:"at"`
+	ID       string      `json:"id"`
+	Type     ChangeType  `json:"type"`
+	Spec     bool        `json:"spec,omitempty"`
+	Events   []api.Event `json:"events,omitempty"`
+}
+
+const (
+	maxLog    = 100_000 // changes kept in the file
+	maxRecent = 4096    // changes kept in memory
+	pageSize  = 512     // changes that Next returns at most
+)
+
+// Watch reads changes in order, each once, at its reader's own pace: a slow reader holds up nobody and loses nothing until
+// it falls behind the file's retention.
+type Watch struct {
+	store *Store
+	after uint64
+}
+
+// Watch begins after the given revision.
+func (s *Store) Watch(after uint64) *Watch { return &Watch{store: s, after: after} }
+
+// Next waits for changes and returns at least one. It ends with ErrExpired (list again), ErrClosed, or ctx's error.
+func (w *Watch) Next(ctx context.Context) ([]Change, error) {
+	for {
+		changes, grown, err := w.ready()
+		if err != nil {
+			return nil, err
+		}
+		if len(changes) > 0 {
+			w.after = changes[len(changes)-1].Revision
+			return changes, nil
+		}
+		select {
+		case <-grown:
+		case <-w.store.done:
+			return nil, ErrClosed
+		case <-ctx.Done():
+			return nil, fmt.Errorf("watch: %w", ctx.Err())
+		}
+	}
+}
+
+func (w *Watch) ready() ([]Change, <-chan struct{}, error) {
+	s := w.store
+	s.mu.RLock()
+	grown, revision := s.grown, s.revision
+	if w.after >= revision {
+		s.mu.RUnlock()
+		if w.after > revision {
+			return nil, nil, fmt.Errorf("revision %d has not happened: %w", w.after, ErrExpired)
+		}
+		return nil, grown, nil
+	}
+	missing := int(revision - w.after)
+	if missing <= len(s.recent) {
+		from := len(s.recent) - missing
+		changes := append([]Change(nil), s.recent[from:min(from+pageSize, len(s.recent))]...)
+		s.mu.RUnlock()
+		return changes, grown, nil
+	}
+	s.mu.RUnlock()
+	changes, err := s.readLog(w.after)
+	return changes, grown, err
+}
+
+func (s *Store) readLog(after uint64) ([]Change, error) {
+	var changes []Change
+	err := s.db.View(func(tx *bolt.Tx) error {
+		c := tx.Bucket(bucketLog).Cursor()
+		for k, v := c.Seek(revisionKey(after + 1)); k != nil && len(changes) < pageSize; k, v = c.Next() {
+			change := Change{Revision: binary.BigEndian.Uint64(k)}
+			if err := json.Unmarshal(v, &change); err != nil {
+				return fmt.Errorf("%w: change %d: %w", ErrDamaged, change.Revision, err)
+			}
+			changes = append(changes, change)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(changes) == 0 || changes[0].Revision != after+1 {
+		return nil, fmt.Errorf("after revision %d: %w", after, ErrExpired)
+	}
+	return changes, nil
+}
+
+// remember keeps the newest changes in memory.
+func (s *Store) remember(changes []Change) {
+	s.recent = append(s.recent, changes...)
+	if len(s.recent) > 2*maxRecent {
+		s.recent = append([]Change(nil), s.recent[len(s.recent)-maxRecent:]...)
+	}
+}
+
+// trim drops what is too old or too much, a little more per commit than the commit adds.
+func (tx *txn) trim() error {
+	c := tx.bolt.Bucket(bucketLog).Cursor()
+	budget := 2*len(tx.log) + 2
+	for k, v := c.First(); k != nil && budget > 0; k, v = c.First() {
+		if tx.next-binary.BigEndian.Uint64(k) < maxLog && !tx.outlived(v) {
+			return nil
+		}
+		if err := c.Delete(); err != nil {
+			return fmt.Errorf("trim the log: %w", err)
+		}
+		budget--
+	}
+	return nil
+}
+
+func (tx *txn) outlived(value []byte) bool {
+	var c Change
+	return json.Unmarshal(value, &c) != nil || tx.now.Sub(c.At) > tx.options.Retention
+}
