@@ -28,11 +28,20 @@ type Tracking struct {
 	// StopDeadline is when a container that was asked to stop is killed.
 	StopDeadline *time.Time `json:"stop_deadline,omitempty"`
 	WakeSeen     int64      `json:"wake_seen,omitempty"`
-	// Handled is the run (docker_id and start time) whose exit has been counted.
+	// Handled is the run (Docker id and start time) whose exit was counted, or marked as asked for.
 	Handled string `json:"handled,omitempty"`
-	// Retries counts failed attempts in a row at one generation; RetryAt is when the next one is due.
-	Retries int        `json:"retries,omitempty"`
-	RetryAt *time.Time `json:"retry_at,omitempty"`
+	// Ended is why the restart policy leaves an ended container alone: Completed, Failed or GaveUp. A start clears it.
+	Ended string `json:"ended,omitempty"`
+	// Failure is the newest action that did not work; it is gone once one does.
+	Failure *Failure `json:"failure,omitempty"`
+}
+
+// Failure says which generation could not be brought about, how often in a row, why, and when the next attempt is due.
+type Failure struct {
+	Generation int64     `json:"generation"`
+	Attempts   int       `json:"attempts"`
+	Reason     string    `json:"reason"`
+	RetryAt    time.Time `json:"retry_at"`
 }
 
 // Placement is a create intent, and once DockerID is known, the container that came of it. It is written before the engine

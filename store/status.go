@@ -8,10 +8,10 @@ import (
 	"github.com/flow-manager/flow-manager/api"
 )
 
-// Observe lets edit change the status and tracking of a container's record, and commits that with the given durable events.
-// A status_changed is added where a watcher would want one. Nothing is written where edit changes nothing and there are no
-// events. edit may be called more than once. Without a record it returns ErrNotFound.
-func (s *Store) Observe(ctx context.Context, id string, edit func(r *Record), events ...api.Event) (*Record, error) {
+// Observe lets edit change the status and tracking of a container's record, and commits that with the durable events that
+// edit returns. A status_changed is added where a watcher would want one. Nothing is written where edit changes nothing and
+// returns no events. edit may be called more than once. Without a record it returns ErrNotFound.
+func (s *Store) Observe(ctx context.Context, id string, edit func(r *Record) []api.Event) (*Record, error) {
 	var result *Record
 	err := s.do(ctx, func(tx *txn) (effect, error) {
 		current, ok := tx.lookup(id)
@@ -19,7 +19,7 @@ func (s *Store) Observe(ctx context.Context, id string, edit func(r *Record), ev
 			return effect{}, ErrNotFound
 		}
 		next := *current
-		edit(&next)
+		events := edit(&next)
 		if len(events) == 0 && bytes.Equal(api.Encode(current.observation()), api.Encode(next.observation())) {
 			result = current
 			return effect{}, nil

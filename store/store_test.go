@@ -89,9 +89,10 @@ func TestStore_SurvivesReopen(t *testing.T) {
 	web := declare(t, s, Declaration{Name: "web", Principal: "someone", Change: running}).Record
 	declare(t, s, Declaration{Name: "gone", Change: running})
 	gone, _ := s.Resolve("gone")
-	if _, err := s.Observe(t.Context(), web.ID, func(r *Record) {
+	if _, err := s.Observe(t.Context(), web.ID, func(r *Record) []api.Event {
 		r.Status.State = api.StateRunning
 		r.Placement = Placement{Token: "t", DockerName: "web", DockerID: "d"}
+		return nil
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -257,7 +258,7 @@ func TestStore_Resolve(t *testing.T) {
 	a := declare(t, s, Declaration{Name: "a", Change: running})
 	b := declare(t, s, Declaration{Name: "b", Change: running})
 	for id, docker := range map[string]string{a.ID: "aaaaaaaaaaaaaaaa1", b.ID: "aaaaaaaaaaaaaaaa2"} {
-		if _, err := s.Observe(t.Context(), id, func(r *Record) { r.Status.DockerID = docker }); err != nil {
+		if _, err := s.Observe(t.Context(), id, func(r *Record) []api.Event { r.Status.DockerID = docker; return nil }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -277,7 +278,10 @@ func TestStore_BuryLeavesTombstone(t *testing.T) {
 	now := time.Now()
 	s := open(t, t.TempDir(), Options{Now: func() time.Time { return now }})
 	web := declare(t, s, Declaration{Name: "web", Change: running})
-	if _, err := s.Observe(t.Context(), web.ID, func(r *Record) { r.Placement = Placement{Token: "t", DockerName: "web", DockerID: "d"} }); err != nil {
+	if _, err := s.Observe(t.Context(), web.ID, func(r *Record) []api.Event {
+		r.Placement = Placement{Token: "t", DockerName: "web", DockerID: "d"}
+		return nil
+	}); err != nil {
 		t.Fatal(err)
 	}
 	declare(t, s, Declaration{ContainerID: "web", Principal: "me", Change: func(w *Wish) error { w.Delete = true; return nil }})
@@ -306,9 +310,10 @@ func TestStore_BuryLeavesTombstone(t *testing.T) {
 func TestStore_ObserveTellsOfWhatIsVisible(t *testing.T) {
 	s := open(t, t.TempDir(), Options{})
 	web := declare(t, s, Declaration{Name: "web", Change: running})
-	edit := func(r *Record) {
+	edit := func(r *Record) []api.Event {
 		r.Status.State = api.StateRunning
 		r.Status.SetCondition(api.Condition{Type: api.Progressing, Status: api.False, Reason: "Done"})
+		return nil
 	}
 	for range 2 {
 		if _, err := s.Observe(t.Context(), web.ID, edit); err != nil {

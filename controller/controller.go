@@ -1,0 +1,222 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/util/workqueue"
+
+	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/store"
+)
+
+// Config is what a controller works with.
+type Config struct {
+	Store     *store.Store
+	Runtime   Runtime
+	Endpoints Endpoints
+	Policy    Policy
+	Log       zerolog.Logger
+	// Workers reconcile at once; 0 is 16.
+	Workers int
+	// Resync is how often the engine is listed though nothing happened, jittered by a tenth; 0 is a minute.
+	Resync time.Duration
+	// Ports is the range that port 0 is picked from.
+	Ports PortRange
+	// AcceptEngine takes an engine that is not the one that the store remembers.
+	AcceptEngine bool
+	// Fail is called with the name of each point at which a test may want the process to die; nil in production.
+	Fail func(point string)
+}
+
+// ErrEngineChanged means that the engine is not the one that the store remembers and has none of its containers.
+var ErrEngineChanged = errors.New("EngineChanged: this is another engine, without our containers; start once with --accept-engine if that is meant")
+
+// Controller is the reconcile loop.
+type Controller struct {
+	Config
+	observer *observer
+	queue    workqueue.TypedDelayingInterface[string]
+	samples  sampler
+	ports    portPicker
+	why      atomic.Pointer[string] // why the engine is not known
+	once     sync.Map               // what was reported already and need not be again
+}
+
+// New makes a controller; Run runs it.
+func New(c Config) *Controller {
+	if c.Workers == 0 {
+		c.Workers = 16
+	}
+	if c.Resync == 0 {
+		c.Resync = time.Minute
+	}
+	if c.Fail == nil {
+		c.Fail = func(string) {}
+	}
+	k := &Controller{Config: c, observer: newObserver(c.Runtime, c.Resync, c.Log), queue: workqueue.NewTypedDelayingQueue[string]()}
+	k.observer.changed, k.observer.admit, k.observer.away = k.queue.Add, k.admit, k.lost
+	k.samples.runtime = c.Runtime
+	k.ports = portPicker{between: c.Ports}
+	starting := "the engine has not been listed yet"
+	k.why.Store(&starting)
+	return k
+}
+
+// Run reconciles until ctx ends, and returns when what it began has ended.
+func (k *Controller) Run(ctx context.Context) error {
+	records, revision := k.Store.List()
+	k.openEndpoints(records)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { k.observer.run(ctx); return nil })
+	group.Go(func() error { return k.follow(ctx, revision) })
+	for range k.Workers {
+		group.Go(func() error { k.work(ctx); return nil })
+	}
+	<-ctx.Done()
+	k.queue.ShutDown()
+	err := group.Wait()
+	k.samples.wait()
+	return err
+}
+
+// openEndpoints brings the sockets back to their paths before anything else: flows that ran on are waiting for them.
+func (k *Controller) openEndpoints(records []*store.Record) {
+	for _, r := range records {
+		if err := k.Endpoints.Open(r.ID); err != nil {
+			k.logFor(r).Error().Err(err).Str("operation", "open_socket").Msg("the flow's socket could not be opened; the next start tries again")
+		}
+	}
+}
+
+// Ready is nil while the engine is known and the store can be written; else the error says what is missing.
+func (k *Controller) Ready() error {
+	if err := k.Store.Err(); err != nil {
+		return fmt.Errorf("StoreNotWritable: %w", err)
+	}
+	if !k.observer.ready() {
+		return errors.New(*k.why.Load())
+	}
+	return nil
+}
+
+func (k *Controller) lost(err error) {
+	why := "EngineUnavailable: " + err.Error()
+	if errors.Is(err, ErrEngineChanged) {
+		why = err.Error()
+	}
+	if old := k.why.Swap(&why); *old != why {
+		k.Log.Warn().Err(err).Str("operation", "observe").Msg("the engine is not known; nothing is done until it is listed again")
+	}
+}
+
+// admit judges an engine by its id and, where that is new, by whether our containers are in it.
+func (k *Controller) admit(ctx context.Context, seen []Observed) error {
+	id, err := k.Runtime.Engine(ctx)
+	if err != nil {
+		return fmt.Errorf("ask the engine for its id: %w", err)
+	}
+	remembered := k.Store.Engine()
+	if remembered == id {
+		return k.admitted()
+	}
+	if remembered != "" && !k.AcceptEngine && !k.anyOurs(seen) {
+		return ErrEngineChanged
+	}
+	if err := k.Store.SetEngine(ctx, id); err != nil {
+		return fmt.Errorf("remember the engine: %w", err)
+	}
+	return k.admitted()
+}
+
+// admitted puts every record into the queue: the engine may have lost some while nobody looked.
+func (k *Controller) admitted() error {
+	records, _ := k.Store.List()
+	for _, r := range records {
+		defer k.queue.Add(r.ID)
+	}
+	k.Log.Info().Str("operation", "observe").Int("declared", len(records)).Msg("the engine is listed; reconciling")
+	return nil
+}
+
+func (k *Controller) anyOurs(seen []Observed) bool {
+	for _, o := range seen {
+		if r, ok := k.Store.Get(o.ID); ok && r.Owns(o.Token, o.DockerID, o.Name) {
+			return true
+		}
+	}
+	return false
+}
+
+// follow puts what was declared into the queue.
+func (k *Controller) follow(ctx context.Context, revision uint64) error {
+	watch := k.Store.Watch(revision)
+	for {
+		changes, err := watch.Next(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, store.ErrExpired):
+			var records []*store.Record
+			records, revision = k.Store.List()
+			watch = k.Store.Watch(revision)
+			for _, r := range records {
+				k.queue.Add(r.ID)
+			}
+		case err != nil:
+			return fmt.Errorf("follow the store: %w", err)
+		}
+		for _, c := range changes {
+			if c.Spec || c.Type == store.Deleted {
+				k.queue.Add(c.ID)
+			}
+		}
+	}
+}
+
+func (k *Controller) work(ctx context.Context) {
+	for {
+		id, down := k.queue.Get()
+		if down {
+			return
+		}
+		k.turn(ctx, id)
+		k.queue.Done(id)
+	}
+}
+
+// turn reconciles one id and decides when to look again.
+func (k *Controller) turn(ctx context.Context, id string) {
+	if ctx.Err() != nil || !k.observer.ready() {
+		return // everything is put into the queue again when the engine is back
+	}
+	again, err := k.reconcile(ctx, id)
+	switch {
+	case err == nil && again == 0, ctx.Err() != nil:
+	case err == nil:
+		k.queue.AddAfter(id, again)
+	default:
+		k.Log.Warn().Err(err).Str("operation", "reconcile").Str("id", id).Msg("this turn did not end; looking again")
+		k.queue.AddAfter(id, time.Second)
+	}
+}
+
+// logFor is a line about a record.
+func (k *Controller) logFor(r *store.Record) *zerolog.Logger {
+	l := k.Log.With().Str("id", r.ID).Str("name", r.Name).Int64("generation", r.Generation).Logger()
+	return &l
+}
+
+// Usage is what a container consumes, all zero while it does not run.
+func (k *Controller) Usage(ctx context.Context, c *api.Container) api.Usage {
+	if c.Status.State != api.StateRunning || c.Status.DockerID == "" {
+		return api.Usage{Timestamp: time.Now().UTC()}
+	}
+	return k.samples.usage(ctx, c.Status.DockerID)
+}

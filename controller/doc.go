@@ -1,0 +1,17 @@
+// Package controller makes the engine agree with what is declared, and keeps it agreeing.
+//
+// # Guarantees
+//
+//   - One container is reconciled by one worker at a time; different ones in parallel. A turn reads what is declared and what
+//     is there afresh; whatever woke it is only a hint.
+//   - What to do is decided by one pure function, plan, one action at a time. Every action may be repeated, so that dying
+//     between any two lines of this package is repaired by planning again.
+//   - Nothing is done before the engine was listed whole, and nothing while it is away.
+//   - A container is only ever acted upon if its create token and its Docker id (or, where none is recorded yet, its exact
+//     name) are those of a live record or a tombstone. Others that bear our labels or our name are reported and left alone.
+//   - A create intent is on disk before the engine is asked to create, the Docker id before the first start.
+//   - A worker makes short calls only. What takes time (a graceful stop, a backoff) is a deadline in the record, looked at
+//     again when due; so a newer declaration is seen at once.
+//
+// The outcome is written to the store as status, and the store's watch is how anybody learns of it.
+package controller

@@ -1,0 +1,73 @@
+package docker
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/docker/docker/api/types/container"
+
+	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/controller"
+)
+
+// summary is what a list shows of a container. The words in parentheses of its status (health, exit code) say when an
+// inspection is worth while; nothing is decided by them.
+func summary(c *container.Summary) controller.Observed {
+	_, status, _ := strings.Cut(c.Status, "(")
+	status, _, _ = strings.Cut(status, ")")
+	o := labelled(c.Labels)
+	o.DockerID, o.State, o.ImageID = c.ID, c.State, c.ImageID
+	if len(c.Names) > 0 {
+		o.Name = strings.TrimPrefix(c.Names[0], "/")
+	}
+	o.Digest = strings.Join([]string{c.State, o.Name, status}, " ")
+	return o
+}
+
+func labelled(labels map[string]string) controller.Observed {
+	return controller.Observed{ID: labels[labelID], Token: labels[labelToken], Hash: labels[labelHash], Instance: labels[labelInstance]}
+}
+
+// observed is what an inspection shows of a container.
+func observed(c *container.InspectResponse) (controller.Observed, error) {
+	if c.ContainerJSONBase == nil || c.State == nil || c.Config == nil {
+		return controller.Observed{}, fmt.Errorf("the engine's answer about a container is not whole")
+	}
+	o := labelled(c.Config.Labels)
+	o.DockerID, o.Name, o.ImageID = c.ID, strings.TrimPrefix(c.Name, "/"), c.Image
+	o.State, o.ExitCode, o.OOMKilled, o.StartError = string(c.State.Status), c.State.ExitCode, c.State.OOMKilled, c.State.Error
+	o.Health = api.HealthNone
+	if c.State.Health != nil {
+		o.Health = health(string(c.State.Health.Status))
+	}
+	var err error
+	if o.StartedAt, err = instant(c.State.StartedAt); err != nil {
+		return controller.Observed{}, err
+	}
+	o.FinishedAt, err = instant(c.State.FinishedAt)
+	return o, err
+}
+
+func health(word string) string {
+	switch word {
+	case container.Starting, container.Healthy, container.Unhealthy:
+		return word
+	}
+	return api.HealthNone
+}
+
+// instant reads the engine's time; its year 1 is the zero time.
+func instant(text string) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	t, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("read the engine's time: %w", err)
+	}
+	if t.Year() <= 1 {
+		return time.Time{}, nil
+	}
+	return t, nil
+}

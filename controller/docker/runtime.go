@@ -1,0 +1,167 @@
+package docker
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/api/types/network"
+	"github.com/docker/docker/client"
+
+	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/controller"
+)
+
+// Config says where the engine is and what its containers may use.
+type Config struct {
+	// Host is a Unix socket as unix:///path; empty is the default one.
+	Host string
+	// PublishAddress is where ports without an address are published.
+	PublishAddress string
+	// Volumes are named volumes that containers may mount though they are not ours.
+	Volumes []string
+}
+
+// Runtime talks to one engine. All methods may be called at once.
+type Runtime struct {
+	client *client.Client
+	config Config
+}
+
+var _ controller.Runtime = (*Runtime)(nil)
+
+// New prepares a connection; nothing is sent yet.
+func New(c Config) (*Runtime, error) {
+	options := []client.Opt{client.WithAPIVersionNegotiation()}
+	if c.Host != "" {
+		options = append(options, client.WithHost(c.Host))
+	}
+	cli, err := client.NewClientWithOpts(options...)
+	if err != nil {
+		return nil, fmt.Errorf("prepare the engine's client: %w", err)
+	}
+	return &Runtime{cli, c}, nil
+}
+
+// Close drops idle connections.
+func (r *Runtime) Close() error { return r.client.Close() }
+
+// Engine implements controller.Runtime.
+func (r *Runtime) Engine(ctx context.Context) (string, error) {
+	info, err := r.client.Info(ctx)
+	return info.ID, classed(err)
+}
+
+// List implements controller.Runtime.
+func (r *Runtime) List(ctx context.Context) ([]controller.Observed, error) {
+	list, err := r.client.ContainerList(ctx, container.ListOptions{All: true, Filters: filters.NewArgs(filters.Arg("label", labelID))})
+	if err != nil {
+		return nil, classed(err)
+	}
+	seen := make([]controller.Observed, len(list))
+	for i := range list {
+		seen[i] = summary(&list[i])
+	}
+	return seen, nil
+}
+
+// Inspect implements controller.Runtime.
+func (r *Runtime) Inspect(ctx context.Context, ref string) (controller.Observed, error) {
+	c, err := r.client.ContainerInspect(ctx, ref)
+	if err != nil {
+		return controller.Observed{}, classed(err)
+	}
+	return observed(&c)
+}
+
+// Create implements controller.Runtime.
+func (r *Runtime) Create(ctx context.Context, t controller.Template) (string, error) {
+	if err := r.checkVolumes(ctx, &t); err != nil {
+		return "", classed(err)
+	}
+	config, host, err := convert(&t, r.config.PublishAddress)
+	if err != nil {
+		return "", err
+	}
+	made, err := r.client.ContainerCreate(ctx, config, host, &network.NetworkingConfig{}, nil, t.DockerName)
+	return made.ID, classed(err)
+}
+
+// checkVolumes lets a container have named volumes that are ours, that will be, or that the operator named.
+func (r *Runtime) checkVolumes(ctx context.Context, t *controller.Template) error {
+	for _, m := range t.Spec.Mounts() {
+		if m.IsHostPath() || r.allowsVolume(m.Source) {
+			continue
+		}
+		v, err := r.client.VolumeInspect(ctx, m.Source)
+		if errdefs.IsNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("inspect volume %s: %w", m.Source, err)
+		}
+		if v.Labels[labelInstance] != t.Instance {
+			return api.Errorf(api.PolicyError, "volume %q was not made by this manager; use another name, or have it allowed by --allow-volume", m.Source)
+		}
+	}
+	return nil
+}
+
+func (r *Runtime) allowsVolume(name string) bool {
+	for _, allowed := range r.config.Volumes {
+		if allowed == name {
+			return true
+		}
+	}
+	return false
+}
+
+// Start implements controller.Runtime.
+func (r *Runtime) Start(ctx context.Context, dockerID string) error {
+	return classed(r.client.ContainerStart(ctx, dockerID, container.StartOptions{}))
+}
+
+// Kill implements controller.Runtime.
+func (r *Runtime) Kill(ctx context.Context, dockerID, signal string) error {
+	return classed(r.client.ContainerKill(ctx, dockerID, signal))
+}
+
+// Pause implements controller.Runtime.
+func (r *Runtime) Pause(ctx context.Context, dockerID string) error {
+	return classed(r.client.ContainerPause(ctx, dockerID))
+}
+
+// Unpause implements controller.Runtime.
+func (r *Runtime) Unpause(ctx context.Context, dockerID string) error {
+	return classed(r.client.ContainerUnpause(ctx, dockerID))
+}
+
+// Rename implements controller.Runtime.
+func (r *Runtime) Rename(ctx context.Context, dockerID, name string) error {
+	return classed(r.client.ContainerRename(ctx, dockerID, name))
+}
+
+// Limit implements controller.Runtime.
+func (r *Runtime) Limit(ctx context.Context, dockerID string, l api.Resources) error {
+	_, err := r.client.ContainerUpdate(ctx, dockerID, container.UpdateConfig{Resources: limits(l)})
+	return classed(err)
+}
+
+// Remove implements controller.Runtime.
+func (r *Runtime) Remove(ctx context.Context, dockerID string) error {
+	return classed(r.client.ContainerRemove(ctx, dockerID, container.RemoveOptions{RemoveVolumes: true}))
+}
+
+// RemoveVolume implements controller.Runtime.
+func (r *Runtime) RemoveVolume(ctx context.Context, name string) error {
+	v, err := r.client.VolumeInspect(ctx, name)
+	if err != nil {
+		return classed(err)
+	}
+	if v.Labels[labelInstance] == "" {
+		return nil
+	}
+	return classed(r.client.VolumeRemove(ctx, name, false))
+}

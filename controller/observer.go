@@ -1,0 +1,250 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	reconnectDelay = time.Second
+	inspectTimeout = 30 * time.Second
+	listTimeout    = 2 * time.Minute
+)
+
+// observer knows what containers bear our labels. Events and lists only mark what is worth a look; what is there is what
+// an inspection says. Nothing is known before the engine was listed whole, and while it is away.
+type observer struct {
+	runtime Runtime
+	resync  time.Duration
+	log     zerolog.Logger
+	changed func(id string)                         // something of id is worth a look; must not block
+	admit   func(context.Context, []Observed) error // judges the engine before anything is known of it
+	away    func(error)
+
+	mu       sync.Mutex
+	known    bool
+	contains map[string]*entry // by Docker id
+	byID     map[string]map[string]*entry
+}
+
+// entry is one container; dirty means that it must be inspected before anybody relies on it.
+type entry struct {
+	Observed
+	dirty bool
+}
+
+func newObserver(r Runtime, resync time.Duration, log zerolog.Logger) *observer {
+	return &observer{runtime: r, resync: resync, log: log, contains: map[string]*entry{}, byID: map[string]map[string]*entry{}}
+}
+
+// run keeps a session with the engine until ctx ends; each begins with a subscription and a whole list.
+func (b *observer) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		err := b.session(ctx)
+		b.lose()
+		if ctx.Err() != nil {
+			return
+		}
+		b.away(err)
+		pause(ctx, reconnectDelay)
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// session ends with the event stream, or with a list that did not work. It reads events while it lists: a subscriber that
+// stops reading slows the engine down.
+func (b *observer) session(ctx context.Context) error {
+	subscribed := make(chan struct{})
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		if err := b.runtime.Events(ctx, func() { close(subscribed) }, b.mark); err != nil {
+			return fmt.Errorf("read the engine's events: %w", err)
+		}
+		return errors.New("the engine's event stream ended")
+	})
+	group.Go(func() error {
+		select {
+		case <-subscribed:
+			return b.listing(ctx)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+	return group.Wait()
+}
+
+func (b *observer) listing(ctx context.Context) error {
+	if err := b.list(ctx, true); err != nil {
+		return err
+	}
+	for ctx.Err() == nil {
+		pause(ctx, b.resync*9/10+rand.N(b.resync/5+1))
+		if err := b.list(ctx, false); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// list marks what differs from what is known; the first list of a session marks everything.
+func (b *observer) list(ctx context.Context, first bool) error {
+	ctx, cancel := context.WithTimeout(ctx, listTimeout)
+	defer cancel()
+	seen, err := b.runtime.List(ctx)
+	if err != nil {
+		return fmt.Errorf("list containers: %w", err)
+	}
+	if first {
+		if err := b.admit(ctx, seen); err != nil {
+			return err
+		}
+	}
+	for _, id := range b.merge(seen, first) {
+		b.changed(id)
+	}
+	return nil
+}
+
+// merge returns the ids of which something is worth a look.
+func (b *observer) merge(seen []Observed, first bool) []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	worth := map[string]bool{}
+	listed := make(map[string]bool, len(seen))
+	for _, o := range seen {
+		listed[o.DockerID] = true
+		e, ok := b.contains[o.DockerID]
+		if !ok {
+			e = b.addLocked(o.ID, o.DockerID)
+		}
+		if first || !ok || e.Digest != o.Digest {
+			e.dirty, worth[o.ID] = true, true
+		}
+		e.Digest = o.Digest
+	}
+	for dockerID, e := range b.contains {
+		if !listed[dockerID] {
+			e.dirty, worth[e.ID] = true, true
+		}
+	}
+	b.known = true
+	ids := make([]string, 0, len(worth))
+	for id := range worth {
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+func (b *observer) addLocked(id, dockerID string) *entry {
+	e := &entry{Observed: Observed{ID: id, DockerID: dockerID}, dirty: true}
+	b.contains[dockerID] = e
+	if b.byID[id] == nil {
+		b.byID[id] = map[string]*entry{}
+	}
+	b.byID[id][dockerID] = e
+	return e
+}
+
+// mark notes that something happened to a container. It never blocks for long and is called by the reader of events.
+func (b *observer) mark(id, dockerID string) {
+	b.mu.Lock()
+	e, ok := b.contains[dockerID]
+	if !ok {
+		e = b.addLocked(id, dockerID)
+	}
+	e.dirty = true
+	b.mu.Unlock()
+	b.changed(id)
+}
+
+// lose forgets nothing but trusts nothing either.
+func (b *observer) lose() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.known = false
+	for _, e := range b.contains {
+		e.dirty = true
+	}
+}
+
+func (b *observer) ready() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.known
+}
+
+// see gives what bears id, inspecting what is marked.
+func (b *observer) see(ctx context.Context, id string) ([]Observed, error) {
+	for _, dockerID := range b.dirty(id) {
+		if err := b.inspect(ctx, id, dockerID); err != nil {
+			return nil, err
+		}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	seen := make([]Observed, 0, len(b.byID[id]))
+	for _, e := range b.byID[id] {
+		seen = append(seen, e.Observed)
+	}
+	return seen, nil
+}
+
+// dirty takes the marks of id's containers away before they are inspected, so that an event meanwhile marks them again.
+func (b *observer) dirty(id string) []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var dockerIDs []string
+	for dockerID, e := range b.byID[id] {
+		if e.dirty {
+			dockerIDs = append(dockerIDs, dockerID)
+			e.dirty = false
+		}
+	}
+	return dockerIDs
+}
+
+func (b *observer) inspect(ctx context.Context, id, dockerID string) error {
+	ctx, cancel := context.WithTimeout(ctx, inspectTimeout)
+	defer cancel()
+	o, err := b.runtime.Inspect(ctx, dockerID)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case errors.Is(err, ErrAbsent):
+		b.dropLocked(id, dockerID)
+		return nil
+	case err != nil:
+		if e, ok := b.contains[dockerID]; ok {
+			e.dirty = true
+		}
+		return fmt.Errorf("inspect %s: %w", dockerID, err)
+	}
+	if e, ok := b.contains[dockerID]; ok {
+		o.ID, o.Digest = id, e.Digest
+		e.Observed = o
+	}
+	return nil
+}
+
+func (b *observer) dropLocked(id, dockerID string) {
+	delete(b.contains, dockerID)
+	delete(b.byID[id], dockerID)
+	if len(b.byID[id]) == 0 {
+		delete(b.byID, id)
+	}
+}

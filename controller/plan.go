@@ -1,0 +1,241 @@
+package controller
+
+import (
+	"time"
+
+	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/store"
+)
+
+// action is one thing to do; the zero value is nothing.
+type action string
+
+const (
+	nothing action = ""
+	wait    action = "wait"    // until the step's time
+	intend  action = "intend"  // write a create intent
+	create  action = "create"  // make the intended container
+	record  action = "record"  // write the Docker id of the container that the intent led to
+	start   action = "start"   //
+	signal  action = "stop"    // ask to stop and note the deadline
+	kill    action = "kill"    // the deadline is past
+	settle  action = "settle"  // note that what was asked to stop has stopped
+	count   action = "exit"    // note an exit nobody asked for
+	wake    action = "wake"    // note an explicit start
+	freeze  action = "pause"   //
+	unpause action = "unpause" //
+	limit   action = "limit"   // change limits in place
+	rename  action = "rename"  // give the container its name back
+	remove  action = "remove"  // take a container away
+	forget  action = "forget"  // a superseded container is gone
+	bury    action = "bury"    // nothing is left: drop the record
+)
+
+// step is what plan decided: an action, upon which container, why, and for wait until when.
+type step struct {
+	action action
+	on     *Observed
+	cause  string
+	detail string
+	until  time.Time
+}
+
+// sight is what was seen of one record's containers.
+type sight struct {
+	standing *Observed  // the one of the current placement
+	former   []Observed // those of superseded placements
+	foreign  []Observed // those that bear its labels and are not its own
+}
+
+// look sorts what bears the record's id into what is its own and what is not.
+func look(r *store.Record, seen []Observed) sight {
+	var s sight
+	for i := range seen {
+		o := seen[i]
+		switch {
+		case r.Placement.Owns(o.Token, o.DockerID, o.Name):
+			s.standing = &o
+		case r.Owns(o.Token, o.DockerID, o.Name):
+			s.former = append(s.former, o)
+		default:
+			s.foreign = append(s.foreign, o)
+		}
+	}
+	return s
+}
+
+// plan decides the next action for a record. It is a pure function: whatever it needs to know is an argument, and the same
+// arguments give the same step.
+func plan(r *store.Record, s sight, now time.Time) step {
+	if f := r.Failure; f != nil && f.Generation == r.Generation && now.Before(f.RetryAt) {
+		return step{action: wait, until: f.RetryAt}
+	}
+	if len(s.former) > 0 {
+		return retire(r, &s.former[0], now)
+	}
+	if len(r.Superseded) > 0 {
+		return step{action: forget}
+	}
+	if r.DeletedAt != nil {
+		return planDelete(r, s, now)
+	}
+	if s.standing == nil {
+		return planAbsent(r)
+	}
+	return planStanding(r, s.standing, now)
+}
+
+// planDelete ends with a tombstone once nothing is left.
+func planDelete(r *store.Record, s sight, now time.Time) step {
+	if s.standing == nil {
+		return step{action: bury, cause: api.CauseDeclaration}
+	}
+	return retire(r, s.standing, now)
+}
+
+// retire stops a container and takes it away.
+func retire(r *store.Record, o *Observed, now time.Time) step {
+	switch {
+	case alive(o):
+		return stopping(r, o, now)
+	case o.State == "removing":
+		return step{action: wait, until: now.Add(time.Second)}
+	}
+	return step{action: remove, on: o, cause: api.CauseDeclaration}
+}
+
+func alive(o *Observed) bool {
+	return o.State == "running" || o.State == "paused" || o.State == "restarting"
+}
+
+// stopping asks, waits for the deadline, and kills.
+func stopping(r *store.Record, o *Observed, now time.Time) step {
+	switch {
+	case o.State == "paused":
+		return step{action: unpause, on: o, cause: api.CauseDeclaration, detail: "a paused container cannot hear that it shall stop"}
+	case r.StopDeadline == nil:
+		return step{action: signal, on: o, cause: api.CauseDeclaration}
+	case now.Before(*r.StopDeadline):
+		return step{action: wait, until: *r.StopDeadline}
+	}
+	return step{action: kill, on: o, cause: api.CauseDeclaration, detail: "it did not stop within its grace"}
+}
+
+// planAbsent makes the container. A placement that has a Docker id and no container was removed behind our back.
+func planAbsent(r *store.Record) step {
+	p := &r.Placement
+	switch {
+	case p.Token == "":
+		return step{action: intend, cause: api.CauseDeclaration}
+	case p.DockerID != "":
+		return step{action: intend, cause: api.CauseDrift, detail: "the container was removed behind our back"}
+	case !current(r):
+		return step{action: intend, cause: api.CauseDeclaration}
+	}
+	return step{action: create, cause: api.CauseDeclaration}
+}
+
+// current tells whether the placement was made from a template that serves the declaration.
+func current(r *store.Record) bool {
+	return r.Placement.TemplateHash == api.TemplateHash(&r.Spec) &&
+		api.ResourceCost(r.Placement.Resources, r.Spec.Resources) < api.CostRecreate
+}
+
+func planStanding(r *store.Record, o *Observed, now time.Time) step {
+	switch {
+	case r.Placement.DockerID == "":
+		return step{action: record, on: o, cause: api.CauseRecovery}
+	case !current(r):
+		return retire(r, o, now)
+	case o.State == "dead" || o.State == "removing":
+		return retire(r, o, now)
+	case r.StopDeadline != nil && alive(o):
+		return stopping(r, o, now)
+	case r.StopDeadline != nil:
+		return step{action: settle, on: o}
+	case o.Name != r.Placement.DockerName:
+		return step{action: rename, on: o, cause: api.CauseDrift, detail: "it was renamed to " + o.Name}
+	case r.Placement.Resources != r.Spec.Resources:
+		return step{action: limit, on: o, cause: api.CauseDeclaration}
+	}
+	return planProcess(r, o, now)
+}
+
+func planProcess(r *store.Record, o *Observed, now time.Time) step {
+	if r.Wake > r.WakeSeen {
+		return step{action: wake}
+	}
+	switch r.Spec.DesiredState {
+	case api.DesiredCreated, api.DesiredStopped:
+		if alive(o) {
+			return stopping(r, o, now)
+		}
+		return step{}
+	case api.DesiredPaused:
+		if o.State == "running" {
+			return step{action: freeze, on: o, cause: api.CauseDeclaration}
+		}
+		if o.State == "paused" {
+			return step{}
+		}
+	}
+	if o.State == "paused" {
+		return step{action: unpause, on: o, cause: api.CauseDeclaration}
+	}
+	if alive(o) {
+		return step{}
+	}
+	return planStart(r, o, now)
+}
+
+// planStart decides whether and when a container that is not running is started.
+func planStart(r *store.Record, o *Observed, now time.Time) step {
+	next := r.Status.NextRestartAt
+	switch {
+	case r.Ended != "":
+		return step{}
+	case o.StartedAt.IsZero(), r.Handled == asked(o):
+		return step{action: start, on: o, cause: api.CauseDeclaration}
+	case r.Handled != run(o):
+		return step{action: count, on: o, cause: api.CauseExit}
+	case next != nil && now.Before(*next):
+		return step{action: wait, until: *next}
+	}
+	return step{action: start, on: o, cause: api.CauseExit}
+}
+
+// asked stands in Tracking.Handled for a run whose end we asked for, or that an explicit start has forgiven.
+func asked(o *Observed) string { return "asked:" + run(o) }
+
+// run names one run of one container.
+func run(o *Observed) string {
+	return o.DockerID[:min(12, len(o.DockerID))] + "@" + o.StartedAt.UTC().Format(time.RFC3339Nano)
+}
+
+// verdict is what the restart policy says about an exit: a restart at next, or none because of ended.
+type verdict struct {
+	streak int
+	next   time.Time
+	ended  string
+}
+
+// judge applies the restart policy to a run that ended by itself.
+func judge(r *store.Record, o *Observed, now time.Time) verdict {
+	v := verdict{streak: r.Status.CrashStreak + 1}
+	if o.FinishedAt.Sub(o.StartedAt) >= longRun {
+		v.streak = 1
+	}
+	policy := r.Spec.RestartPolicy
+	switch {
+	case policy.Name == api.RestartNever, policy.Name == api.RestartOnFailure && o.ExitCode == 0:
+		v.ended = "Completed"
+		if o.ExitCode != 0 {
+			v.ended = "Failed"
+		}
+	case policy.MaxAttempts > 0 && v.streak > policy.MaxAttempts:
+		v.ended = "GaveUp"
+	default:
+		v.next = now.Add(restartDelay(r.ID, v.streak))
+	}
+	return v
+}

@@ -1,0 +1,104 @@
+package controller
+
+import (
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"strconv"
+	"sync"
+
+	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/store"
+)
+
+// PortRange is where port 0 is picked from, both ends included.
+type PortRange struct{ From, To int }
+
+// portPicker gives each container port of a record that is declared with host port 0 a port of its own, and keeps it.
+type portPicker struct {
+	between PortRange
+
+	mu    sync.Mutex
+	given map[int]string // to which id; what the store does not show yet
+}
+
+// pick resolves the ports of a record's spec, keeping what was picked before.
+func (p *portPicker) pick(r *store.Record, s *store.Store) (map[string]api.HostPort, error) {
+	if len(r.Spec.Ports) == 0 {
+		return nil, nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	taken := p.takenLocked(s)
+	ports := maps.Clone(r.Spec.Ports)
+	for _, inside := range slices.Sorted(maps.Keys(ports)) {
+		if ports[inside].Port != 0 {
+			continue
+		}
+		chosen := ports[inside]
+		chosen.Port = r.Placement.Ports[inside].Port
+		if chosen.Port == 0 {
+			var err error
+			if chosen.Port, err = p.freeLocked(chosen.Address, taken); err != nil {
+				return nil, err
+			}
+		}
+		taken[chosen.Port], p.given[chosen.Port], ports[inside] = true, r.ID, chosen
+	}
+	return ports, nil
+}
+
+func (p *portPicker) takenLocked(s *store.Store) map[int]bool {
+	taken := map[int]bool{}
+	records, _ := s.List()
+	for _, r := range records {
+		for _, h := range r.Spec.Ports {
+			taken[h.Port] = true
+		}
+		for _, h := range r.Placement.Ports {
+			taken[h.Port] = true
+		}
+	}
+	if p.given == nil {
+		p.given = map[int]string{}
+	}
+	for port, id := range p.given {
+		if _, ok := s.Get(id); !ok {
+			delete(p.given, port)
+			continue
+		}
+		taken[port] = true
+	}
+	return taken
+}
+
+// freeLocked finds a port that neither we nor anybody else uses now.
+func (p *portPicker) freeLocked(address string, taken map[int]bool) (int, error) {
+	for port := p.between.From; port <= p.between.To && port > 0; port++ {
+		if !taken[port] && bindable(address, port) {
+			return port, nil
+		}
+	}
+	return 0, api.Errorf(api.ConflictError, "no port of %d-%d is free for port 0; widen --port-range or name a port", p.between.From, p.between.To)
+}
+
+func bindable(address string, port int) bool {
+	l, err := net.Listen("tcp", net.JoinHostPort(address, strconv.Itoa(port)))
+	if err != nil {
+		return false
+	}
+	return l.Close() == nil
+}
+
+// String is the form of the flag.
+func (r PortRange) String() string { return fmt.Sprintf("%d-%d", r.From, r.To) }
+
+// ParsePortRange reads the form of the flag.
+func ParsePortRange(text string) (PortRange, error) {
+	var r PortRange
+	if _, err := fmt.Sscanf(text, "%d-%d", &r.From, &r.To); err != nil || r.From < 1 || r.To > 65535 || r.From > r.To || r.String() != text {
+		return PortRange{}, fmt.Errorf("%q is no port range; write it as 20000-29999", text)
+	}
+	return r, nil
+}

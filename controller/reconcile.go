@@ -1,0 +1,202 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/store"
+)
+
+const (
+	// callTimeout bounds one engine call of a worker.
+	callTimeout = 30 * time.Second
+	// maxSteps bounds one turn; a plan that has not settled by then is put at the end of the queue.
+	maxSteps = 12
+)
+
+// reconcile acts until there is nothing to do now, and says when to look again (0: when something happens).
+func (k *Controller) reconcile(ctx context.Context, id string) (time.Duration, error) {
+	for range maxSteps {
+		r, ok := k.Store.Get(id)
+		if !ok {
+			return 0, k.reconcileDeleted(ctx, id)
+		}
+		seen, err := k.observer.see(ctx, id)
+		if err != nil {
+			return 0, err
+		}
+		s := look(r, seen)
+		k.reportForeign(ctx, r, s.foreign)
+		now := time.Now()
+		next := plan(r, s, now)
+		if next.action == nothing || next.action == wait {
+			return until(next, now), k.write(ctx, r, s, next)
+		}
+		if err := k.do(ctx, r, s, next); err != nil {
+			return 0, err
+		}
+	}
+	return time.Millisecond, nil
+}
+
+func until(next step, now time.Time) time.Duration {
+	if next.action == nothing {
+		return 0
+	}
+	return max(next.until.Sub(now), time.Millisecond)
+}
+
+// write brings the status up to date; where nothing changed nothing is written.
+func (k *Controller) write(ctx context.Context, r *store.Record, s sight, next step) error {
+	now := time.Now()
+	k.Fail("before-status")
+	_, err := k.Store.Observe(ctx, r.ID, func(c *store.Record) []api.Event {
+		if c.Generation != r.Generation {
+			return nil // a newer declaration is in the queue; its turn writes
+		}
+		old := c.Status
+		observe(c, s, next, now)
+		return activities(c, &old)
+	})
+	k.Fail("after-status")
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// do takes one step. What the engine refuses becomes the record's failure; that the engine is away is nobody's failure.
+func (k *Controller) do(ctx context.Context, r *store.Record, s sight, next step) error {
+	began := time.Now()
+	err := k.act(ctx, r, s, next)
+	log := k.logFor(r).With().Str("operation", string(next.action)).Str("cause", next.cause).Dur("took", time.Since(began)).Logger()
+	switch {
+	case err == nil:
+		log.Debug().Msg("done")
+		return nil
+	case ctx.Err() != nil, errors.Is(err, ErrUnavailable), errors.Is(err, context.DeadlineExceeded), isStoreError(err):
+		return err
+	}
+	log.Warn().Err(err).Msg("the engine refused; trying again later")
+	return k.fail(ctx, r, s, next, err)
+}
+
+func isStoreError(err error) bool {
+	return errors.Is(err, store.ErrNotWritable) || errors.Is(err, store.ErrClosed) || errors.Is(err, store.ErrNotFound)
+}
+
+// fail notes what went wrong and when to try again.
+func (k *Controller) fail(ctx context.Context, r *store.Record, s sight, next step, cause error) error {
+	now := time.Now().UTC()
+	reason, told := explain(next, r, cause)
+	var events []api.Event
+	if f := r.Failure; f == nil || f.Generation != r.Generation || f.Reason != reason {
+		events = append(events, api.Activity{ActivityType: api.ActivityError, ContainerID: r.ID, Message: told.Message,
+			Details: map[string]any{"error_type": told.Type, "reason": reason, "name": r.Name}}.Event())
+	}
+	return k.edit(ctx, r, func(c *store.Record) {
+		attempts := 1
+		if c.Failure != nil && c.Failure.Generation == r.Generation {
+			attempts = c.Failure.Attempts + 1
+		}
+		at := now.Add(retryDelay(c.ID, attempts))
+		c.Failure = &store.Failure{Generation: r.Generation, Attempts: attempts, Reason: reason, RetryAt: at}
+		c.Status.LastError = &api.LastError{ErrorType: told.Type, Message: told.Message, At: now}
+		c.Status.ObservedGeneration = max(c.Status.ObservedGeneration, r.Generation)
+		observe(c, s, step{action: wait, until: at}, now)
+	}, events...)
+}
+
+// explain gives an engine's refusal a reason and a sentence that says what to do.
+func explain(next step, r *store.Record, err error) (reason string, told *api.Error) {
+	if e, ok := errors.AsType[*api.Error](err); ok {
+		switch e.Type {
+		case api.PolicyError:
+			return "PolicyViolation", e
+		case api.ConflictError:
+			return "NameConflict", e
+		}
+		return "ActionFailed", e
+	}
+	switch {
+	case next.action == create && errors.Is(err, ErrAbsent):
+		return "ImageNotFound", api.Errorf(api.ImageNotFound, "image %q is not on this engine; load or pull it there, and the container is made", r.Spec.Image)
+	case next.action == create && errors.Is(err, ErrInvalid):
+		return "InvalidSpec", api.Errorf(api.DockerAPIError, "the engine cannot make this container: %v", err)
+	case next.action == start:
+		return "StartFailed", api.Errorf(api.DockerAPIError, "the engine could not start the container: %v", err)
+	}
+	return "EngineError", api.Errorf(api.DockerAPIError, "the engine could not %s the container: %v", next.action, err)
+}
+
+// reconcileDeleted takes away what is left of a deleted container and reports what only looks like it.
+func (k *Controller) reconcileDeleted(ctx context.Context, id string) error {
+	seen, err := k.observer.see(ctx, id)
+	if err != nil || len(seen) == 0 {
+		return err
+	}
+	stone, known := k.Store.Tombstone(id)
+	for i := range seen {
+		o := &seen[i]
+		if !known || !stone.Owns(o.Token, o.DockerID, o.Name) {
+			k.reportStranger(o)
+			continue
+		}
+		if err := k.collect(ctx, o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (k *Controller) collect(ctx context.Context, o *Observed) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	k.Log.Info().Str("operation", "collect").Str("id", o.ID).Str("docker_id", o.DockerID).Msg("removing what is left of a deleted container")
+	if alive(o) {
+		if err := k.Runtime.Kill(ctx, o.DockerID, ""); err != nil && !gone(err) {
+			return fmt.Errorf("kill a deleted container: %w", err)
+		}
+	}
+	if err := k.Runtime.Remove(ctx, o.DockerID); err != nil && !gone(err) {
+		return fmt.Errorf("remove a deleted container: %w", err)
+	}
+	k.observer.mark(o.ID, o.DockerID)
+	return nil
+}
+
+// gone tells that an action found nothing to do: the container is absent or already in another state.
+func gone(err error) bool { return errors.Is(err, ErrAbsent) || errors.Is(err, ErrConflict) }
+
+// reportForeign tells once of each container that bears a record's labels but is not its own.
+func (k *Controller) reportForeign(ctx context.Context, r *store.Record, foreign []Observed) {
+	for i := range foreign {
+		o := &foreign[i]
+		if !k.first(o.DockerID) {
+			continue
+		}
+		k.logFor(r).Warn().Str("operation", "adopt").Str("docker_id", o.DockerID).Str("docker_name", o.Name).Msg("a foreign container bears this container's labels; it is left alone")
+		event := api.Activity{ActivityType: api.ActivityError, ContainerID: r.ID,
+			Message: fmt.Sprintf("container %s bears the labels of %s but was not made for it; it is left alone", o.Name, r.Name),
+			Details: map[string]any{"reason": "ForeignContainer", "docker_id": o.DockerID, "docker_name": o.Name}}.Event()
+		if _, err := k.Store.Observe(ctx, r.ID, func(*store.Record) []api.Event { return []api.Event{event} }); err != nil {
+			k.logFor(r).Warn().Err(err).Str("operation", "adopt").Msg("the foreign container could not be noted")
+		}
+	}
+}
+
+func (k *Controller) reportStranger(o *Observed) {
+	if k.first(o.DockerID) {
+		k.Log.Warn().Str("operation", "adopt").Str("id", o.ID).Str("docker_id", o.DockerID).Str("docker_name", o.Name).
+			Msg("a container bears our labels and belongs to nothing declared here; it is left alone")
+	}
+}
+
+// first tells whether a thing is reported for the first time; the memory of it is bounded by what the engine holds.
+func (k *Controller) first(key string) bool {
+	_, reported := k.once.LoadOrStore(key, true)
+	return !reported
+}

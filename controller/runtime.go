@@ -1,0 +1,90 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/flow-manager/flow-manager/api"
+)
+
+// Classes of a Runtime's errors. An error that is of none of them is the engine's own trouble: transient until shown otherwise.
+var (
+	// ErrAbsent means that the container, image, network or volume of the call is not there.
+	ErrAbsent = errors.New("not there")
+	// ErrConflict means that a name is taken or a container is in the wrong state; look at it next.
+	ErrConflict = errors.New("conflict")
+	// ErrInvalid means that the engine will never take this request.
+	ErrInvalid = errors.New("invalid")
+	// ErrUnavailable means that the engine did not answer; what was asked may have happened.
+	ErrUnavailable = errors.New("engine unavailable")
+)
+
+// Observed is one container as the engine has it. Times are zero and ExitCode meaningless for one that never ran.
+type Observed struct {
+	DockerID string
+	Name     string
+	// ID, Token, Hash and Instance are its labels; proof of nothing.
+	ID, Token, Hash, Instance string
+	// State is the engine's word: created, running, paused, restarting, removing, exited or dead.
+	State      string
+	Health     string
+	ImageID    string
+	StartedAt  time.Time
+	FinishedAt time.Time
+	ExitCode   int
+	OOMKilled  bool
+	// StartError is the engine's text about a start that failed, for people.
+	StartError string
+	// Digest sums up what a list shows of the container; it differs when an inspection is worth while.
+	Digest string
+}
+
+// Template is everything that a container is made from.
+type Template struct {
+	ID, Name, DockerName  string
+	Token, Hash, Instance string
+	Spec                  api.Spec
+	Ports                 map[string]api.HostPort
+	SocketDir             string
+}
+
+// Runtime is the engine. Methods take seconds at most; their errors are of the classes above, or *api.Error where policy
+// forbids. Repeating one is harmless: starting what runs and removing what is gone give nil or ErrAbsent.
+type Runtime interface {
+	// Engine gives the engine's own id.
+	Engine(ctx context.Context) (string, error)
+	// List gives all containers that bear our id label, running or not, with State, names, labels and Digest only.
+	List(ctx context.Context) ([]Observed, error)
+	// Inspect looks at one container by Docker id or exact name.
+	Inspect(ctx context.Context, ref string) (Observed, error)
+	Create(ctx context.Context, t Template) (dockerID string, err error)
+	Start(ctx context.Context, dockerID string) error
+	// Kill sends a signal, "" for SIGKILL.
+	Kill(ctx context.Context, dockerID, signal string) error
+	Pause(ctx context.Context, dockerID string) error
+	Unpause(ctx context.Context, dockerID string) error
+	Rename(ctx context.Context, dockerID, name string) error
+	// Limit changes limits of a standing container.
+	Limit(ctx context.Context, dockerID string, r api.Resources) error
+	// Remove takes the container and its anonymous volumes away, running or not.
+	Remove(ctx context.Context, dockerID string) error
+	// RemoveVolume takes away a named volume that bears our label and that nobody mounts.
+	RemoveVolume(ctx context.Context, name string) error
+	// Usage samples a running container's consumption; it may take a second.
+	Usage(ctx context.Context, dockerID string) (api.Usage, error)
+	// Events calls ready once it is subscribed, then mark for each event until the stream ends. mark must not block.
+	Events(ctx context.Context, ready func(), mark func(id, dockerID string)) error
+}
+
+// Endpoints are the sockets of the flows.
+type Endpoints interface {
+	// Open makes the folder and the listener; it is called before every start and may be repeated.
+	Open(id string) error
+	// Remove takes both away.
+	Remove(id string) error
+	// Dir is the folder that is mounted into the container.
+	Dir(id string) string
+	// Lifecycle tells the flow what is about to be done to it.
+	Lifecycle(id, event string, graceSeconds int)
+}

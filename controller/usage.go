@@ -1,0 +1,86 @@
+package controller
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/flow-manager/flow-manager/api"
+)
+
+const (
+	// fresh is how old a sample may be before asking for it draws another one.
+	fresh = time.Second
+	// sampleTimeout bounds one sample: the engine's collector sleeps for a second, and whoever asks meanwhile waits.
+	sampleTimeout = 5 * time.Second
+	// maxSamples is how many containers' last samples are kept; past it all are dropped and drawn anew.
+	maxSamples = 10_000
+	// maxSampling is how many samples are drawn at once.
+	maxSampling = 64
+)
+
+// sampler answers from the last sample and draws the next one behind the asker's back, so that only the first who asks
+// about a container waits. Nobody asking means that nothing is drawn.
+type sampler struct {
+	runtime Runtime
+	drawing sync.WaitGroup
+
+	mu      sync.Mutex
+	samples map[string]*sample
+	active  int
+}
+
+type sample struct {
+	usage   api.Usage
+	ready   chan struct{} // closed when the first is drawn
+	once    sync.Once
+	drawing bool
+}
+
+// usage waits for the first sample until ctx ends.
+func (s *sampler) usage(ctx context.Context, dockerID string) api.Usage {
+	p := s.draw(dockerID)
+	select {
+	case <-p.ready:
+	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return p.usage
+}
+
+func (s *sampler) draw(dockerID string) *sample {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.samples == nil || len(s.samples) >= maxSamples {
+		s.samples = map[string]*sample{}
+	}
+	p, ok := s.samples[dockerID]
+	if !ok {
+		p = &sample{ready: make(chan struct{})}
+		s.samples[dockerID] = p
+	}
+	if !p.drawing && s.active < maxSampling && time.Since(p.usage.Timestamp) > fresh {
+		p.drawing = true
+		s.active++
+		s.drawing.Go(func() { s.sample(dockerID, p) })
+	}
+	return p
+}
+
+func (s *sampler) sample(dockerID string, p *sample) {
+	ctx, cancel := context.WithTimeout(context.Background(), sampleTimeout)
+	defer cancel()
+	usage, err := s.runtime.Usage(ctx, dockerID)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p.drawing = false
+	s.active--
+	if err == nil { // a sample that could not be drawn leaves the last one; its timestamp says how old it is
+		p.usage = usage
+	}
+	p.once.Do(func() { close(p.ready) })
+}
+
+// wait returns when nothing is being drawn any more.
+func (s *sampler) wait() { s.drawing.Wait() }
