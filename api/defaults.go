@@ -1,5 +1,7 @@
 package api
 
+import "strings"
+
 // DefaultPidsLimit is how many processes a container may have when its spec does not say.
 const DefaultPidsLimit = 1024
 
@@ -8,7 +10,7 @@ const DefaultStopGrace = 10
 
 // Default fills what s leaves out, for a container called name. An absent desired_state is the caller's to judge.
 func (s *Spec) Default(name string) {
-	orString(&s.Hostname, name)
+	orString(&s.Hostname, strings.TrimRight(name, "_.-")) // a host name ends in a letter or digit
 	orPointer(&s.Init, true)
 	orString(&s.RestartPolicy.Name, RestartAlways)
 	orString(&s.RestartPolicy.OnUnhealthy, UnhealthyRestart)

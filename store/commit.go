@@ -179,13 +179,13 @@ func (tx *txn) take(e effect) {
 
 func (tx *txn) change(e *effect) Change {
 	c := Change{Revision: tx.next, At: tx.now, Type: Modified, Spec: e.spec, Events: e.events}
-	switch {
-	case e.drop != nil:
+	if e.drop != nil {
 		c.ID, c.Type = e.drop.ID, Deleted
-	case e.fresh:
-		c.ID, c.Type = e.record.ID, Added
-	default:
-		c.ID = e.record.ID
+		return c
+	}
+	c.ID, c.Seen = e.record.ID, e.record.Seen()
+	if e.fresh {
+		c.Type = Added
 	}
 	return c
 }

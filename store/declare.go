@@ -174,7 +174,8 @@ func (tx *txn) newRecord(d *Declaration, w *Wish) Record {
 // edit writes the wish into next and tells whether that changed anything. The generation counts what the planner has to
 // act upon: a new spec, an explicit start, a deletion.
 func (tx *txn) edit(d *Declaration, next *Record, w *Wish, fresh bool) bool {
-	act := fresh || w.Wake || !api.SameSpec(&next.Spec, &w.Spec)
+	respecified := fresh || !api.SameSpec(&next.Spec, &w.Spec)
+	act := respecified || w.Wake
 	if w.Delete && next.DeletedAt == nil {
 		now := tx.now
 		next.DeletedAt, next.DeletedBy, next.RemoveVolumes = &now, d.Principal, w.RemoveVolumes
@@ -184,6 +185,9 @@ func (tx *txn) edit(d *Declaration, next *Record, w *Wish, fresh bool) bool {
 	next.Spec, next.Labels = w.Spec, w.Labels
 	if act {
 		next.Generation++
+	}
+	if respecified {
+		next.SpecGeneration = next.Generation
 	}
 	if w.Wake {
 		next.Wake++

@@ -9,6 +9,8 @@ import (
 // Record is a declared container with what the controller has to remember of it.
 type Record struct {
 	api.Container
+	// SpecGeneration is the generation of the newest change of the spec itself.
+	SpecGeneration int64
 	// Wake grows with every explicit start; the controller notes in WakeSeen the one it has acted upon.
 	Wake int64
 	// DeletedBy and RemoveVolumes come with the deletion.
@@ -111,6 +113,7 @@ type declaration struct {
 	DeletedBy     string            `json:"deleted_by,omitempty"`
 	RemoveVolumes bool              `json:"remove_volumes,omitempty"`
 	Generation    int64             `json:"generation"`
+	SpecGen       int64             `json:"spec_generation"`
 	Wake          int64             `json:"wake,omitempty"`
 	Revision      uint64            `json:"revision"`
 	Spec          api.Spec          `json:"spec"`
@@ -126,7 +129,7 @@ type observation struct {
 func (r *Record) declaration() declaration {
 	return declaration{
 		ID: r.ID, Name: r.Name, Labels: r.Labels, CreatedAt: r.CreatedAt, CreatedBy: r.CreatedBy, DeletedAt: r.DeletedAt,
-		DeletedBy: r.DeletedBy, RemoveVolumes: r.RemoveVolumes, Generation: r.Generation, Wake: r.Wake, Revision: r.Revision, Spec: r.Spec,
+		DeletedBy: r.DeletedBy, RemoveVolumes: r.RemoveVolumes, Generation: r.Generation, SpecGen: r.SpecGeneration, Wake: r.Wake, Revision: r.Revision, Spec: r.Spec,
 	}
 }
 
@@ -140,7 +143,7 @@ func (s *Store) assemble(d declaration, o observation) *Record {
 			ID: d.ID, Name: d.Name, Labels: d.Labels, CreatedAt: d.CreatedAt, CreatedBy: d.CreatedBy, DeletedAt: d.DeletedAt,
 			Generation: d.Generation, Spec: d.Spec, Status: o.Status,
 		},
-		Wake: d.Wake, DeletedBy: d.DeletedBy, RemoveVolumes: d.RemoveVolumes, Tracking: o.Tracking,
+		SpecGeneration: d.SpecGen, Wake: d.Wake, DeletedBy: d.DeletedBy, RemoveVolumes: d.RemoveVolumes, Tracking: o.Tracking,
 		Revision: max(d.Revision, o.Revision),
 	}
 	r.ResourceVersion = s.Version(r.Revision)

@@ -30,11 +30,28 @@ type Change struct {
 	Type     ChangeType  `json:"type"`
 	Spec     bool        `json:"spec,omitempty"`
 	Events   []api.Event `json:"events,omitempty"`
+	// Seen is how the container stood right after; nil for a deletion and for a change that was read from the file.
+	Seen *Seen `json:"-"`
+}
+
+// Seen is as much of a record as tells what became of a declaration.
+type Seen struct {
+	Generation     int64
+	SpecGeneration int64 // of the newest change of the spec itself
+	Desired        string
+	Deleting       bool
+	Ended          string
+	Status         api.Status
+}
+
+// Seen is how the record stands.
+func (r *Record) Seen() *Seen {
+	return &Seen{r.Generation, r.SpecGeneration, r.Spec.DesiredState, r.DeletedAt != nil, r.Ended, r.Status}
 }
 
 const (
 	maxLog    = 100_000 // changes kept in the file
-	maxRecent = 4096    // changes kept in memory
+	maxRecent = 1024    // changes kept in memory
 	pageSize  = 512     // changes that Next returns at most
 )
 

@@ -1,0 +1,323 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/flow-manager/flow-manager/api"
+)
+
+var errEngine = errors.New("the engine met an error of its own")
+
+// fakeEngine is a container engine that obeys the real one's rules: names are unique, a start of what runs does nothing, a
+// kill of what does not run conflicts, and events tell of changes without their content.
+type fakeEngine struct {
+	mu         sync.Mutex
+	id         string
+	away       bool
+	lost       chan struct{} // closed when the engine goes away
+	serial     int
+	containers map[string]*fakeContainer
+	images     map[string]bool
+	marks      []func(id, dockerID string)
+	calls      []string
+	// before and after are asked for an error by the name of each call: after is asked once it has taken effect.
+	before, after func(call string) error
+}
+
+type fakeContainer struct {
+	Observed
+	ignoresTerm bool
+	template    Template
+}
+
+func newFakeEngine() *fakeEngine {
+	return &fakeEngine{id: "engine-1", containers: map[string]*fakeContainer{}, images: map[string]bool{"app": true}, lost: make(chan struct{})}
+}
+
+// do runs f as a call of the engine.
+func (e *fakeEngine) do(call, ref string, f func() error) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.away {
+		return ErrUnavailable
+	}
+	e.calls = append(e.calls, call)
+	if e.before != nil {
+		if err := e.before(call); err != nil {
+			return err
+		}
+	}
+	if err := f(); err != nil {
+		return fmt.Errorf("%s %s: %w", call, ref, err)
+	}
+	if e.after != nil {
+		return e.after(call)
+	}
+	return nil
+}
+
+func (e *fakeEngine) findLocked(ref string) (*fakeContainer, error) {
+	if c, ok := e.containers[ref]; ok {
+		return c, nil
+	}
+	for _, c := range e.containers {
+		if c.Name == ref {
+			return c, nil
+		}
+	}
+	return nil, ErrAbsent
+}
+
+func (e *fakeEngine) with(call, ref string, f func(c *fakeContainer) error) error {
+	return e.do(call, ref, func() error {
+		c, err := e.findLocked(ref)
+		if err != nil {
+			return err
+		}
+		err = f(c)
+		e.tellLocked(c)
+		return err
+	})
+}
+
+func (e *fakeEngine) tellLocked(c *fakeContainer) {
+	if c.ID == "" {
+		return
+	}
+	for _, mark := range e.marks {
+		mark(c.ID, c.DockerID)
+	}
+}
+
+func (e *fakeEngine) Engine(context.Context) (id string, err error) {
+	err = e.do("engine", "", func() error { id = e.id; return nil })
+	return id, err
+}
+
+func (e *fakeEngine) List(context.Context) (list []Observed, err error) {
+	err = e.do("list", "", func() error {
+		for _, id := range slices.Sorted(maps.Keys(e.containers)) {
+			c := e.containers[id]
+			if c.ID == "" {
+				continue
+			}
+			o := Observed{DockerID: c.DockerID, Name: c.Name, ID: c.ID, Token: c.Token, State: c.State}
+			o.Digest = strings.Join([]string{o.State, o.Name}, " ")
+			list = append(list, o)
+		}
+		return nil
+	})
+	return list, err
+}
+
+func (e *fakeEngine) Inspect(_ context.Context, ref string) (o Observed, err error) {
+	err = e.do("inspect", ref, func() error {
+		c, err := e.findLocked(ref)
+		if err == nil {
+			o = c.Observed
+		}
+		return err
+	})
+	return o, err
+}
+
+func (e *fakeEngine) Create(_ context.Context, t Template) (dockerID string, err error) {
+	err = e.do("create", t.DockerName, func() error {
+		if !e.images[t.Spec.Image] {
+			return ErrAbsent
+		}
+		if _, err := e.findLocked(t.DockerName); err == nil {
+			return ErrConflict
+		}
+		c := e.addLocked(t.DockerName)
+		c.ID, c.Token, c.Hash, c.Instance, c.template = t.ID, t.Token, t.Hash, t.Instance, t
+		dockerID = c.DockerID
+		e.tellLocked(c)
+		return nil
+	})
+	return dockerID, err
+}
+
+func (e *fakeEngine) addLocked(name string) *fakeContainer {
+	e.serial++
+	c := &fakeContainer{Observed: Observed{DockerID: fmt.Sprintf("%064d", e.serial), Name: name, State: "created"}}
+	e.containers[c.DockerID] = c
+	return c
+}
+
+func (e *fakeEngine) Start(_ context.Context, dockerID string) error {
+	return e.with("start", dockerID, func(c *fakeContainer) error {
+		if c.State != "running" {
+			e.serial++ // fake time stands still between steps, and no two runs begin at the same instant
+			c.State, c.StartedAt, c.FinishedAt, c.ExitCode = "running", time.Now().Add(time.Duration(e.serial)), time.Time{}, 0
+		}
+		return nil
+	})
+}
+
+func (e *fakeEngine) Kill(_ context.Context, dockerID, signal string) error {
+	return e.with("kill"+signal, dockerID, func(c *fakeContainer) error {
+		switch {
+		case c.State != "running" && c.State != "paused":
+			return ErrConflict
+		case signal == "":
+			c.end(137)
+		case !c.ignoresTerm:
+			c.end(0)
+		}
+		return nil
+	})
+}
+
+func (c *fakeContainer) end(code int) { c.State, c.ExitCode, c.FinishedAt = "exited", code, time.Now() }
+
+func (e *fakeEngine) Pause(_ context.Context, dockerID string) error {
+	return e.move("pause", dockerID, "running", "paused")
+}
+
+func (e *fakeEngine) Unpause(_ context.Context, dockerID string) error {
+	return e.move("unpause", dockerID, "paused", "running")
+}
+
+func (e *fakeEngine) move(call, dockerID, from, to string) error {
+	return e.with(call, dockerID, func(c *fakeContainer) error {
+		if c.State != from {
+			return ErrConflict
+		}
+		c.State = to
+		return nil
+	})
+}
+
+func (e *fakeEngine) Rename(_ context.Context, dockerID, name string) error {
+	return e.with("rename", dockerID, func(c *fakeContainer) error {
+		if _, err := e.findLocked(name); err == nil {
+			return ErrConflict
+		}
+		c.Name = name
+		return nil
+	})
+}
+
+func (e *fakeEngine) Limit(_ context.Context, dockerID string, r api.Resources) error {
+	return e.with("limit", dockerID, func(c *fakeContainer) error {
+		c.template.Spec.Resources = r
+		return nil
+	})
+}
+
+func (e *fakeEngine) Remove(_ context.Context, dockerID string) error {
+	return e.with("remove", dockerID, func(c *fakeContainer) error {
+		if c.State == "running" || c.State == "paused" {
+			return ErrConflict
+		}
+		delete(e.containers, dockerID)
+		return nil
+	})
+}
+
+func (e *fakeEngine) RemoveVolume(context.Context, string) error {
+	return e.do("remove-volume", "", func() error { return nil })
+}
+
+func (e *fakeEngine) Usage(context.Context, string) (api.Usage, error) { return api.Usage{}, nil }
+
+func (e *fakeEngine) Events(ctx context.Context, ready func(), mark func(id, dockerID string)) error {
+	e.mu.Lock()
+	if e.away {
+		e.mu.Unlock()
+		return ErrUnavailable
+	}
+	e.marks = []func(id, dockerID string){mark}
+	lost := e.lost
+	e.mu.Unlock()
+	ready()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-lost:
+		return ErrUnavailable
+	}
+}
+
+// leave takes the engine away; come brings it back.
+func (e *fakeEngine) leave() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.away, e.marks = true, nil
+	close(e.lost)
+}
+
+func (e *fakeEngine) come() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.away, e.lost = false, make(chan struct{})
+}
+
+// behind changes something behind the manager's back; a nil container is told of only by name.
+func (e *fakeEngine) behind(f func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	f()
+	for _, c := range e.containers {
+		e.tellLocked(c)
+	}
+}
+
+// exit ends the named container by itself.
+func (e *fakeEngine) exit(name string, code int) {
+	e.behind(func() {
+		if c, err := e.findLocked(name); err == nil {
+			c.end(code)
+		}
+	})
+}
+
+func (e *fakeEngine) named(name string) (fakeContainer, bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	c, err := e.findLocked(name)
+	if err != nil {
+		return fakeContainer{}, false
+	}
+	return *c, true
+}
+
+// told returns the calls since it was last asked, inspections left out.
+func (e *fakeEngine) told() string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	calls := slices.DeleteFunc(e.calls, func(c string) bool { return c == "inspect" || c == "list" || c == "engine" })
+	e.calls = nil
+	return strings.Join(calls, " ")
+}
+
+// fakeEndpoints remembers which sockets are open.
+type fakeEndpoints struct {
+	mu   sync.Mutex
+	open map[string]bool
+}
+
+func (f *fakeEndpoints) Open(id string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.open[id] = true
+	return nil
+}
+
+func (f *fakeEndpoints) Remove(id string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.open, id)
+	return nil
+}
+
+func (f *fakeEndpoints) Dir(id string) string          { return "/run/flows/" + id }
+func (f *fakeEndpoints) Lifecycle(string, string, int) {}
