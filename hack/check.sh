@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Checks what needs no engine: format, vet, staticcheck, go.mod, layering. Runs all of them, then says which did not hold.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+unformatted() {
+  local files
+  files=$(find . -name '*.go' -not -path './.*' -not -path '*/node_modules/*' -exec gofmt -l {} +) || return
+  [[ -z $files ]] || { printf 'gofmt would change:\n%s\n' "$files" && return 1; }
+}
+
+failed=()
+check() {
+  echo "== $*"
+  "$@" || failed+=("$*")
+}
+
+check unformatted
+check go vet ./...
+check go vet -tags failpoint ./...
+check go tool staticcheck ./...
+check go mod tidy -diff
+check go test -run Layering -count=1 ./test/
+
+((${#failed[@]})) || exit 0
+printf 'make check: did not hold: %s\n' "${failed[@]}" >&2
+exit 1

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Runs all tests: the packages' own under the race detector, then the black box ones on a real Docker engine.
+# What they need and this machine lacks is installed first (an engine, a C compiler, strace, Node and the client in test/js).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+packages=()
+need() { # need COMMAND PACKAGE...
+  command -v "$1" >/dev/null || packages+=("${@:2}")
+}
+need gcc gcc libc6-dev # the race detector is linked with it
+need strace strace
+need node nodejs
+need npm npm ca-certificates
+
+client() {
+  local dir=test/js
+  # npm writes the hidden lock last, so it is newer only where an installation went through.
+  [[ $dir/node_modules/.package-lock.json -nt $dir/package-lock.json ]] || npm ci --prefix "$dir" --no-audit --no-fund
+}
+
+step() {
+  echo "== $*"
+  "$@"
+}
+
+step hack/engine.sh
+step hack/apt.sh "${packages[@]}"
+step client
+step make --no-print-directory build
+step hack/echo-image.sh
+step env CGO_ENABLED=1 go test -race ./api/... ./store/... ./controller/... ./sockets/... ./cmd/...
+step go test ./test/... -count=1
