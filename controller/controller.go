@@ -69,18 +69,26 @@ func New(c Config) *Controller {
 	return k
 }
 
-// Run reconciles until ctx ends, and returns when what it began has ended.
+// finishTimeout is what steps that are under way get to end themselves when the controller stops.
+const finishTimeout = 10 * time.Second
+
+// Run reconciles until ctx ends, and returns when what it began has ended. A step that is under way is finished: a call
+// that is cut off may still take effect, and nobody would have written it down.
 func (k *Controller) Run(ctx context.Context) error {
 	records, revision := k.Store.List()
 	k.openEndpoints(records)
 	group, ctx := errgroup.WithContext(ctx)
+	steps, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
 	group.Go(func() error { k.observer.run(ctx); return nil })
 	group.Go(func() error { return k.follow(ctx, revision) })
 	for range k.Workers {
-		group.Go(func() error { k.work(ctx); return nil })
+		group.Go(func() error { k.work(ctx, steps); return nil })
 	}
 	<-ctx.Done()
 	k.queue.ShutDown()
+	late := time.AfterFunc(finishTimeout, cut)
+	defer late.Stop()
 	err := group.Wait()
 	k.samples.wait()
 	return err
@@ -180,31 +188,41 @@ func (k *Controller) follow(ctx context.Context, revision uint64) error {
 	}
 }
 
-func (k *Controller) work(ctx context.Context) {
+// work takes ids from the queue until it is shut down. ctx says whether to begin another step, steps how long one may go on.
+func (k *Controller) work(ctx, steps context.Context) {
 	for {
 		id, down := k.queue.Get()
 		if down {
 			return
 		}
-		k.turn(ctx, id)
+		k.turn(ctx, steps, id)
 		k.queue.Done(id)
 	}
 }
 
 // turn reconciles one id and decides when to look again.
-func (k *Controller) turn(ctx context.Context, id string) {
-	if ctx.Err() != nil || !k.observer.ready() {
+func (k *Controller) turn(ctx, steps context.Context, id string) {
+	if !k.observer.ready() {
 		return // everything is put into the queue again when the engine is back
 	}
-	again, err := k.reconcile(ctx, id)
+	again, err := k.reconcile(ctx, steps, id)
 	switch {
-	case err == nil && again == 0, ctx.Err() != nil:
-	case err == nil:
-		k.queue.AddAfter(id, again)
-	default:
-		k.Log.Warn().Err(err).Str("operation", "reconcile").Str("id", id).Msg("this turn did not end; looking again")
+	case ctx.Err() != nil:
+	case err != nil:
+		k.logID(id).Warn().Err(err).Str("operation", "reconcile").Msg("this turn did not end; looking again")
 		k.queue.AddAfter(id, time.Second)
+	case again > 0:
+		k.queue.AddAfter(id, again)
 	}
+}
+
+// logID is a line about what has an id, and a record perhaps.
+func (k *Controller) logID(id string) *zerolog.Logger {
+	if r, ok := k.Store.Get(id); ok {
+		return k.logFor(r)
+	}
+	l := k.Log.With().Str("id", id).Logger()
+	return &l
 }
 
 // logFor is a line about a record.

@@ -17,9 +17,9 @@ const (
 	maxSteps = 12
 )
 
-// reconcile acts until there is nothing to do now, and says when to look again (0: when something happens).
-func (k *Controller) reconcile(ctx context.Context, id string) (time.Duration, error) {
-	for range maxSteps {
+// reconcile acts until there is nothing to do now or stopping ends, and says when to look again (0: when something happens).
+func (k *Controller) reconcile(stopping, ctx context.Context, id string) (time.Duration, error) {
+	for step := 0; step < maxSteps && stopping.Err() == nil; step++ {
 		r, ok := k.Store.Get(id)
 		if !ok {
 			return 0, k.reconcileDeleted(ctx, id)
@@ -155,7 +155,7 @@ func (k *Controller) reconcileDeleted(ctx context.Context, id string) error {
 func (k *Controller) collect(ctx context.Context, o *Observed) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	k.Log.Info().Str("operation", "collect").Str("id", o.ID).Str("docker_id", o.DockerID).Msg("removing what is left of a deleted container")
+	k.logID(o.ID).Info().Str("operation", "collect").Str("docker_id", o.DockerID).Msg("removing what is left of a deleted container")
 	if alive(o) {
 		if err := k.Runtime.Kill(ctx, o.DockerID, ""); err != nil && !gone(err) {
 			return fmt.Errorf("kill a deleted container: %w", err)
@@ -190,7 +190,7 @@ func (k *Controller) reportForeign(ctx context.Context, r *store.Record, foreign
 
 func (k *Controller) reportStranger(o *Observed) {
 	if k.first(o.DockerID) {
-		k.Log.Warn().Str("operation", "adopt").Str("id", o.ID).Str("docker_id", o.DockerID).Str("docker_name", o.Name).
+		k.logID(o.ID).Warn().Str("operation", "adopt").Str("docker_id", o.DockerID).Str("docker_name", o.Name).
 			Msg("a container bears our labels and belongs to nothing declared here; it is left alone")
 	}
 }

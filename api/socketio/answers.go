@@ -1,0 +1,213 @@
+package socketio
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/store"
+)
+
+// crashesTold is after how many crashes in a row a start counts as failed, though it is tried on.
+const crashesTold = 3
+
+// answer is what an accepted request is still owed: its event once the result was observed, or an error.
+type answer struct {
+	session    *Session
+	operation  string
+	event      string
+	requestID  string
+	id, name   string
+	generation int64
+	wish       wish
+}
+
+// wish is what a request asked for.
+type wish int
+
+const (
+	wishSpec    wish = iota // this very spec, in the state that it declares
+	wishRunning             // a running container
+	wishStopped             // one that is not running
+	wishDeleted
+)
+
+// answers are what sessions are owed, by container.
+type answers struct {
+	mu   sync.Mutex
+	owed map[string][]*answer
+}
+
+func (a *answers) add(p *answer) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.owed == nil {
+		a.owed = map[string][]*answer{}
+	}
+	a.owed[p.id] = append(a.owed[p.id], p)
+}
+
+// leave forgets what a session that is gone was owed.
+func (a *answers) leave(c *Session) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for id, list := range a.owed {
+		a.keepLocked(id, slices.DeleteFunc(list, func(p *answer) bool { return p.session == c }))
+	}
+}
+
+func (a *answers) keepLocked(id string, list []*answer) {
+	if len(list) == 0 {
+		delete(a.owed, id)
+		return
+	}
+	a.owed[id] = list
+}
+
+func (a *answers) waiting() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	ids := make([]string, 0, len(a.owed))
+	for id := range a.owed {
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+// settled takes out the answers about id that verdict has an event for, each exactly once.
+func (a *answers) settled(id string, verdict func(p *answer) *outcome) []delivery {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var done []delivery
+	a.keepLocked(id, slices.DeleteFunc(a.owed[id], func(p *answer) bool {
+		o := verdict(p)
+		if o != nil {
+			done = append(done, delivery{p, o})
+		}
+		return o != nil
+	}))
+	return done
+}
+
+type delivery struct {
+	to   *answer
+	what *outcome
+}
+
+// outcome is how a request ended: by an error, or well with the status to tell.
+type outcome struct {
+	err    *api.Error
+	status string
+}
+
+// settle sends the answers that a change of a container brings; without a change they are judged by what stands now.
+func (s *Server) settle(id string, c *store.Change) {
+	seen := s.seen(id, c)
+	for _, d := range s.answers.settled(id, func(p *answer) *outcome { return judge(p, seen) }) {
+		s.deliver(d)
+	}
+}
+
+// seen is how the container stood right after the change; nil where it is gone.
+func (s *Server) seen(id string, c *store.Change) *store.Seen {
+	switch {
+	case c != nil && c.Type == store.Deleted:
+		return nil
+	case c != nil && c.Seen != nil:
+		return c.Seen
+	}
+	r, ok := s.Store.Get(id)
+	if !ok {
+		return nil
+	}
+	return r.Seen()
+}
+
+// judge tells how a request ended, nil while it has not.
+func judge(p *answer, v *store.Seen) *outcome {
+	switch {
+	case v == nil && p.wish == wishDeleted:
+		return &outcome{status: "deleted"}
+	case v == nil:
+		return superseded(p, "the container was deleted", 0)
+	case v.Generation < p.generation, p.wish == wishDeleted:
+		return nil // a change from before the request, or a deletion that goes on
+	case v.Deleting:
+		return superseded(p, "the container is being deleted", v.Generation)
+	case !included(p, v):
+		return superseded(p, "a later request asked for something else", v.Generation)
+	case v.Status.ObservedGeneration < p.generation:
+		return nil
+	}
+	return reached(p, v)
+}
+
+func superseded(p *answer, why string, by int64) *outcome {
+	e := api.Errorf(api.ConflictError, "%s before %s was seen to be done", why, p.operation)
+	return &outcome{err: e.With("superseded_by", by)}
+}
+
+// included tells whether what is declared now still contains the wish.
+func included(p *answer, v *store.Seen) bool {
+	switch p.wish {
+	case wishRunning:
+		return runs(v.Desired)
+	case wishStopped:
+		return !runs(v.Desired)
+	}
+	return v.SpecGeneration <= p.generation
+}
+
+func runs(desired string) bool { return desired == api.DesiredRunning || desired == api.DesiredPaused }
+
+// reached judges an observed generation.
+func reached(p *answer, v *store.Seen) *outcome {
+	st := &v.Status
+	switch {
+	case st.LastError != nil:
+		return &outcome{err: api.Errorf(st.LastError.ErrorType, "%s", st.LastError.Message)}
+	case !runs(v.Desired):
+		if st.DockerID != "" && (st.State == api.StateCreated || st.State == api.StateStopped) {
+			return &outcome{status: st.State}
+		}
+	case st.State == v.Desired, v.Ended == "Completed":
+		return &outcome{status: st.State}
+	case v.Ended != "", st.CrashStreak >= crashesTold:
+		return &outcome{err: crashed(st)}
+	}
+	return nil
+}
+
+func crashed(st *api.Status) *api.Error {
+	code := "unknown"
+	if st.ExitCode != nil {
+		code = fmt.Sprint(*st.ExitCode)
+	}
+	e := api.Errorf(api.DockerAPIError, "the container does not stay up: its last exit code was %s; look at its output and its command", code)
+	return e.With("exit_code", st.ExitCode).With("crash_streak", st.CrashStreak)
+}
+
+func (s *Server) deliver(d delivery) {
+	p := d.to
+	if d.what.err != nil {
+		e := d.what.err.For(p.operation, p.requestID, p.id)
+		p.session.Emit(api.ErrorEvent, e.Body(time.Now()))
+		return
+	}
+	p.session.Emit(p.event, s.answerBody(p, d.what.status))
+}
+
+func (s *Server) answerBody(p *answer, status string) json.RawMessage {
+	body := map[string]any{"container_id": p.id, "name": p.name, "status": status, "timestamp": time.Now().UTC()}
+	if p.requestID != "" {
+		body["request_id"] = p.requestID
+	}
+	if r, ok := s.Store.Get(p.id); ok && p.wish != wishDeleted {
+		body["image"], body["docker_id"], body["generation"] = r.Spec.Image, r.Status.DockerID, r.Generation
+		body["socket_path"], body["ports"] = s.Messenger.Path(p.id), r.Container.Item().Ports
+	}
+	return api.Encode(body)
+}

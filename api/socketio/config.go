@@ -1,0 +1,82 @@
+package socketio
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/rs/zerolog"
+)
+
+// App is what the transport serves. For one session its methods are called one at a time and in order on the
+// session's own goroutine; for different sessions they run at once, and one that blocks holds up its own session only.
+// A panic in any of them is recovered, logged with its stack and answered with a system_error.
+type App interface {
+	// Begin comes before any event of the session; what it emits follows the client's CONNECT answer. An error refuses
+	// the session (connect_error), and an *api.Error says why; End is not called then.
+	Begin(s *Session) error
+	// Handle is called for each event, in the order in which the client sent them. It may answer later.
+	Handle(s *Session, r *Request)
+	// End is called once, after the last Handle.
+	End(s *Session)
+}
+
+// Principal is who a session acts for.
+type Principal struct {
+	Name string
+	Role string
+}
+
+// Authenticate judges the auth object of a CONNECT (nil if it had none) from the remote address. Its error refuses the
+// session; an *api.Error reaches the client, any other is only logged.
+type Authenticate func(ctx context.Context, auth json.RawMessage, remote string) (Principal, error)
+
+// Config says whom to serve and what. The zero value serves loopback names, and no events.
+type Config struct {
+	// AllowedHosts are the names (host or host:port) a request's Host may have; none: localhost, 127.0.0.1 and [::1].
+	AllowedHosts []string
+	// AllowedOrigins are the origins web pages may come from; none: http(s):// and an allowed host with the request's port.
+	AllowedOrigins []string
+	// Events are the names clients may send; any other is answered with a validation_error that names it.
+	Events []string
+	// Authenticate may be nil: then everybody is {operator operator}.
+	Authenticate Authenticate
+	Log          zerolog.Logger
+	// Limits may be left zero, wholly or in part: zero fields have their default.
+	Limits Limits
+}
+
+// Limits bound what clients can make the process do. Zero fields mean the default in brackets.
+type Limits struct {
+	MaxConnections     int           // joined or joining clients [4096]; twice as many and 64 TCP connections
+	MaxPerAddress      int           // of these from one address [MaxConnections]
+	JoinTimeout        time.Duration // from the handshake to a CONNECT, and from a session's end to the connection's [10 s]
+	WriteTimeout       time.Duration // one write to a client that does not read [20 s]
+	DrainTimeout       time.Duration // what is queued when a session is ended [2 s]
+	QueueGrace         time.Duration // how long a full request queue holds the reader back before it refuses [250 ms]
+	ReadBytesPerSecond int           // from one WebSocket connection, and at once [8 MiB]
+	InItems, InBytes   int           // requests received and not yet handled [64, 4 MiB]
+	OutItems, OutBytes int           // packets emitted and not yet handed on [8192, 4 MiB]
+}
+
+func (l Limits) withDefaults() Limits {
+	setDefault(&l.MaxConnections, 4096)
+	setDefault(&l.MaxPerAddress, l.MaxConnections)
+	setDefault(&l.JoinTimeout, 10*time.Second)
+	setDefault(&l.WriteTimeout, 20*time.Second)
+	setDefault(&l.DrainTimeout, 2*time.Second)
+	setDefault(&l.QueueGrace, 250*time.Millisecond)
+	setDefault(&l.ReadBytesPerSecond, 8<<20)
+	setDefault(&l.InItems, 64)
+	setDefault(&l.InBytes, 4<<20)
+	setDefault(&l.OutItems, 8192)
+	setDefault(&l.OutBytes, 4<<20)
+	return l
+}
+
+func setDefault[T comparable](v *T, otherwise T) {
+	var zero T
+	if *v == zero {
+		*v = otherwise
+	}
+}

@@ -1,0 +1,215 @@
+package socketio
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"github.com/rs/zerolog"
+)
+
+// What would end the process is tried on a child process, so that a missing guard is a failure of one test.
+const childVariable = "SOCKETIO_TEST_CHILD"
+
+// serveChild serves until its standard input ends, and says on standard output where.
+func serveChild() {
+	a := app{
+		begin: func(s *Session) error {
+			if s.Principal().Name == "begin" {
+				panic("begin")
+			}
+			return nil
+		},
+		handle: func(s *Session, r *Request) {
+			if r.Event == "boom" {
+				panic("a bug")
+			}
+			echo(s, r)
+		},
+		end: func(*Session) { panic("end") },
+	}
+	tr, err := New(Config{Log: zerolog.New(os.Stderr), Events: []string{"echo", "boom"}, Authenticate: childAuth}, a)
+	if err != nil {
+		panic(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	go func() { _ = tr.Server(tr.Handler()).Serve(tr.Listener(l)) }()
+	fmt.Println(l.Addr())
+	_, _ = io.Copy(io.Discard, os.Stdin)
+}
+
+func childAuth(_ context.Context, auth json.RawMessage, _ string) (Principal, error) {
+	switch string(auth) {
+	case `{"panic":"auth"}`:
+		panic("auth")
+	case `{"panic":"begin"}`:
+		return Principal{Name: "begin"}, nil
+	}
+	return Principal{}, nil
+}
+
+type child struct {
+	t    *testing.T
+	addr string
+	log  *strings.Builder
+	dead chan struct{}
+}
+
+func startChild(t *testing.T) *child {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), childVariable+"=1")
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &child{t: t, log: &strings.Builder{}, dead: make(chan struct{})}
+	cmd.Stderr = c.log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	out := bufio.NewReader(stdout)
+	addr, err := out.ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.addr = strings.TrimSpace(addr)
+	go func() {
+		defer close(c.dead)
+		_ = cmd.Wait() // mustLive says what it means
+	}()
+	t.Cleanup(func() { _ = stdin.Close(); <-c.dead })
+	return c
+}
+
+// mustLive proves that the child still serves others.
+func (c *child) mustLive() {
+	c.t.Helper()
+	select {
+	case <-c.dead:
+		log := c.log.String()
+		c.t.Fatalf("the server process is gone:\n%s", log[:min(len(log), 2000)])
+	default:
+	}
+	join(c.t, c.addr).mustEcho()
+}
+
+// masked is a client's WebSocket text frame with a zero mask.
+func masked(payload string) []byte {
+	return append([]byte{0x81, 0x80 | byte(len(payload)), 0, 0, 0, 0}, payload...)
+}
+
+const handshake = "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n" +
+	"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+
+// A pong while the library is still setting the connection up dereferences nil.
+func TestGate_earlyPong(t *testing.T) {
+	for name, pipelined := range map[string]bool{"behind the answer": false, "in the request's segment": true} {
+		t.Run(name, func(t *testing.T) {
+			c := startChild(t)
+			for range 1500 {
+				if !earlyPong(c, pipelined) {
+					break
+				}
+			}
+			c.mustLive()
+		})
+	}
+}
+
+func earlyPong(c *child, pipelined bool) bool {
+	conn, err := net.Dial("tcp", c.addr)
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	request := []byte(handshake)
+	if pipelined {
+		request = append(request, masked("3")...)
+	}
+	_, _ = conn.Write(request)
+	_ = conn.SetReadDeadline(time.Now().Add(patience))
+	_, err = conn.Read(make([]byte, 16)) // the first bytes of the answer
+	if !pipelined {
+		_, _ = conn.Write(masked("3"))
+		_, _ = conn.Read(make([]byte, 512))
+	}
+	return err == nil || pipelined
+}
+
+// A second connection of the same session that speaks an older protocol makes the library use a timer that is not there.
+func TestFront_mixedProtocols(t *testing.T) {
+	c := startChild(t)
+	for _, query := range []string{"EIO=3", "EIO=4&EIO=3", "EIO=3&EIO=4", ""} {
+		p := poll(t, c.addr)
+		ws, res, err := websocket.DefaultDialer.Dial("ws://"+c.addr+"/socket.io/?transport=websocket&sid="+p.sid+"&"+query, nil)
+		if err == nil {
+			second := &client{t: t, ws: ws}
+			second.send("2probe")
+			_, _ = second.next()
+			second.send("5")
+			second.send("2")
+			second.mustClose()
+			t.Errorf("%q was let in", query)
+		} else if res == nil || res.StatusCode != http.StatusBadRequest {
+			t.Errorf("%q: %v", query, err)
+		}
+	}
+	c.mustLive()
+}
+
+// Events and acknowledgements without data are type assertions on nil inside the library.
+func TestParser_missingData(t *testing.T) {
+	c := startChild(t)
+	for _, frame := range []string{"42", "427", "43", "431", "431[]", "450-", "460-", "4510-[]", `42{}`, "42[]", `42["echo"`} {
+		k := join(t, c.addr)
+		k.send(frame)
+		said := k.mustClose()
+		if len(said) != 1 || !strings.HasPrefix(said[0], `42["error",{"error":true,"error_type":"validation_error"`) {
+			t.Errorf("%s: the client was told %q", frame, said)
+		}
+		c.mustLive()
+	}
+	k := join(t, c.addr)
+	k.send("451-")
+	_ = k.ws.WriteMessage(websocket.BinaryMessage, []byte{1, 2, 3})
+	k.mustClose()
+	c.mustLive()
+}
+
+func TestSession_panic(t *testing.T) {
+	c := startChild(t)
+	for _, auth := range []string{`{"panic":"auth"}`, `{"panic":"begin"}`} {
+		k := open(t, c.addr)
+		k.send("40" + auth)
+		if got := k.read(); !strings.HasPrefix(got, "44{") || !strings.Contains(got, "system_error") {
+			t.Errorf("%s: got %q", auth, got)
+		}
+	}
+	k := join(t, c.addr)
+	k.send(`425["boom",{}]`)
+	ack, event := k.read(), k.read()
+	if !strings.HasPrefix(ack, `435[{"error":true,"error_type":"system_error"`) || !strings.HasPrefix(event, `42["error",`) {
+		t.Errorf("answered %q, %q", ack, event)
+	}
+	k.mustEcho()
+	_ = k.ws.Close() // End panics too
+	c.mustLive()
+}

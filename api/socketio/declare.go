@@ -1,0 +1,252 @@
+package socketio
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"time"
+
+	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/store"
+)
+
+func (s *Server) createContainer(c *Session, r *Request) error {
+	in, err := s.decodeDeclaration(r)
+	if err != nil {
+		return err
+	}
+	return s.declare(c, r, &in.Declaring, api.ContainerCreated, wishSpec, store.Declaration{Name: in.Name, Change: func(w *store.Wish) error {
+		if w.Exists {
+			return api.Errorf(api.ConflictError, "the name %q is taken by container %s; use another, or apply_container to change that one", w.Name, w.ID).For("", "", w.ID)
+		}
+		specify(w, in, api.DesiredCreated)
+		return nil
+	}})
+}
+
+func (s *Server) applyContainer(c *Session, r *Request) error {
+	in, err := s.decodeDeclaration(r)
+	if err != nil {
+		return err
+	}
+	if in.Name == "" {
+		return api.Invalid(api.FieldError{Field: "name", Message: "is required: it says which container this is"})
+	}
+	event := api.ContainerCreated
+	return s.declare(c, r, &in.Declaring, event, wishSpec, store.Declaration{Name: in.Name, IfVersion: in.ResourceVersion, Change: func(w *store.Wish) error {
+		if w.Deleting {
+			return beingDeleted(w)
+		}
+		absent := api.DesiredRunning
+		if w.Exists {
+			absent = w.Spec.DesiredState
+		}
+		specify(w, in, absent)
+		return nil
+	}})
+}
+
+// specify replaces the wish's spec whole. Where that asks a container at rest to run, it is an explicit start.
+func specify(w *store.Wish, in *api.DeclareRequest, absentState string) {
+	rested := w.Exists && !runs(w.Spec.DesiredState)
+	spec := in.Spec
+	if spec.DesiredState == "" {
+		spec.DesiredState = absentState
+	}
+	spec.Default(w.Name)
+	w.Spec, w.Labels, w.Wake = spec, in.Labels, rested && runs(spec.DesiredState)
+}
+
+// decodeDeclaration decodes a whole declaration and names all that is wrong with it at once.
+func (s *Server) decodeDeclaration(r *Request) (*api.DeclareRequest, error) {
+	in := &api.DeclareRequest{}
+	bad := api.Decode(r.Data, in)
+	if len(bad) == 0 {
+		bad = validate(in)
+	}
+	if len(bad) > 0 {
+		return nil, api.Invalid(bad...).For("", in.RequestID, "")
+	}
+	if err := s.Policy.Check(&in.Spec); err != nil {
+		return nil, err
+	}
+	return in, nil
+}
+
+func validate(in *api.DeclareRequest) []api.FieldError {
+	bad := in.Declaring.Validate()
+	name := in.Name
+	if name == "" {
+		name = "unnamed"
+	} else {
+		bad = append(bad, api.ValidateName(name)...)
+	}
+	bad = append(bad, api.ValidateLabels(in.Labels)...)
+	spec := in.Spec
+	if spec.DesiredState == "" {
+		spec.DesiredState = api.DesiredCreated
+	}
+	if len(bad) > 0 {
+		spec.Hostname = "unnamed" // a bad name is told of once, not again as the host name that would come of it
+	}
+	spec.Default(name)
+	return append(append(bad, spec.Validate()...), unavailable(&spec)...)
+}
+
+// unavailable names the fields of the contract that this version does not act upon: to take them and do nothing would be a lie.
+func unavailable(s *api.Spec) []api.FieldError {
+	var bad []api.FieldError
+	refuse := func(yes bool, field string) {
+		if yes {
+			bad = append(bad, api.FieldError{Field: field, Message: "is not available in this version"})
+		}
+	}
+	refuse(s.Code != nil, "code")
+	refuse(s.Liveness != nil, "liveness")
+	refuse(s.Readiness == api.ReadinessSocket, "readiness")
+	refuse(s.ImagePullPolicy == api.PullAlways, "image_pull_policy")
+	return bad
+}
+
+func (s *Server) startContainer(c *Session, r *Request) error {
+	return s.change(c, r, api.ContainerStarted, wishRunning, func(w *store.Wish) {
+		w.Wake = w.Spec.DesiredState != api.DesiredRunning || w.Status.State != api.StateRunning
+		w.Spec.DesiredState = api.DesiredRunning
+	})
+}
+
+func (s *Server) stopContainer(c *Session, r *Request) error {
+	return s.change(c, r, api.ContainerStopped, wishStopped, func(w *store.Wish) { w.Spec.DesiredState = api.DesiredStopped })
+}
+
+// change declares a new desired state of a standing container.
+func (s *Server) change(c *Session, r *Request, event string, asks wish, edit func(w *store.Wish)) error {
+	in := &api.ContainerRequest{}
+	if err := decode(r, in, &in.Declaring); err != nil {
+		return err
+	}
+	return s.declare(c, r, &in.Declaring, event, asks, store.Declaration{ContainerID: in.ContainerID, Change: func(w *store.Wish) error {
+		if w.Deleting {
+			return beingDeleted(w)
+		}
+		edit(w)
+		return nil
+	}})
+}
+
+func (s *Server) deleteContainer(c *Session, r *Request) error {
+	in := &api.DeleteRequest{}
+	if err := decode(r, in, &in.Declaring); err != nil {
+		return err
+	}
+	return s.declare(c, r, &in.Declaring, api.ContainerDeleted, wishDeleted, store.Declaration{ContainerID: in.ContainerID, Change: func(w *store.Wish) error {
+		w.Delete, w.RemoveVolumes = true, in.RemoveVolumes
+		return nil
+	}})
+}
+
+func beingDeleted(w *store.Wish) error {
+	return api.Errorf(api.ConflictError, "container %s is being deleted; wait for container_deleted", w.Name).For("", "", w.ID)
+}
+
+// decode reads a request that declares something about a standing container.
+func decode(r *Request, in any, d *api.Declaring) error {
+	bad := append(api.Decode(r.Data, in), d.Validate()...)
+	if len(bad) > 0 {
+		return api.Invalid(bad...).For("", d.RequestID, "")
+	}
+	return nil
+}
+
+// declare writes the wish, acknowledges it once it is on disk, and owes the session its answer.
+func (s *Server) declare(c *Session, r *Request, in *api.Declaring, event string, asks wish, d store.Declaration) error {
+	if d.ContainerID == "" && d.Name == "" && asks != wishSpec {
+		return api.Invalid(api.FieldError{Field: "container_id", Message: "is required: the container's id, name or Docker id"}).For("", in.RequestID, "")
+	}
+	d.Principal, d.Key, d.IfGeneration = c.Principal().Name, in.IdempotencyKey, in.IfGeneration
+	if d.Key != "" {
+		d.BodyHash = bodyHash(r)
+	}
+	result, err := s.Store.Declare(c.Context(), d)
+	if err != nil {
+		return forRequest(err, in.RequestID)
+	}
+	s.Fail("after-accept")
+	if r.Event == api.ApplyContainer && !result.Created {
+		event = api.ContainerUpdated
+	}
+	s.accepted(r, in, &result)
+	p := &answer{session: c, operation: r.Event, event: event, requestID: in.RequestID, id: result.ID, generation: result.Generation, wish: asks}
+	if result.Record != nil {
+		p.name = result.Record.Name
+	}
+	s.answers.add(p)
+	s.settle(result.ID, nil) // the outcome may have been there already, or have come before the answer was owed
+	return nil
+}
+
+func forRequest(err error, requestID string) error {
+	return api.AsError(err).For("", requestID, "")
+}
+
+// accepted acknowledges what is on disk.
+func (s *Server) accepted(r *Request, in *api.Declaring, result *store.Result) {
+	log := s.Log.Info().Str("operation", r.Event).Str("id", result.ID).Int64("generation", result.Generation).Bool("changed", result.Changed)
+	ack := map[string]any{"ok": true, "container_id": result.ID, "generation": result.Generation, "changed": result.Changed}
+	if in.RequestID != "" {
+		ack["request_id"] = in.RequestID
+	}
+	if result.Record != nil {
+		ack["container"] = s.view(result.Record)
+		log = log.Str("name", result.Record.Name)
+	}
+	log.Msg("accepted")
+	if r.WantsAck() {
+		r.Ack(api.Encode(ack))
+	}
+}
+
+// bodyHash tells a repeated request from another one; request_id may differ between them.
+func bodyHash(r *Request) string {
+	var members map[string]json.RawMessage
+	if json.Unmarshal(r.Data, &members) == nil {
+		delete(members, "request_id")
+	}
+	sum := sha256.Sum256(api.Encode([]any{r.Event, members}))
+	return hex.EncodeToString(sum[:])
+}
+
+// joined is what a container's status shows beside what is stored.
+type joined struct {
+	api.Status
+	SocketPath        string     `json:"socket_path"`
+	SocketConnected   bool       `json:"socket_connected"`
+	LastCommunication *time.Time `json:"last_communication"`
+	Uptime            string     `json:"uptime"`
+	UptimeSeconds     int64      `json:"uptime_seconds"`
+}
+
+// view is a container as clients see it.
+type view struct {
+	api.Container
+	Status joined `json:"status"`
+}
+
+func (s *Server) view(r *store.Record) view {
+	c := r.Container
+	if c.Labels == nil {
+		c.Labels = map[string]string{}
+	}
+	return view{c, s.join(r)}
+}
+
+func (s *Server) join(r *store.Record) joined {
+	j := joined{Status: r.Status, SocketPath: s.Messenger.Path(r.ID)}
+	var last time.Time
+	if j.SocketConnected, last = s.Messenger.Facts(r.ID); !last.IsZero() {
+		last = last.UTC()
+		j.LastCommunication = &last
+	}
+	j.Uptime, j.UptimeSeconds = uptime(&r.Status, time.Now())
+	return j
+}

@@ -1,0 +1,117 @@
+package socketio
+
+import (
+	"encoding/json"
+	"runtime/debug"
+	"sync"
+
+	"github.com/zishang520/engine.io/v2/events"
+	"github.com/zishang520/engine.io/v2/types"
+	"github.com/zishang520/socket.io-go-parser/v2/parser"
+)
+
+// parsers hands the library a decoder for each connection. next is set under mu by the transport, since the library
+// asks for a decoder without saying for which connection.
+type parsers struct {
+	mu   sync.Mutex
+	next *link
+}
+
+func (p *parsers) NewEncoder() parser.Encoder { return parser.NewEncoder() }
+
+func (p *parsers) NewDecoder() parser.Decoder {
+	return &decoder{EventEmitter: events.New(), link: p.next}
+}
+
+// greeting rides through the library in the place of a CONNECT's auth and so names the link to the middleware.
+type greeting struct {
+	link *link
+	auth json.RawMessage
+}
+
+// decoder stands where the library's own parser would. Events go from here straight to their session, in the order
+// of the wire: the library, which gives each a goroutine of its own, never sees them. It is shown CONNECT and DISCONNECT only.
+type decoder struct {
+	events.EventEmitter
+	link *link
+
+	mu     sync.Mutex
+	joined bool
+	broken bool
+}
+
+// Add never returns an error: the library's answer to one leaves polling connections half closed for 30 s.
+func (d *decoder) Add(data any) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	defer d.recovered()
+	if d.broken {
+		return nil
+	}
+	text, ok := data.(*types.StringBuffer)
+	if !ok {
+		d.breakOff(&fault{reason: brokeBinary, message: "binary messages are not accepted; send one JSON object"})
+		return nil
+	}
+	p, f := parse(text.Bytes())
+	if f != nil {
+		d.refuse(p, f)
+		return nil
+	}
+	d.accept(p)
+	return nil
+}
+
+// Destroy has nothing to let go of; the library calls it from within Add as well.
+func (d *decoder) Destroy() {}
+
+func (d *decoder) accept(p inbound) {
+	if (p.kind == kindConnect) == d.joined {
+		d.breakOff(&fault{reason: brokeOrder, message: "a connection is joined once, and first of all"})
+		return
+	}
+	switch p.kind {
+	case kindConnect:
+		d.joined = true
+		d.Emit("decoded", &parser.Packet{Type: parser.CONNECT, Nsp: p.namespace, Data: &greeting{d.link, p.data}})
+	case kindDisconnect:
+		d.broken = true
+		if s := d.link.joined(); s != nil {
+			s.part(endedByClient)
+		}
+		d.Emit("decoded", &parser.Packet{Type: parser.DISCONNECT, Nsp: "/"})
+	case kindEvent:
+		if s := d.link.joined(); s != nil {
+			s.receive(p)
+		}
+	}
+}
+
+func (d *decoder) refuse(p inbound, f *fault) {
+	s := d.link.joined()
+	if s == nil || !f.answerable {
+		d.breakOff(f)
+		return
+	}
+	d.link.t.counts.add(f.reason)
+	s.refuse(p, f.message)
+}
+
+func (d *decoder) breakOff(f *fault) {
+	d.broken = true
+	if s := d.link.joined(); s != nil {
+		s.breakOff(f)
+		return
+	}
+	d.link.close(f.reason)
+}
+
+func (d *decoder) recovered() {
+	cause := recover()
+	if cause == nil {
+		return
+	}
+	d.link.t.log.Error().Any("panic", cause).Bytes("stack", debug.Stack()).Msg("reading a packet")
+	d.broken = true
+	d.link.close(brokePanic)
+}

@@ -1,0 +1,33 @@
+// Package socketio is where clients meet the manager: Socket.IO over WebSocket and HTTP long polling.
+//
+// What the transport guarantees, to its App and to every client that behaves:
+//
+//   - Order. The events of one session reach Handle one at a time in the order of the wire, the first of them also when
+//     it follows CONNECT at once. What Emit and Ack send to one client arrives in the order of the calls, behind the
+//     CONNECT answer, whole: over a change of transport too.
+//   - Nobody waits for anybody else. A handler that hangs holds up its own session; a client that does not read fills
+//     its own queue and is cut off; Emit never blocks.
+//   - Bounds. Connections, requests waiting, packets waiting, bytes handed to the library, bytes read a second, the
+//     size, nesting and number of elements of a request: each has a limit (Limits), and what is over it is answered
+//     by name where the request can still be read, and otherwise ends the connection. Counts says how often, by reason.
+//   - Survival. No bytes from a stranger and no panic in a handler end the process.
+//   - An end. A session has one Begin and one End; what its client sent before it went is still handled. Shutdown
+//     leaves no goroutine behind.
+//
+// What it does not: a request that was received and not acknowledged may or may not have been carried out, and what was
+// emitted to a client that is gone is lost. Sessions do not survive their connection; resuming is done with resource
+// versions, above.
+//
+// # The guards
+//
+// The library underneath is not fit to meet strangers by itself, so nothing reaches it but what is known to be harmless:
+//
+//	request ─▶ front ─▶ gate or held answer ─▶ library ─▶ decoder ─▶ Session.in ─▶ work ─▶ App
+//	          Host, Origin, query, method,      transports   parse     bounded       │
+//	          size, one at a time, slots        and pings              queue         ▼
+//	client ◀─ gate (write deadline) ◀─ library ◀─ flow (paces) ◀─ write ◀─ Session.out ◀─ Emit, Ack
+//
+// The library keeps the transports, the upgrade, the pings and the CONNECT answer. Events and acknowledgements never pass
+// through its upper layer in either direction: there each event costs a goroutine, order is lost, a missing argument is
+// a panic, and sending to many drops most of a burst. A link is one of its connections, a Session one joined client.
+package socketio

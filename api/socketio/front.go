@@ -1,0 +1,243 @@
+package socketio
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/flow-manager/flow-manager/api"
+)
+
+const (
+	path           = "/socket.io/"
+	maxPollBytes   = 60_000 // the library silently loses a payload above 64 KiB
+	pollBodyWithin = 30 * time.Second
+)
+
+// refusal is an answer of ours in the place of the library's.
+type refusal struct {
+	status  int
+	reason  string
+	message string
+}
+
+// asked is what one request wants, once it is known to be one of the five that exist: a handshake by polling or
+// WebSocket, a poll, a post, an upgrade.
+type asked struct {
+	sid       string
+	websocket bool
+}
+
+// Handler serves Socket.IO at exactly /socket.io/, behind the checks that keep the library safe.
+func (t *Transport) Handler() http.Handler { return t.CheckHost(http.HandlerFunc(t.serve)) }
+
+// CheckHost answers requests for a Host that is not allowed with 421.
+func (t *Transport) CheckHost(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !t.hosts.allowsHost(r.Host) {
+			t.refuse(w, &refusal{http.StatusMisdirectedRequest, refusedHost, "this Host is not allowed here; see --allowed-host"})
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (t *Transport) serve(w http.ResponseWriter, r *http.Request) {
+	a, no := t.inspect(r)
+	if no != nil {
+		t.refuse(w, no)
+		return
+	}
+	t.allowOrigin(w, r)
+	r.Header.Del("Accept-Encoding") // compressed answers would betray what is secret in them
+	if a.sid == "" {
+		t.handshake(w, r, a)
+		return
+	}
+	if no := t.resume(w, r, a); no != nil {
+		t.refuse(w, no)
+	}
+}
+
+func (t *Transport) refuse(w http.ResponseWriter, no *refusal) {
+	t.counts.add(no.reason)
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(no.status)
+	_, _ = w.Write(api.Encode(map[string]any{"code": 3, "message": no.message})) // the client may be gone
+}
+
+func (t *Transport) allowOrigin(w http.ResponseWriter, r *http.Request) {
+	if origin := r.Header.Get("Origin"); origin != "" {
+		w.Header().Set("Access-Control-Allow-Origin", origin)
+		w.Header().Set("Vary", "Origin")
+	}
+}
+
+func (t *Transport) inspect(r *http.Request) (asked, *refusal) {
+	if r.URL.Path != path {
+		return asked{}, &refusal{http.StatusNotFound, refusedRequest, "Socket.IO is at " + path}
+	}
+	if !t.hosts.allowsOrigin(r) {
+		return asked{}, &refusal{http.StatusForbidden, refusedOrigin, "this Origin is not allowed here; see --allowed-origin"}
+	}
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil || !knownQuery(query) {
+		return asked{}, badRequest("the query is EIO=4, transport, and sid behind a handshake")
+	}
+	a := asked{sid: query.Get("sid"), websocket: query.Get("transport") == "websocket"}
+	if a.websocket != websocket.IsWebSocketUpgrade(r) {
+		return asked{}, badRequest("the transport and the request do not match")
+	}
+	return a, checkMethod(r, a)
+}
+
+func badRequest(message string) *refusal {
+	return &refusal{http.StatusBadRequest, refusedRequest, message}
+}
+
+// knownQuery admits each parameter once: the library reads another of two than a proxy or a check might.
+func knownQuery(q url.Values) bool {
+	for name, values := range q {
+		if len(values) != 1 || !slices.Contains([]string{"EIO", "transport", "sid", "t"}, name) {
+			return false
+		}
+	}
+	transport := q.Get("transport")
+	return q.Get("EIO") == "4" && (transport == "polling" || transport == "websocket") && (!q.Has("sid") || q.Get("sid") != "")
+}
+
+func checkMethod(r *http.Request, a asked) *refusal {
+	if r.Method == http.MethodGet {
+		return nil
+	}
+	if r.Method != http.MethodPost || a.sid == "" || a.websocket {
+		return &refusal{http.StatusMethodNotAllowed, refusedRequest, "only GET, and POST by polling"}
+	}
+	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	charset := params["charset"]
+	if err != nil || kind != "text/plain" || (charset != "" && !strings.EqualFold(charset, "utf-8")) {
+		return &refusal{http.StatusUnsupportedMediaType, refusedRequest, "a post is text/plain"}
+	}
+	return nil
+}
+
+func (t *Transport) handshake(w http.ResponseWriter, r *http.Request, a asked) {
+	s, no := t.admit(hostOf(r.RemoteAddr))
+	if no != nil {
+		t.refuse(w, no)
+		return
+	}
+	defer t.releaseUnused(s)
+	r = r.WithContext(context.WithValue(r.Context(), slotKey{}, s))
+	if a.websocket {
+		t.serveGated(w, r)
+		return
+	}
+	// The library announces one limit for both transports; a client of polling batches up to what it reads here.
+	t.serveHeld(w, r, fmt.Sprintf(`"maxPayload":%d`, maxPacketBytes), fmt.Sprintf(`"maxPayload":%d`, maxPollBytes))
+}
+
+// resume serves a request that bears a secret id, from the address that the id was given to and from no other.
+func (t *Transport) resume(w http.ResponseWriter, r *http.Request, a asked) *refusal {
+	l := t.link(a.sid)
+	if l == nil || l.host != hostOf(r.RemoteAddr) {
+		return &refusal{http.StatusBadRequest, refusedSid, "Session ID unknown"}
+	}
+	switch {
+	case a.websocket:
+		return t.upgrade(w, r, l)
+	case r.Method == http.MethodPost:
+		return t.post(w, r, l)
+	}
+	return t.poll(w, r, l)
+}
+
+func (t *Transport) upgrade(w http.ResponseWriter, r *http.Request, l *link) *refusal {
+	if !l.upgraded.CompareAndSwap(false, true) {
+		return &refusal{http.StatusBadRequest, refusedOverlap, "a session upgrades once"}
+	}
+	t.serveGated(w, r)
+	return nil
+}
+
+func (t *Transport) poll(w http.ResponseWriter, r *http.Request, l *link) *refusal {
+	if !l.polling.CompareAndSwap(false, true) {
+		return &refusal{http.StatusBadRequest, refusedOverlap, "one poll at a time"}
+	}
+	defer l.polling.Store(false)
+	t.serveHeld(w, r, "", "")
+	return nil
+}
+
+func (t *Transport) post(w http.ResponseWriter, r *http.Request, l *link) *refusal {
+	if !l.posting.CompareAndSwap(false, true) {
+		return &refusal{http.StatusBadRequest, refusedOverlap, "one post at a time"}
+	}
+	defer l.posting.Store(false)
+	body, no := readPost(w, r)
+	if no != nil {
+		return no
+	}
+	// The library reads until the end of what it is given, whatever the announced length.
+	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	t.serveHeld(w, r, "", "")
+	return nil
+}
+
+func readPost(w http.ResponseWriter, r *http.Request) ([]byte, *refusal) {
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(pollBodyWithin)) // where there is no deadline, MaxBytesReader still bounds
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxPollBytes))
+	_ = control.SetReadDeadline(time.Time{})
+	if _, large := errors.AsType[*http.MaxBytesError](err); large {
+		return nil, &refusal{http.StatusRequestEntityTooLarge, refusedBody,
+			"a request may be 60 KB over polling; larger ones, up to 512 KiB, need the WebSocket transport"}
+	}
+	if err != nil || !knownRecords(body) {
+		return nil, &refusal{http.StatusBadRequest, refusedBody, "the body is no Engine.IO payload"}
+	}
+	return body, nil
+}
+
+// knownRecords looks at each record's type: the library drops everything behind one that it does not know, and says ok.
+func knownRecords(body []byte) bool {
+	for record := range bytes.SplitSeq(body, []byte{0x1e}) {
+		if len(record) == 0 || !bytes.ContainsRune([]byte("1234b"), rune(record[0])) {
+			return false
+		}
+	}
+	return true
+}
+
+func (t *Transport) serveGated(w http.ResponseWriter, r *http.Request) {
+	g := newGatedWriter(w, t.limits)
+	defer g.open()
+	t.engine.ServeHTTP(g, r)
+}
+
+func (t *Transport) serveHeld(w http.ResponseWriter, r *http.Request, before, after string) {
+	h := newHeldWriter()
+	t.engine.ServeHTTP(h, r)
+	if err := h.release(w, before, after); err != nil {
+		t.log.Debug().Err(err).Msg("answering a poll")
+	}
+}
+
+// hostOf is a remote address without its port; over a Unix socket all are one.
+func hostOf(remote string) string {
+	if host, _, err := net.SplitHostPort(remote); err == nil {
+		return host
+	}
+	return remote
+}

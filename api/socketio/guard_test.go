@@ -1,0 +1,170 @@
+package socketio
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/gorilla/websocket"
+	"github.com/zishang520/engine.io-go-parser/packet"
+
+	"github.com/flow-manager/flow-manager/api"
+)
+
+// The library overlooks a client's close over WebSocket, and the client waits for it.
+func TestLink_closePacket(t *testing.T) {
+	e := start(t, Config{}, app{})
+	c := join(t, e.addr)
+	c.send("1")
+	c.mustClose()
+	eventually(t, "counted", func() bool { return e.Counts()[endedByClient] == 1 })
+}
+
+// A secret id is good from its own address only.
+func TestFront_sidFromElsewhere(t *testing.T) {
+	e := start(t, Config{}, app{handle: echo})
+	p := poll(t, e.addr)
+	elsewhere := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
+	thief := &poller{t: t, base: p.base, sid: p.sid, http: &http.Client{Transport: &http.Transport{
+		DialContext: elsewhere.DialContext, DisableKeepAlives: true,
+	}}}
+	if status, _ := thief.do(http.MethodPost, "40"); status != http.StatusBadRequest {
+		t.Errorf("posting from elsewhere: %d", status)
+	}
+	dialer := websocket.Dialer{NetDialContext: elsewhere.DialContext}
+	if _, _, err := dialer.DialContext(context.Background(), "ws://"+e.addr+"/socket.io/?EIO=4&transport=websocket&sid="+p.sid, nil); err == nil {
+		t.Error("upgraded from elsewhere")
+	}
+	p.post("40")
+	if got := p.get(); !strings.HasPrefix(got, "40{") {
+		t.Errorf("got %q", got)
+	}
+}
+
+// A write that a client does not take ends its connection, though its queue never fills.
+func TestGate_writeDeadline(t *testing.T) {
+	e := start(t, Config{Limits: Limits{WriteTimeout: 50 * time.Millisecond, OutBytes: 64 << 20}}, app{begin: func(s *Session) error {
+		body := api.Encode(strings.Repeat("x", 1<<20))
+		for range 32 {
+			s.Emit("x", body)
+		}
+		return nil
+	}})
+	c := open(t, e.addr)
+	c.send("40")
+	eventually(t, "cut off", func() bool { return e.Counts()["closed_by_peer"] == 1 })
+}
+
+func TestGate_readRate(t *testing.T) {
+	const perSecond, sent = 1 << 20, 3 << 19
+	done := make(chan struct{})
+	e := start(t, Config{Limits: Limits{ReadBytesPerSecond: perSecond}}, app{handle: func(_ *Session, r *Request) {
+		if r.Event == "block" {
+			close(done)
+		}
+	}})
+	c := join(t, e.addr)
+	began := time.Now()
+	for range 6 {
+		c.send(`42["echo","` + strings.Repeat("x", sent/6) + `"]`)
+	}
+	c.send(`42["block"]`)
+	<-done
+	if took := time.Since(began); took < 400*time.Millisecond {
+		t.Errorf("%d bytes were read in %v", sent, took)
+	}
+}
+
+func TestHeldWriter_release(t *testing.T) {
+	h := newHeldWriter()
+	h.Header().Set("Content-Type", "text/plain")
+	h.WriteHeader(http.StatusOK)
+	h.Header().Set("Content-Type", "text/late")
+	_, _ = io.WriteString(h, `{"maxPayload":1}`)
+	w := httptest.NewRecorder()
+	if err := h.release(w, `"maxPayload":1`, `"maxPayload":60000`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(h, "late"); err == nil {
+		t.Error("a write behind the end was taken")
+	}
+	got := []string{w.Body.String(), w.Header().Get("Content-Type"), w.Header().Get("Content-Length")}
+	if diff := cmp.Diff([]string{`{"maxPayload":60000}`, "text/plain", "20"}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestFlow(t *testing.T) {
+	f := flow{wake: make(chan struct{}, 1)}
+	message := &packet.Packet{Type: packet.MESSAGE, Data: strings.NewReader(strings.Repeat("x", 1000))}
+	hand := func(n int) {
+		for range n {
+			f.created(message)
+		}
+	}
+	check := func(step string, poll, ws, idle bool) {
+		t.Helper()
+		if got := [3]bool{f.roomy(true), f.roomy(false), f.idle()}; got != [3]bool{poll, ws, idle} {
+			t.Errorf("%s: room by polling, by WebSocket, idle: %v", step, got)
+		}
+	}
+	check("new", true, true, true)
+	f.drained()
+	check("a probe was written", true, true, true)
+	hand(maxPollPackets)
+	check("a poll's worth is buffered", false, true, false)
+	f.flushed([]*packet.Packet{message, message})
+	check("some of it is in flight", false, true, false)
+	f.drained()
+	check("and written", true, true, false)
+	hand(maxUnderWayPackets)
+	check("many small ones", false, false, false)
+	f.flushed(repeated(message, maxPollPackets-2+maxUnderWayPackets))
+	f.switched()
+	check("the transport is another", true, true, true)
+	f.pause()
+	check("an upgrade is probed", false, false, true)
+	f.resume()
+	check("and over", true, true, true)
+}
+
+func repeated(p *packet.Packet, n int) []*packet.Packet {
+	batch := make([]*packet.Packet, n)
+	for i := range batch {
+		batch[i] = p
+	}
+	return batch
+}
+
+func TestQueue(t *testing.T) {
+	q := newQueue[int](3, 100)
+	outcomes := []pushed{q.push(1, 10), q.push(2, 95), q.push(2, 90), q.push(3, 0), q.push(4, 0)}
+	if diff := cmp.Diff([]pushed{pushedOK, pushedFull, pushedOK, pushedOK, pushedFull}, outcomes); diff != "" {
+		t.Error(diff)
+	}
+	waited := make(chan pushed)
+	go func() { waited <- pushUntil(q, 4, 1, t.Context().Done()) }()
+	for want := 1; want <= 4; want++ {
+		if got, ok := q.take(); got != want || !ok {
+			t.Errorf("took %d, want %d", got, want)
+		}
+	}
+	if got := <-waited; got != pushedOK {
+		t.Errorf("waiting for space: %d", got)
+	}
+	q.push(5, 1)
+	q.close(false)
+	q.close(false)
+	if got, ok := q.take(); got != 5 || !ok {
+		t.Errorf("took %d behind close", got)
+	}
+	if _, ok := q.take(); ok || q.push(6, 1) != pushedClosed {
+		t.Error("open behind close")
+	}
+}

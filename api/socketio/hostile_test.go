@@ -1,0 +1,394 @@
+package socketio
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+func heap() int {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc)
+}
+
+// A packet that announces attachments is refused before the first of them is kept.
+func TestParser_attachments(t *testing.T) {
+	e := start(t, Config{}, app{handle: echo})
+	before := heap()
+	c := open(t, e.addr)
+	c.send(`4599999999999-["echo",{"_placeholder":true,"num":0}]`)
+	chunk := make([]byte, 512<<10)
+	for range 100 {
+		if c.ws.WriteMessage(websocket.BinaryMessage, chunk) != nil {
+			break
+		}
+	}
+	c.mustClose()
+	if after := heap(); after > before+16<<20 {
+		t.Errorf("the heap went from %d to %d", before, after)
+	}
+	eventually(t, "counted", func() bool { return e.Counts()[brokeBinary] == 1 })
+	join(t, e.addr).mustEcho()
+}
+
+// A name that nobody has is not echoed without end to a client that does not read.
+func TestParser_namespaces(t *testing.T) {
+	e := start(t, Config{}, app{handle: echo})
+	c := open(t, e.addr)
+	name := "40/" + strings.Repeat("n", 500<<10) + ","
+	for range 100 {
+		if c.ws.WriteMessage(websocket.TextMessage, []byte(name)) != nil {
+			break
+		}
+	}
+	if said := c.mustClose(); len(said) != 0 {
+		t.Errorf("%d names were echoed", len(said))
+	}
+	eventually(t, "counted", func() bool { return e.Counts()[brokeNamespace] == 1 })
+
+	other := open(t, e.addr)
+	other.send("40/admin,")
+	if got, want := other.read(), `44/admin,{"message":"Invalid namespace"}`; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	other.send("40/admin,")
+	other.mustClose()
+	join(t, e.addr).mustEcho()
+}
+
+func TestParser_malformed(t *testing.T) {
+	e := start(t, Config{}, app{handle: echo})
+	other := join(t, e.addr)
+	keys := make([]string, 100_000)
+	for i := range keys {
+		keys[i] = fmt.Sprintf(`"k%d":0`, i)
+	}
+	for _, tt := range []struct {
+		name, frame, reason string
+		lives               bool
+	}{
+		{"100,000 keys", `421["echo",{` + strings.Join(keys, ",")[:500<<10] + `"":0}]`, requestLimits, true},
+		{"depth 10,000", `421["echo",` + strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000) + `]`, requestLimits, true},
+		{"too large", `421["echo","` + strings.Repeat("x", 600<<10) + `"]`, requestLimits, true},
+		{"unknown event", `421["launch",{}]`, requestUnknown, true},
+		{"reserved event", `421["error",{}]`, requestUnknown, true},
+		{"no array", `421{"echo":1}`, brokeMalformed, false},
+		{"no JSON", `421["echo",{]`, brokeMalformed, false},
+		{"trailing", `421["echo"]]`, brokeMalformed, false},
+		{"no UTF-8", "421[\"echo\",\"\xff\"]", brokeMalformed, false},
+		{"no name", `421[{}]`, brokeMalformed, false},
+		{"long id", `421234567890123456["echo"]`, brokeMalformed, false},
+		{"empty", `4`, brokeMalformed, false},
+		{"unknown type", `49`, brokeMalformed, false},
+		{"server's type", `44{"message":"x"}`, brokeMalformed, false},
+		{"wrong namespace", `42/admin,1["echo"]`, brokeNamespace, false},
+		{"attachments", `451-["echo",{"_placeholder":true,"num":0}]`, brokeBinary, false},
+		{"unasked ack", `431[]`, brokeAck, false},
+		{"second CONNECT", `40`, brokeOrder, false},
+		{"engine packet", `9`, "closed_parse_error", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			before := e.Counts()[tt.reason]
+			c := join(t, e.addr)
+			c.send(tt.frame)
+			if tt.lives {
+				ack, event := c.read(), c.read()
+				if !strings.HasPrefix(ack, `431[{"error":true,"error_type":"validation_error"`) || !strings.HasPrefix(event, `42["error",{`) {
+					t.Errorf("answered %.80q, %.80q", ack, event)
+				}
+				c.mustEcho()
+			} else {
+				c.mustClose()
+			}
+			eventually(t, "counted", func() bool { return e.Counts()[tt.reason] == before+1 })
+			other.mustEcho()
+		})
+	}
+}
+
+// Before CONNECT there is nothing that a client may do.
+func TestParser_beforeConnect(t *testing.T) {
+	e := start(t, Config{}, app{handle: echo})
+	for _, frame := range []string{`42["echo"]`, `41`, `43`, `4`, `40[]`, `40{`, `40{"a":` + strings.Repeat(`[`, 100) + `}`, `40{"a":"` + strings.Repeat("a", 20<<10) + `"}`} {
+		c := open(t, e.addr)
+		c.send(frame)
+		if said := c.mustClose(); len(said) != 0 {
+			t.Errorf("%.40s: answered %q", frame, said)
+		}
+	}
+	eventually(t, "no connection is left", func() bool { return len(e.allLinks()) == 0 })
+}
+
+func TestFront_body(t *testing.T) {
+	e := start(t, Config{}, app{handle: echo})
+	p := poll(t, e.addr)
+	p.post("40")
+	p.get()
+	large := `42["echo","` + strings.Repeat("x", 60_000) + `"]`
+	u := p.base + "&sid=" + p.sid
+	for name, body := range map[string]io.Reader{"announced": strings.NewReader(large), "chunked": io.MultiReader(strings.NewReader(large))} {
+		status, answer := p.to(http.MethodPost, u, body)
+		if status != http.StatusRequestEntityTooLarge || !strings.Contains(answer, "WebSocket") {
+			t.Errorf("%s: %d %s", name, status, answer)
+		}
+	}
+	for _, body := range []string{"", "\x1e", "40\x1e\x1e", `42["echo"]` + "\x1e9", "0", "5", "6"} {
+		if status, _ := p.do(http.MethodPost, body); status != http.StatusBadRequest {
+			t.Errorf("POST %q: %d", body, status)
+		}
+	}
+	p.post(`421["echo","` + strings.Repeat("y", 59_000) + `"]`)
+	if got := p.get(); !strings.HasPrefix(got, `431["yyy`) {
+		t.Errorf("got %.40q", got)
+	}
+}
+
+// A body without end is given up at the limit.
+func TestFront_endlessBody(t *testing.T) {
+	e := start(t, Config{}, app{})
+	p := poll(t, e.addr)
+	conn, err := net.Dial("tcp", e.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "POST /socket.io/?EIO=4&transport=polling&sid=%s HTTP/1.1\r\nHost: localhost\r\n"+
+		"Content-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n", p.sid)
+	chunk := append(append([]byte("10000\r\n"), bytes.Repeat([]byte("4"), 0x10000)...), "\r\n"...)
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	sent := 0
+	for sent < 256<<20 {
+		n, err := conn.Write(chunk)
+		if sent += n; err != nil {
+			break
+		}
+	}
+	if sent >= 256<<20 {
+		t.Errorf("%d bytes were taken", sent)
+	}
+}
+
+func TestFront_requests(t *testing.T) {
+	e := start(t, Config{}, app{handle: echo})
+	p := poll(t, e.addr)
+	sid := "&sid=" + p.sid
+	for _, tt := range []struct {
+		name, method, path string
+		header             http.Header
+		want               int
+	}{
+		{"another path", "GET", "/socket.io", nil, 404},
+		{"below", "GET", "/socket.io/x?EIO=4&transport=polling", nil, 404},
+		{"no protocol", "GET", "/socket.io/?transport=polling", nil, 400},
+		{"two protocols", "GET", "/socket.io/?EIO=4&EIO=4&transport=polling", nil, 400},
+		{"unknown transport", "GET", "/socket.io/?EIO=4&transport=webtransport", nil, 400},
+		{"two sids", "GET", "/socket.io/?EIO=4&transport=polling" + sid + sid, nil, 400},
+		{"empty sid", "GET", "/socket.io/?EIO=4&transport=polling&sid=", nil, 400},
+		{"unknown sid", "GET", "/socket.io/?EIO=4&transport=polling&sid=abc", nil, 400},
+		{"jsonp", "GET", "/socket.io/?EIO=4&transport=polling&j=1", nil, 400},
+		{"base64", "GET", "/socket.io/?EIO=4&transport=polling&b64=1", nil, 400},
+		{"semicolons", "GET", "/socket.io/?EIO=4&transport=polling;EIO=3", nil, 400},
+		{"handshake by POST", "POST", "/socket.io/?EIO=4&transport=polling", nil, 405},
+		{"PUT", "PUT", "/socket.io/?EIO=4&transport=polling" + sid, nil, 405},
+		{"OPTIONS", "OPTIONS", "/socket.io/?EIO=4&transport=polling" + sid, nil, 405},
+		{"binary post", "POST", "/socket.io/?EIO=4&transport=polling" + sid, http.Header{"Content-Type": {"application/octet-stream"}}, 415},
+		{"form post", "POST", "/socket.io/?EIO=4&transport=polling" + sid, http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, 415},
+		{"latin post", "POST", "/socket.io/?EIO=4&transport=polling" + sid, http.Header{"Content-Type": {"text/plain; charset=latin1"}}, 415},
+		{"WebSocket without upgrade", "GET", "/socket.io/?EIO=4&transport=websocket", nil, 400},
+		{"upgrade to polling", "GET", "/socket.io/?EIO=4&transport=polling", http.Header{"Connection": {"upgrade"}, "Upgrade": {"websocket"}}, 400},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := ask(t, e, tt.method, tt.path, "", tt.header); got != tt.want {
+				t.Errorf("got %d, want %d", got, tt.want)
+			}
+		})
+	}
+	p.post("40") // none of these hurt the session
+	if got := p.get(); !strings.HasPrefix(got, "40{") {
+		t.Errorf("got %q", got)
+	}
+}
+
+// ask sends one request; a host other than "" goes into the Host header.
+func ask(t *testing.T, e env, method, path, host string, header http.Header) int {
+	t.Helper()
+	req, err := http.NewRequest(method, "http://"+e.addr+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Host, req.Close = host, true
+	for name, values := range header {
+		req.Header[name] = values
+	}
+	res, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = res.Body.Close()
+	return res.StatusCode
+}
+
+// Neither transport is open to web pages of others.
+func TestFront_origin(t *testing.T) {
+	e := start(t, Config{}, app{})
+	_, port, _ := net.SplitHostPort(e.addr)
+	for _, tt := range []struct {
+		origin string
+		ok     bool
+	}{
+		{"http://localhost:" + port, true},
+		{"https://127.0.0.1:" + port, true},
+		{"http://localhost", false},
+		{"http://localhost:1" + port, false},
+		{"http://example.org", false},
+		{"http://example.org:" + port, false},
+		{"file://", false},
+		{"null", false},
+		{"", false},
+	} {
+		t.Run(tt.origin, func(t *testing.T) {
+			header := http.Header{"Origin": {tt.origin}}
+			want := http.StatusOK
+			if !tt.ok {
+				want = http.StatusForbidden
+			}
+			if got := ask(t, e, "GET", "/socket.io/?EIO=4&transport=polling", "", header); got != want {
+				t.Errorf("polling: %d, want %d", got, want)
+			}
+			ws, res, err := dial(t, e.addr, header)
+			if err == nil {
+				_ = ws.Close()
+			}
+			if (err == nil) != tt.ok || (!tt.ok && res.StatusCode != want) {
+				t.Errorf("WebSocket: %v", err)
+			}
+		})
+	}
+}
+
+func TestFront_host(t *testing.T) {
+	e := start(t, Config{AllowedHosts: []string{"Manager.example:8000", "[::1]", "plain"}}, app{})
+	for host, want := range map[string]int{
+		"manager.example:8000": 200, "MANAGER.example.:8000": 200, "plain": 200, "plain:99": 200, "[::1]:8000": 200, "[0:0::1]": 200,
+		"manager.example": 421, "manager.example:8001": 421, "localhost": 421, "plain.evil.example": 421, "x@plain": 421, "127.0.0.1": 421,
+	} {
+		if got := ask(t, e, "GET", "/socket.io/?EIO=4&transport=polling", host, nil); got != want {
+			t.Errorf("Host %s: %d, want %d", host, got, want)
+		}
+	}
+}
+
+func TestNew_ErrBadHost(t *testing.T) {
+	for _, cfg := range []Config{{AllowedHosts: []string{"http://x"}}, {AllowedHosts: []string{""}}, {AllowedOrigins: []string{"example.org"}}, {AllowedOrigins: []string{"null"}}} {
+		if _, err := New(cfg, app{}); err == nil {
+			t.Errorf("%v was taken", cfg)
+		}
+	}
+}
+
+// One poll and one post at a time and one upgrade: more of them confuse the library, and none ends the session.
+func TestFront_overlap(t *testing.T) {
+	e := start(t, Config{}, app{handle: echo})
+	p := poll(t, e.addr)
+	p.post("40")
+	p.get()
+	first := make(chan string, 1)
+	go func() { first <- p.get() }()
+	eventually(t, "the poll is open", func() bool { return e.link(p.sid).polling.Load() })
+	if status, _ := p.do(http.MethodGet, ""); status != http.StatusBadRequest {
+		t.Errorf("a second poll: %d", status)
+	}
+	p.post(`421["echo",1]`)
+	if got := <-first; got != "431[1]" {
+		t.Errorf("the first poll got %q", got)
+	}
+	c := upgrade(t, e, p)
+	if _, res, err := websocket.DefaultDialer.Dial("ws://"+e.addr+"/socket.io/?EIO=4&transport=websocket&sid="+p.sid, nil); err == nil || res.StatusCode != http.StatusBadRequest {
+		t.Errorf("a second upgrade: %v", err)
+	}
+	c.mustEcho()
+}
+
+func TestFront_connections(t *testing.T) {
+	e := start(t, Config{Limits: Limits{MaxConnections: 3, MaxPerAddress: 2}}, app{handle: echo})
+	first := join(t, e.addr)
+	poll(t, e.addr)
+	if _, res, err := dial(t, e.addr, nil); err == nil || res.StatusCode != http.StatusTooManyRequests {
+		t.Errorf("a third connection: %v", err)
+	}
+	_ = first.ws.Close()
+	eventually(t, "room again", func() bool { return len(e.allLinks()) == 1 })
+	join(t, e.addr).mustEcho()
+}
+
+func TestTransport_Listener(t *testing.T) {
+	e := start(t, Config{Limits: Limits{MaxConnections: 1}}, app{handle: echo})
+	idle := make([]net.Conn, 2+64)
+	for i := range idle {
+		conn, err := net.Dial("tcp", e.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		idle[i] = conn
+	}
+	extra, err := net.Dial("tcp", e.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer extra.Close()
+	eventually(t, "one connection too many is counted", func() bool { return e.Counts()[refusedConnection] == 1 })
+	_ = extra.SetReadDeadline(time.Now().Add(patience))
+	if _, err := extra.Read(make([]byte, 1)); err == nil || strings.Contains(err.Error(), "timeout") {
+		t.Errorf("one connection too many: %v", err)
+	}
+	_ = idle[0].Close()
+	_ = idle[1].Close()
+	eventually(t, "room again", func() bool {
+		ws, _, err := dial(t, e.addr, nil)
+		if err == nil {
+			_ = ws.Close()
+		}
+		return err == nil
+	})
+}
+
+// The library's own ways of sending lose messages or race; nothing in the repository may use them.
+func TestSources_emit(t *testing.T) {
+	bad := regexp.MustCompile(`\b(io|sock|server|nsp)\.(Emit|To|In|Except|Broadcast|Volatile|Timeout|Compress|Send|Write)\(|\.(Broadcast|Volatile|EmitWithAck|FetchSockets)\(`)
+	imports := regexp.MustCompile(`"github\.com/zishang520/`)
+	root := filepath.Join("..", "..")
+	files := 0
+	err := filepath.WalkDir(root, func(name string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
+			return err
+		}
+		b, err := os.ReadFile(name)
+		if err != nil || !imports.Match(b) {
+			return err
+		}
+		files++
+		for n, line := range strings.Split(string(b), "\n") {
+			if bad.MatchString(line) {
+				t.Errorf("%s:%d: %s", name, n+1, strings.TrimSpace(line))
+			}
+		}
+		return nil
+	})
+	if err != nil || files < 3 {
+		t.Fatalf("%d files read: %v", files, err)
+	}
+}

@@ -1,0 +1,156 @@
+package socketio
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/zishang520/engine.io-go-parser/packet"
+	"github.com/zishang520/engine.io/v2/engine"
+	"github.com/zishang520/engine.io/v2/transports"
+)
+
+// link is one connection of the library's lower layer, over whichever transports it goes. It outlives its session for
+// a moment, and it alone knows the library's secret id, which is never logged.
+type link struct {
+	t    *Transport
+	conn engine.Socket
+	host string // the remote address without its port: what the secret id is bound to
+	flow flow
+
+	polling, posting, upgraded atomic.Bool // one request at a time and direction, one upgrade in all
+
+	mu      sync.Mutex
+	reason  string
+	closed  bool
+	session *Session
+	since   time.Time // when it last had no session to live for
+}
+
+func newLink(t *Transport, conn engine.Socket, host string) *link {
+	l := &link{t: t, conn: conn, host: host, since: time.Now(), flow: flow{wake: make(chan struct{}, 1)}}
+	l.upgraded.Store(conn.Transport().Name() == transports.WEBSOCKET)
+	return l
+}
+
+// watch is called before the connection is in use. A connection that ended earlier still has its listeners told:
+// the library forgets such ones for ever.
+func (l *link) watch() {
+	l.conn.On("packetCreate", func(args ...any) { l.flow.created(args[0].(*packet.Packet)) })
+	l.conn.On("flush", func(args ...any) { l.flow.flushed(args[0].([]*packet.Packet)) })
+	l.conn.Transport().On("drain", func(...any) { l.flow.drained() })
+	l.conn.On("upgrading", func(args ...any) { l.probing(args[0].(transports.Transport)) })
+	l.conn.On("upgrade", func(args ...any) { l.switched(args[0].(transports.Transport)) })
+	l.conn.On("packet", func(args ...any) { l.received(args[0].(*packet.Packet)) })
+	l.conn.Once("close", func(args ...any) { l.ended(args[0].(string)) })
+}
+
+// heal tells the listeners of a connection that ended before they were there.
+func (l *link) heal() {
+	if l.conn.ReadyState() == "closed" {
+		l.conn.Emit("close", "transport close", nil)
+	}
+}
+
+func (l *link) probing(next transports.Transport) {
+	l.flow.pause()
+	next.Once("close", func(...any) { l.flow.resume() })
+}
+
+func (l *link) switched(next transports.Transport) {
+	next.On("drain", func(...any) { l.flow.drained() })
+	l.flow.switched()
+	l.flow.resume()
+}
+
+// received acts on the one packet that the library overlooks: a close over WebSocket.
+func (l *link) received(p *packet.Packet) {
+	if p.Type == packet.CLOSE {
+		l.close(endedByClient)
+	}
+}
+
+// join makes s the link's only session; false if the connection has ended meanwhile.
+func (l *link) join(s *Session) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return false
+	}
+	l.session = s
+	return true
+}
+
+func (l *link) joined() *Session {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.session
+}
+
+// parted leaves the connection to its client; the sweep ends it if the client does not.
+func (l *link) parted(reason string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.becauseLocked(reason)
+	l.session, l.since = nil, time.Now()
+}
+
+func (l *link) becauseLocked(reason string) {
+	if l.reason == "" {
+		l.reason = reason
+	}
+}
+
+// close ends the connection at once. It may run on any goroutine that holds none of the library's locks.
+func (l *link) close(reason string) {
+	l.mu.Lock()
+	l.becauseLocked(reason)
+	l.mu.Unlock()
+	l.conn.Close(true)
+}
+
+// ended runs once, whoever ended the connection.
+func (l *link) ended(libraryReason string) {
+	l.mu.Lock()
+	reason, s := l.reason, l.session
+	l.closed = true
+	l.mu.Unlock()
+	if reason == "" {
+		reason = closedReason(libraryReason)
+	}
+	l.t.counts.add(reason)
+	l.t.forget(l)
+	l.hangUp()
+	if s != nil {
+		s.cut(reason)
+	}
+}
+
+// hangUp ends the TCP connection, which the library leaves open when it was the client that closed the WebSocket: Node's
+// client waits 30 seconds for that, and its process with it. The answer to the client's close frame is written by now. It
+// is a goroutine of its own because the library holds a lock around its listeners that its own Close takes again.
+func (l *link) hangUp() {
+	if transport := l.conn.Transport(); transport.Name() == transports.WEBSOCKET {
+		l.t.hangUps.Go(func() { transport.DoClose(nil) })
+	}
+}
+
+// idleSince is when the link last had a session; false while it has one.
+func (l *link) idleSince() (time.Time, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.since, l.session == nil
+}
+
+// closedReason keeps the library's fixed sentences as keys.
+func closedReason(sentence string) string {
+	switch sentence {
+	case "transport close", "transport error":
+		return "closed_by_peer"
+	case "ping timeout":
+		return "closed_ping_timeout"
+	case "parse error":
+		return "closed_parse_error"
+	}
+	return "closed_other"
+}

@@ -1,0 +1,61 @@
+package socketio
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/flow-manager/flow-manager/api"
+)
+
+const (
+	defaultMessageTimeout = 30.0
+	maxMessageTimeout     = 600.0
+)
+
+// sendMessage queues a message for a flow; the acknowledgement comes when it was written, or with the reply.
+func (s *Server) sendMessage(c *Session, r *Request) error {
+	in := &api.MessageRequest{}
+	bad := api.Decode(r.Data, in)
+	timeout := defaultMessageTimeout
+	if in.Timeout != nil {
+		timeout = *in.Timeout
+	}
+	if !(timeout > 0 && timeout <= maxMessageTimeout) {
+		bad = append(bad, api.FieldError{Field: "timeout_seconds", Message: fmt.Sprintf("%v is out of range; use more than 0 and at most %v", timeout, maxMessageTimeout)})
+	}
+	if len(in.Message) == 0 && len(bad) == 0 {
+		bad = append(bad, api.FieldError{Field: "message", Message: "is required: the JSON object that the flow shall get"})
+	}
+	if len(bad) > 0 {
+		return api.Invalid(bad...)
+	}
+	record, err := s.Store.Resolve(in.ContainerID)
+	if err != nil {
+		return err
+	}
+	s.Messenger.Post(record.ID, in.Message, time.Duration(timeout*float64(time.Second)), in.ExpectReply, func(reply json.RawMessage, err error) {
+		if err != nil {
+			s.refuse(r, api.AsError(err).For("", in.RequestID, record.ID))
+			return
+		}
+		s.sent(c, r, in, record.ID, reply)
+	})
+	return nil
+}
+
+func (s *Server) sent(c *Session, r *Request, in *api.MessageRequest, id string, reply json.RawMessage) {
+	body := map[string]any{"container_id": id, "message": in.Message, "status": "sent", "timestamp": time.Now().UTC()}
+	ack := map[string]any{"ok": true, "container_id": id, "status": "sent"}
+	if in.RequestID != "" {
+		body["request_id"], ack["request_id"] = in.RequestID, in.RequestID
+	}
+	if reply != nil {
+		ack["reply"] = reply
+	}
+	r.Ack(api.Encode(ack))
+	c.Emit(api.MessageSent, api.Encode(body))
+	if reply != nil {
+		c.Emit(api.MessageReceived, api.Encode(map[string]any{"container_id": id, "message": reply, "timestamp": time.Now().UTC()}))
+	}
+}

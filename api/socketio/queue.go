@@ -1,0 +1,115 @@
+package socketio
+
+import "sync"
+
+type pushed int
+
+const (
+	pushedOK pushed = iota
+	pushedFull
+	pushedClosed
+)
+
+// queue is first in, first out, bounded in items and in bytes, for any number of producers and one consumer.
+type queue[T any] struct {
+	maxItems, maxBytes int
+	ready, space       chan struct{} // capacity 1: a token says look again
+
+	mu     sync.Mutex
+	items  []sized[T]
+	bytes  int
+	closed bool
+}
+
+type sized[T any] struct {
+	value T
+	bytes int
+}
+
+func newQueue[T any](maxItems, maxBytes int) *queue[T] {
+	return &queue[T]{
+		maxItems: maxItems, maxBytes: maxBytes,
+		ready: make(chan struct{}, 1), space: make(chan struct{}, 1),
+	}
+}
+
+// push never blocks.
+func (q *queue[T]) push(v T, bytes int) pushed {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return pushedClosed
+	}
+	if len(q.items) >= q.maxItems || q.bytes+bytes > q.maxBytes {
+		return pushedFull
+	}
+	q.items = append(q.items, sized[T]{v, bytes})
+	q.bytes += bytes
+	signal(q.ready)
+	return pushedOK
+}
+
+// pushUntil waits for space until stop is closed or receives.
+func pushUntil[T, S any](q *queue[T], v T, bytes int, stop <-chan S) pushed {
+	for {
+		outcome := q.push(v, bytes)
+		if outcome == pushedClosed {
+			signal(q.space) // other producers wait on the same token
+		}
+		if outcome != pushedFull {
+			return outcome
+		}
+		select {
+		case <-q.space:
+		case <-stop:
+			return pushedFull
+		}
+	}
+}
+
+// take waits for the next item; false means closed and empty.
+func (q *queue[T]) take() (T, bool) {
+	for {
+		v, ok, over := q.poll()
+		if ok || over {
+			return v, ok
+		}
+		<-q.ready
+	}
+}
+
+func (q *queue[T]) poll() (v T, ok, over bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.items) == 0 {
+		return v, false, q.closed
+	}
+	first := q.items[0]
+	q.items[0] = sized[T]{}
+	q.items = q.items[1:]
+	if len(q.items) == 0 {
+		q.items = nil // gives a burst's memory back
+	}
+	q.bytes -= first.bytes
+	signal(q.space)
+	return first.value, true, false
+}
+
+// close refuses every later push; what is queued is still taken unless discard. It may be called again.
+func (q *queue[T]) close(discard bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	if discard {
+		q.items, q.bytes = nil, 0
+	}
+	signal(q.ready)
+	signal(q.space)
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

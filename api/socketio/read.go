@@ -1,0 +1,174 @@
+package socketio
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/store"
+)
+
+const (
+	maxPage      = 500
+	maxPageBytes = 1 << 20
+	// usageWait is how long a status waits for a container's first sample.
+	usageWait = 3 * time.Second
+)
+
+func (s *Server) getContainer(c *Session, r *Request) error {
+	in, record, err := s.read(r)
+	if err != nil {
+		return err
+	}
+	object := api.Encode(s.view(record))
+	respond(c, r, in, api.ContainerObject, object, api.Encode(map[string]any{"ok": true, "container": object}))
+	return nil
+}
+
+// getContainerStatus answers from a task of its own, because the first sample of a container's consumption takes a second.
+func (s *Server) getContainerStatus(c *Session, r *Request) error {
+	in, record, err := s.read(r)
+	if err != nil {
+		return err
+	}
+	s.tasks.Go(func() {
+		ctx, cancel := context.WithTimeout(c.Context(), usageWait)
+		defer cancel()
+		body := api.Encode(s.status(ctx, record))
+		respond(c, r, in, api.ContainerStatus, body, api.Merge(json.RawMessage(`{"ok":true}`), body))
+	})
+	return nil
+}
+
+type statusBody struct {
+	ContainerID       string          `json:"container_id"`
+	Name              string          `json:"name"`
+	State             string          `json:"state"`
+	Status            string          `json:"status"`
+	Health            string          `json:"health"`
+	Uptime            string          `json:"uptime"`
+	UptimeSeconds     int64           `json:"uptime_seconds"`
+	SocketConnected   bool            `json:"socket_connected"`
+	LastCommunication *time.Time      `json:"last_communication"`
+	ResourceUsage     api.Usage       `json:"resource_usage"`
+	RestartCount      int             `json:"restart_count"`
+	NextRestartAt     *time.Time      `json:"next_restart_at"`
+	Conditions        []api.Condition `json:"conditions"`
+}
+
+func (s *Server) status(ctx context.Context, r *store.Record) statusBody {
+	j := s.join(r)
+	return statusBody{
+		ContainerID: r.ID, Name: r.Name, State: j.State, Status: j.State, Health: j.Health, Uptime: j.Uptime, UptimeSeconds: j.UptimeSeconds,
+		SocketConnected: j.SocketConnected, LastCommunication: j.LastCommunication, ResourceUsage: s.Stats.Usage(ctx, &r.Container),
+		RestartCount: j.RestartCount, NextRestartAt: j.NextRestartAt, Conditions: j.Conditions,
+	}
+}
+
+// uptime is how long the current run has lasted, as h:mm:ss and in seconds; nothing while it does not run.
+func uptime(st *api.Status, now time.Time) (string, int64) {
+	var n int64
+	if st.StartedAt != nil && (st.State == api.StateRunning || st.State == api.StatePaused) {
+		n = max(int64(now.Sub(*st.StartedAt)/time.Second), 0)
+	}
+	return fmt.Sprintf("%d:%02d:%02d", n/3600, n/60%60, n%60), n
+}
+
+// read decodes a request about one container and finds it.
+func (s *Server) read(r *Request) (*api.ReadRequest, *store.Record, error) {
+	in := &api.ReadRequest{}
+	if bad := api.Decode(r.Data, in); len(bad) > 0 {
+		return nil, nil, api.Invalid(bad...)
+	}
+	record, err := s.Store.Resolve(in.ContainerID)
+	return in, record, err
+}
+
+func (s *Server) listContainers(c *Session, r *Request) error {
+	in := &api.ListRequest{}
+	bad := api.Decode(r.Data, in)
+	if in.Limit < 0 || in.Limit > maxPage {
+		bad = append(bad, api.FieldError{Field: "limit", Message: fmt.Sprintf("%d is out of range; use 1 to %d", in.Limit, maxPage)})
+	}
+	if len(bad) > 0 {
+		return api.Invalid(bad...)
+	}
+	body := s.page(in)
+	respond(c, r, &api.ReadRequest{Asked: in.Asked}, api.ContainerList, body, api.Merge(json.RawMessage(`{"ok":true}`), body))
+	return nil
+}
+
+// page is one page of the list, by name; the next one begins after its last name.
+func (s *Server) page(in *api.ListRequest) json.RawMessage {
+	records, revision := s.Store.List()
+	records = slices.DeleteFunc(records, func(r *store.Record) bool { return !matches(r, in) })
+	count := len(records)
+	from, found := slices.BinarySearchFunc(records, in.Continue, func(r *store.Record, name string) int {
+		return compare(r.Name, name)
+	})
+	if found {
+		from++
+	}
+	limit := in.Limit
+	if limit == 0 {
+		limit = maxPage
+	}
+	items, last := s.items(records[from:], limit)
+	body := map[string]any{"containers": items, "count": count, "resource_version": s.Store.Version(revision), "timestamp": time.Now().UTC()}
+	if from+len(items) < count {
+		body["continue"] = last
+	}
+	return api.Encode(body)
+}
+
+func compare(a, b string) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+func (s *Server) items(records []*store.Record, limit int) (items []json.RawMessage, last string) {
+	items = []json.RawMessage{}
+	size := 0
+	for _, r := range records {
+		item := r.Container.Item()
+		item.SocketPath = s.Messenger.Path(r.ID)
+		encoded := api.Encode(item)
+		if len(items) > 0 && (len(items) == limit || size+len(encoded) > maxPageBytes) {
+			break
+		}
+		items, last = append(items, encoded), r.Name
+		size += len(encoded)
+	}
+	return items, last
+}
+
+func matches(r *store.Record, in *api.ListRequest) bool {
+	if len(in.States) > 0 && !slices.Contains(in.States, r.Status.State) {
+		return false
+	}
+	for key := range maps.Keys(in.Labels) {
+		if value, ok := r.Labels[key]; !ok || value != in.Labels[key] {
+			return false
+		}
+	}
+	return true
+}
+
+// respond answers a read both ways, by event and by acknowledgement.
+func respond(c *Session, r *Request, in *api.ReadRequest, event string, body, ack json.RawMessage) {
+	if in.RequestID != "" {
+		id := api.Encode(api.Asked{RequestID: in.RequestID})
+		body, ack = api.Merge(body, id), api.Merge(ack, id)
+	}
+	r.Ack(ack)
+	c.Emit(event, body)
+}

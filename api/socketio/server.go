@@ -1,0 +1,207 @@
+package socketio
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/store"
+)
+
+// Messenger carries messages to flows and back.
+type Messenger interface {
+	// Path is where the flow's socket is on the host.
+	Path(id string) string
+	// Facts tells whether a flow is connected and when it last said something (zero: never).
+	Facts(id string) (connected bool, last time.Time)
+	// Post queues a message for the flow, in the order of the calls, and calls done once when it was written whole, or
+	// when the reply is in where one is expected, or with why not (an *api.Error).
+	Post(id string, message json.RawMessage, timeout time.Duration, expectReply bool, done func(reply json.RawMessage, err error))
+}
+
+// Stats tells what a container consumes.
+type Stats interface {
+	// Usage may take a second for the first who asks about a container.
+	Usage(ctx context.Context, c *api.Container) api.Usage
+}
+
+// Policy says what a declaration may reach.
+type Policy interface {
+	// Check refuses with an *api.Error.
+	Check(s *api.Spec) error
+}
+
+// Backend is what the handlers work with.
+type Backend struct {
+	Store     *store.Store
+	Messenger Messenger
+	Stats     Stats
+	Policy    Policy
+	Log       zerolog.Logger
+	Version   string
+	// Fail is called at points at which a test may want the process to die; nil in production.
+	Fail func(point string)
+}
+
+// Server answers clients' requests and tells every session what happens. It is the App of a Transport.
+type Server struct {
+	Backend
+	handlers map[string]handler
+	answers  answers
+	tasks    sync.WaitGroup
+
+	// mu guards who is told and how far they have been told.
+	mu       sync.Mutex
+	sessions map[*Session]bool
+	told     uint64
+}
+
+// handler answers one request; an error is what the client is told.
+type handler func(s *Server, c *Session, r *Request) error
+
+// NewServer makes the server; Run must run for sessions to hear of anything.
+func NewServer(b Backend) *Server {
+	if b.Fail == nil {
+		b.Fail = func(string) {}
+	}
+	s := &Server{Backend: b, sessions: map[*Session]bool{}, told: b.Store.Revision()}
+	s.handlers = map[string]handler{
+		api.CreateContainer:    (*Server).createContainer,
+		api.ApplyContainer:     (*Server).applyContainer,
+		api.StartContainer:     (*Server).startContainer,
+		api.StopContainer:      (*Server).stopContainer,
+		api.DeleteContainer:    (*Server).deleteContainer,
+		api.GetContainer:       (*Server).getContainer,
+		api.GetContainerStatus: (*Server).getContainerStatus,
+		api.GetStatus:          (*Server).getContainerStatus,
+		api.ListContainers:     (*Server).listContainers,
+		api.SendMessage:        (*Server).sendMessage,
+	}
+	return s
+}
+
+// Begin implements App: the session is told that it is connected, and of everything after that.
+func (s *Server) Begin(c *Session) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sessions[c] = true
+	c.Emit(api.Connected, api.Encode(map[string]any{
+		"message": "connected to flow-manager", "version": s.Version, "instance": s.Store.Instance(),
+		"resource_version": s.Store.Version(s.told), "role": c.Principal().Role, "timestamp": time.Now().UTC(),
+	}))
+	s.Log.Info().Str("operation", "connect").Str("session", c.ID()).Str("remote", c.RemoteAddr()).Str("principal", c.Principal().Name).Msg("session begun")
+	return nil
+}
+
+// End implements App.
+func (s *Server) End(c *Session) {
+	s.mu.Lock()
+	delete(s.sessions, c)
+	s.mu.Unlock()
+	s.answers.leave(c)
+	s.Log.Info().Str("operation", "disconnect").Str("session", c.ID()).Msg("session over")
+}
+
+// Handle implements App.
+func (s *Server) Handle(c *Session, r *Request) {
+	began := time.Now()
+	err := s.dispatch(c, r)
+	log := s.Log.Debug()
+	if err != nil {
+		e := api.AsError(err)
+		if e.Type == api.SystemError {
+			log = s.Log.Error()
+		}
+		log = log.Err(err)
+		s.refuse(r, e)
+	}
+	log.Str("operation", r.Event).Str("session", c.ID()).Dur("took", time.Since(began)).Msg("request")
+}
+
+func (s *Server) dispatch(c *Session, r *Request) error {
+	if r.Args != 1 {
+		return api.Errorf(api.ValidationError, "%s takes one JSON object, not %d arguments", r.Event, r.Args)
+	}
+	return s.handlers[r.Event](s, c, r)
+}
+
+// refuse answers by the acknowledgement and by an error event.
+func (s *Server) refuse(r *Request, e *api.Error) {
+	if e.RequestID == "" {
+		e = e.For("", requestID(r.Data), "")
+	}
+	r.Fail(e)
+}
+
+// requestID finds the id of a request that could not be decoded, so that its error can be matched all the same.
+func requestID(data json.RawMessage) string {
+	var asked api.Asked
+	if json.Unmarshal(data, &asked) != nil || len(asked.RequestID) > 256 {
+		return ""
+	}
+	return asked.RequestID
+}
+
+// Run tells sessions what the store commits until ctx ends.
+func (s *Server) Run(ctx context.Context) error {
+	watch := s.Store.Watch(s.told)
+	for {
+		changes, err := watch.Next(ctx)
+		switch {
+		case ctx.Err() != nil:
+			s.tasks.Wait()
+			return nil
+		case errors.Is(err, store.ErrExpired):
+			watch = s.Store.Watch(s.skip())
+		case err != nil:
+			return fmt.Errorf("tell of changes: %w", err)
+		}
+		for i := range changes {
+			s.tell(&changes[i])
+		}
+	}
+}
+
+// skip gives up on changes that are no longer kept; whoever waits for an answer is judged by what stands now.
+func (s *Server) skip() uint64 {
+	s.mu.Lock()
+	s.told = s.Store.Revision()
+	told := s.told
+	s.mu.Unlock()
+	for _, id := range s.answers.waiting() {
+		s.settle(id, nil)
+	}
+	return told
+}
+
+// tell sends a change's events to every session, encoded once, and then the answers that it brings.
+func (s *Server) tell(c *store.Change) {
+	s.mu.Lock()
+	s.told = c.Revision
+	version := s.Store.Version(c.Revision)
+	for _, e := range c.Events {
+		s.broadcastLocked(Encode(e.Name, e.Stamped(c.At, version)))
+	}
+	s.mu.Unlock()
+	s.settle(c.ID, c)
+}
+
+// Broadcast sends an event that is not kept to every session.
+func (s *Server) Broadcast(e api.Event) {
+	p := Encode(e.Name, e.Stamped(time.Now(), ""))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.broadcastLocked(p)
+}
+
+func (s *Server) broadcastLocked(p Packet) {
+	for c := range s.sessions {
+		c.EmitEncoded(p)
+	}
+}

@@ -1,0 +1,457 @@
+package socketio
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rs/zerolog"
+
+	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/store"
+)
+
+// backend plays the parts behind the handlers: a policy that knows one forbidden image, flows that answer at once.
+type backend struct {
+	mu   sync.Mutex
+	sent []string
+}
+
+func (b *backend) Path(id string) string                           { return "/run/x/" + id + ".sock" }
+func (b *backend) Facts(string) (bool, time.Time)                  { return true, time.Unix(1, 0) }
+func (b *backend) Usage(context.Context, *api.Container) api.Usage { return api.Usage{Pids: 7} }
+func (b *backend) Check(s *api.Spec) error {
+	if s.Image == "forbidden" {
+		return api.Errorf(api.PolicyError, "not this one")
+	}
+	return nil
+}
+
+func (b *backend) Post(_ string, message json.RawMessage, _ time.Duration, expectReply bool, done func(json.RawMessage, error)) {
+	b.mu.Lock()
+	b.sent = append(b.sent, string(message))
+	b.mu.Unlock()
+	switch {
+	case strings.Contains(string(message), "lost"):
+		done(nil, api.Errorf(api.SocketConnectionError, "nobody is there"))
+	case expectReply:
+		done(json.RawMessage(`{"reply_to":"x"}`), nil)
+	default:
+		done(nil, nil)
+	}
+}
+
+// served is a Server on a real store behind a real transport; tests play the controller.
+type served struct {
+	env
+	t       *testing.T
+	store   *store.Store
+	backend *backend
+}
+
+func serve(t *testing.T) *served {
+	t.Helper()
+	s, err := store.Open(t.TempDir(), store.Options{NoSync: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &backend{}
+	server := NewServer(Backend{Store: s, Messenger: b, Stats: b, Policy: b, Log: zerolog.Nop(), Version: "test"})
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- server.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &served{start(t, Config{Events: api.Requests()}, server), t, s, b}
+}
+
+// peer is a client that tells acknowledgements and events apart.
+type peer struct {
+	*client
+	acks int
+	kept []heard
+}
+
+type heard struct {
+	name string // of an event; "ack" else
+	body map[string]any
+}
+
+func (s *served) join() *peer {
+	s.t.Helper()
+	p := &peer{client: join(s.t, s.addr)}
+	p.event(api.Connected)
+	return p
+}
+
+func (p *peer) hear() heard {
+	p.t.Helper()
+	frame := p.read()
+	var parts []json.RawMessage
+	out := heard{name: "ack"}
+	at := strings.IndexByte(frame, '[')
+	if at < 0 || json.Unmarshal([]byte(frame[at:]), &parts) != nil {
+		p.t.Fatalf("unexpected frame %q", frame)
+	}
+	if strings.HasPrefix(frame, "42") {
+		if err := json.Unmarshal(parts[0], &out.name); err != nil {
+			p.t.Fatal(err)
+		}
+		parts = parts[1:]
+	}
+	if err := json.Unmarshal(parts[0], &out.body); err != nil {
+		p.t.Fatal(err)
+	}
+	return out
+}
+
+// event takes packets until one has the name; what it passes over is kept for later calls.
+func (p *peer) event(name string) map[string]any {
+	p.t.Helper()
+	for i, k := range p.kept {
+		if k.name == name {
+			p.kept = slices.Delete(p.kept, i, i+1)
+			return k.body
+		}
+	}
+	for {
+		k := p.hear()
+		if k.name == name {
+			return k.body
+		}
+		p.kept = append(p.kept, k)
+	}
+}
+
+// ask sends a request and returns its acknowledgement.
+func (p *peer) ask(event, body string) map[string]any {
+	p.t.Helper()
+	p.acks++
+	p.send(fmt.Sprintf(`42%d["%s",%s]`, p.acks, event, body))
+	return p.event("ack")
+}
+
+// quiet proves that no event of the name has come, by what a later request is answered.
+func (p *peer) quiet(name string) {
+	p.t.Helper()
+	p.ask(api.ListContainers, `{}`)
+	p.event(api.ContainerList)
+	for _, k := range p.kept {
+		if k.name == name {
+			p.t.Errorf("unexpected %s: %v", name, k.body)
+		}
+	}
+}
+
+// observe plays the controller: the newest generation has led to a state.
+func (s *served) observe(name, state string, edit func(*store.Record)) {
+	s.t.Helper()
+	r, err := s.store.Resolve(name)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	_, err = s.store.Observe(s.t.Context(), r.ID, func(c *store.Record) []api.Event {
+		c.Status.State, c.Status.DockerID, c.Status.ObservedGeneration = state, strings.Repeat("a", 64), c.Generation
+		if edit != nil {
+			edit(c)
+		}
+		return nil
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+const webSpec = `{"name":"web","image":"app","request_id":"r"}`
+
+func TestServer_AnswersWhenTheResultWasObserved(t *testing.T) {
+	s := serve(t)
+	asker, other := s.join(), s.join()
+	ack := asker.ask(api.CreateContainer, webSpec)
+	if ack["ok"] != true || ack["generation"] != 1.0 || ack["changed"] != true || ack["request_id"] != "r" {
+		t.Errorf("ack: %v", ack)
+	}
+	asker.quiet(api.ContainerCreated)
+	s.observe("web", api.StateCreated, nil)
+	created := asker.event(api.ContainerCreated)
+	id := created["container_id"].(string)
+	if created["name"] != "web" || created["status"] != "created" || created["request_id"] != "r" || created["socket_path"] != "/run/x/"+id+".sock" || created["docker_id"] == "" {
+		t.Errorf("created: %v", created)
+	}
+	asker.ask(api.StartContainer, `{"container_id":"web"}`)
+	s.observe("web", api.StateRunning, nil)
+	if started := asker.event(api.ContainerStarted); started["status"] != "running" {
+		t.Errorf("started: %v", started)
+	}
+	if again := asker.ask(api.StartContainer, `{"container_id":"web"}`); again["changed"] != false || again["generation"] != 2.0 {
+		t.Errorf("again: %v", again)
+	}
+	asker.event(api.ContainerStarted)
+	if told := other.event(api.StatusChanged); told["container_id"] != id || told["resource_version"] == nil || told["timestamp"] == nil {
+		t.Errorf("told: %v", told)
+	}
+	for _, name := range []string{api.ContainerCreated, api.ContainerStarted} {
+		other.quiet(name)
+	}
+}
+
+func TestServer_AnOvertakenRequestIsToldSo(t *testing.T) {
+	s := serve(t)
+	p := s.join()
+	p.ask(api.CreateContainer, webSpec)
+	s.observe("web", api.StateCreated, nil)
+	p.event(api.ContainerCreated)
+	p.ask(api.StartContainer, `{"container_id":"web","request_id":"one"}`)
+	p.ask(api.StartContainer, `{"container_id":"web","request_id":"two"}`)
+	p.ask(api.StopContainer, `{"container_id":"web","request_id":"three"}`)
+	for _, want := range []string{"one", "two"} {
+		e := p.event(api.ErrorEvent)
+		if e["error_type"] != "conflict_error" || e["request_id"] != want || e["details"].(map[string]any)["superseded_by"] != 4.0 {
+			t.Errorf("overtaken: %v", e)
+		}
+	}
+	p.ask(api.StartContainer, `{"container_id":"web","request_id":"four"}`)
+	p.event(api.ErrorEvent) // of the stop
+	p.ask(api.StartContainer, `{"container_id":"web","request_id":"five"}`)
+	s.observe("web", api.StateRunning, nil)
+	for _, want := range []string{"four", "five"} {
+		if e := p.event(api.ContainerStarted); e["request_id"] != want {
+			t.Errorf("both starts are one wish: %v", e)
+		}
+	}
+}
+
+func TestServer_AFailureEndsTheRequestOnce(t *testing.T) {
+	s := serve(t)
+	p := s.join()
+	p.ask(api.ApplyContainer, webSpec)
+	fail := func(c *store.Record) {
+		c.Status.LastError = &api.LastError{ErrorType: api.ImageNotFound, Message: "no such image", At: time.Now()}
+	}
+	s.observe("web", api.StateCreated, fail)
+	if e := p.event(api.ErrorEvent); e["error_type"] != "image_not_found" || e["request_id"] != "r" || e["details"].(map[string]any)["operation"] != api.ApplyContainer {
+		t.Errorf("error: %v", e)
+	}
+	s.observe("web", api.StateRestarting, fail)
+	p.quiet(api.ErrorEvent)
+}
+
+func TestServer_WhatBecomesOfAStart(t *testing.T) {
+	tests := []struct {
+		name  string
+		state string
+		edit  func(*store.Record)
+		event string
+	}{
+		{"runs", api.StateRunning, nil, api.ContainerStarted},
+		{"completed at once", api.StateExited, func(c *store.Record) { c.Ended = "Completed" }, api.ContainerStarted},
+		{"failed at once", api.StateExited, func(c *store.Record) { c.Ended = "Failed" }, api.ErrorEvent},
+		{"crashes again and again", api.StateRestarting, func(c *store.Record) { c.Status.CrashStreak = 3 }, api.ErrorEvent},
+		{"is deleted", api.StateRemoving, func(c *store.Record) { now := time.Now(); c.DeletedAt = &now }, api.ErrorEvent},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := serve(t)
+			p := s.join()
+			p.ask(api.CreateContainer, webSpec)
+			s.observe("web", api.StateCreated, nil)
+			p.event(api.ContainerCreated)
+			p.ask(api.StartContainer, `{"container_id":"web","request_id":"start"}`)
+			s.observe("web", tt.state, tt.edit)
+			if e := p.event(tt.event); e["request_id"] != "start" {
+				t.Errorf("got %v", e)
+			}
+		})
+	}
+}
+
+func TestServer_Delete(t *testing.T) {
+	s := serve(t)
+	p := s.join()
+	id := p.ask(api.CreateContainer, webSpec)["container_id"].(string)
+	first := p.ask(api.DeleteContainer, `{"container_id":"web","request_id":"one"}`)
+	second := p.ask(api.DeleteContainer, `{"container_id":"web","request_id":"two"}`)
+	if first["changed"] != true || second["changed"] != false || second["ok"] != true {
+		t.Errorf("first %v, second %v", first, second)
+	}
+	for _, event := range []string{api.StartContainer, api.StopContainer} {
+		if refused := p.ask(event, `{"container_id":"web"}`); refused["error_type"] != "conflict_error" {
+			t.Errorf("%s while it is being deleted: %v", event, refused)
+		}
+	}
+	if refused := p.ask(api.ApplyContainer, webSpec); refused["error_type"] != "conflict_error" {
+		t.Errorf("apply while it is being deleted: %v", refused)
+	}
+	if err := s.store.Bury(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"one", "two"} {
+		if e := p.event(api.ContainerDeleted); e["status"] != "deleted" || e["request_id"] != want || e["name"] != "web" {
+			t.Errorf("deleted: %v", e)
+		}
+	}
+	gone := p.ask(api.GetContainer, fmt.Sprintf(`{"container_id":%q}`, id))
+	if details := gone["details"].(map[string]any); gone["error_type"] != "container_not_found" || details["deleted_by"] != "operator" {
+		t.Errorf("of the tombstone: %v", gone)
+	}
+}
+
+func TestServer_ApplyReplacesTheWholeSpecButNotTheDesiredState(t *testing.T) {
+	s := serve(t)
+	p := s.join()
+	spec := func(ack map[string]any) map[string]any {
+		return ack["container"].(map[string]any)["spec"].(map[string]any)
+	}
+	first := spec(p.ask(api.ApplyContainer, `{"name":"web","image":"app","environment":{"A":"b"},"user":"1"}`))
+	if first["desired_state"] != "running" {
+		t.Errorf("a new one is %v", first["desired_state"])
+	}
+	p.ask(api.StopContainer, `{"container_id":"web"}`)
+	second := spec(p.ask(api.ApplyContainer, `{"name":"web","image":"app","environment":{"A":"b"}}`))
+	if second["desired_state"] != "stopped" || second["user"] != nil {
+		t.Errorf("applied again: %v", second)
+	}
+	if same := p.ask(api.ApplyContainer, `{"name":"web","image":"app","environment":{"A":"b"}}`); same["changed"] != false {
+		t.Errorf("unchanged: %v", same)
+	}
+	if stale := p.ask(api.ApplyContainer, `{"name":"web","image":"b","if_generation":1}`); stale["error_type"] != "conflict_error" {
+		t.Errorf("stale: %v", stale)
+	}
+	if taken := p.ask(api.CreateContainer, webSpec); taken["error_type"] != "conflict_error" {
+		t.Errorf("taken: %v", taken)
+	}
+}
+
+func TestServer_ARepeatedRequestHasOneEffect(t *testing.T) {
+	s := serve(t)
+	p := s.join()
+	body := `{"image":"app","idempotency_key":"0123456789abcdef","request_id":"%d"}`
+	first := p.ask(api.CreateContainer, fmt.Sprintf(body, 1))
+	second := p.ask(api.CreateContainer, fmt.Sprintf(body, 2))
+	if first["container_id"] != second["container_id"] || second["changed"] != true {
+		t.Errorf("first %v, second %v", first, second)
+	}
+	other := p.ask(api.CreateContainer, `{"image":"other","idempotency_key":"0123456789abcdef"}`)
+	if other["error_type"] != "conflict_error" {
+		t.Errorf("another body: %v", other)
+	}
+	if records, _ := s.store.List(); len(records) != 1 {
+		t.Errorf("%d containers", len(records))
+	}
+}
+
+func TestServer_RefusalsNameTheirFieldsAndStoreNothing(t *testing.T) {
+	s := serve(t)
+	p := s.join()
+	tests := []struct{ event, body, kind, field string }{
+		{api.CreateContainer, `{"image":"app","code":{"path":"/x"}}`, "validation_error", "code"},
+		{api.CreateContainer, `{"image":"app","liveness":{"heartbeat_seconds":5}}`, "validation_error", "liveness"},
+		{api.CreateContainer, `{"image":"app","dry_run":true}`, "validation_error", "dry_run"},
+		{api.CreateContainer, `{"image":"forbidden"}`, "policy_error", ""},
+		{api.CreateContainer, `{"image":"app","idempotency_key":"short"}`, "validation_error", "idempotency_key"},
+		{api.CreateContainer, `{"image":"app","labels":{"io.flow-manager.id":"x"}}`, "validation_error", "labels.io.flow-manager.id"},
+		{api.ApplyContainer, `{"image":"app"}`, "validation_error", "name"},
+		{api.StartContainer, `{"container_id":"nobody"}`, "container_not_found", ""},
+		{api.StartContainer, `{"if_generation":1}`, "validation_error", "container_id"},
+		{api.ListContainers, `{"limit":501}`, "validation_error", "limit"},
+		{api.SendMessage, `{"container_id":"web"}`, "validation_error", "message"},
+		{api.SendMessage, `{"container_id":"web","message":{},"timeout_seconds":0}`, "validation_error", "timeout_seconds"},
+	}
+	for _, tt := range tests {
+		ack := p.ask(tt.event, strings.Replace(tt.body, "{", `{"request_id":"mine",`, 1))
+		event := p.event(api.ErrorEvent)
+		for _, got := range []map[string]any{ack, event} {
+			details := got["details"].(map[string]any)
+			field := ""
+			if fields, ok := details["fields"].([]any); ok {
+				field = fields[0].(map[string]any)["field"].(string)
+			}
+			if got["error_type"] != tt.kind || field != tt.field || got["request_id"] != "mine" || details["operation"] != tt.event {
+				t.Errorf("%s %s: %v", tt.event, tt.body, got)
+			}
+		}
+	}
+	if records, revision := s.store.List(); len(records) != 0 || revision != 0 {
+		t.Errorf("%d containers at revision %d", len(records), revision)
+	}
+}
+
+func TestServer_ListPages(t *testing.T) {
+	s := serve(t)
+	p := s.join()
+	var want []string
+	for i := range 7 {
+		name := fmt.Sprint("c", i)
+		p.ask(api.CreateContainer, fmt.Sprintf(`{"name":%q,"image":"app","labels":{"odd":"%d"}}`, name, i%2))
+		want = append(want, name)
+	}
+	var got []string
+	next := ""
+	for {
+		page := p.ask(api.ListContainers, fmt.Sprintf(`{"limit":3,"continue":%q}`, next))
+		for _, item := range page["containers"].([]any) {
+			got = append(got, item.(map[string]any)["name"].(string))
+		}
+		if page["count"] != 7.0 {
+			t.Errorf("count: %v", page["count"])
+		}
+		if next, _ = page["continue"].(string); next == "" {
+			break
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if odd := p.ask(api.ListContainers, `{"labels":{"odd":"1"},"states":["created"]}`); odd["count"] != 3.0 {
+		t.Errorf("odd ones: %v", odd)
+	}
+	if none := p.ask(api.ListContainers, `{"states":["running"]}`); none["count"] != 0.0 || len(none["containers"].([]any)) != 0 {
+		t.Errorf("running ones: %v", none)
+	}
+}
+
+func TestServer_StatusAndMessages(t *testing.T) {
+	s := serve(t)
+	p, other := s.join(), s.join()
+	p.ask(api.CreateContainer, webSpec)
+	began := time.Now().Add(-10*time.Minute - 30*time.Second)
+	s.observe("web", api.StateRunning, func(c *store.Record) { c.Status.StartedAt = &began })
+	for _, event := range []string{api.GetContainerStatus, api.GetStatus} {
+		status := p.ask(event, `{"container_id":"web"}`)
+		if status["uptime"] != "0:10:30" || status["socket_connected"] != true || status["resource_usage"].(map[string]any)["pids"] != 7.0 {
+			t.Errorf("%s: %v", event, status)
+		}
+	}
+	for i := range 50 {
+		p.send(fmt.Sprintf(`42["send_message",{"container_id":"web","message":{"n":%d}}]`, i))
+	}
+	for range 50 {
+		p.event(api.MessageSent)
+	}
+	for i, message := range s.backend.sent {
+		if message != fmt.Sprintf(`{"n":%d}`, i) {
+			t.Fatalf("message %d is %s", i, message)
+		}
+	}
+	if ack := p.ask(api.SendMessage, `{"container_id":"web","message":{},"expect_reply":true}`); ack["reply"].(map[string]any)["reply_to"] != "x" {
+		t.Errorf("reply: %v", ack)
+	}
+	p.event(api.MessageReceived)
+	other.quiet(api.MessageReceived)
+	if ack := p.ask(api.SendMessage, `{"container_id":"web","message":{"lost":1}}`); ack["error_type"] != "socket_connection_error" {
+		t.Errorf("lost: %v", ack)
+	}
+}

@@ -1,0 +1,241 @@
+package socketio
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/xid"
+	"github.com/zishang520/socket.io/v2/socket"
+
+	"github.com/flow-manager/flow-manager/api"
+)
+
+// packetOverhead is what a queued packet costs beside its bytes.
+const packetOverhead = 64
+
+// Session is one joined client. It has two goroutines: one calls the App, the other writes to the client.
+type Session struct {
+	t         *Transport
+	link      *link
+	sock      *socket.Socket
+	id        string
+	auth      json.RawMessage
+	principal Principal // set before Begin
+
+	ctx    context.Context // the session's life is a value that handlers are given
+	cancel context.CancelFunc
+	in     *queue[*Request]
+	out    *queue[Packet]
+
+	stalled bool // the request queue was full last time; its reader's alone
+
+	live      chan struct{} // closed when the CONNECT answer is on its way
+	liveOnce  sync.Once
+	gone      chan struct{} // closed when nothing can be written any more
+	goneOnce  sync.Once
+	leaveOpen atomic.Bool // the client closes the connection itself
+	endReason atomic.Pointer[string]
+	worked    chan struct{} // closed when the App has seen the end
+	written   chan struct{} // closed when the last packet is written
+	halves    atomic.Int32  // goroutines still running
+}
+
+func newSession(t *Transport, g *greeting, sock *socket.Socket) *Session {
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &Session{
+		t: t, link: g.link, sock: sock, id: xid.New().String(), auth: g.auth, ctx: ctx, cancel: cancel,
+		in:   newQueue[*Request](t.limits.InItems, t.limits.InBytes),
+		out:  newQueue[Packet](t.limits.OutItems, t.limits.OutBytes),
+		live: make(chan struct{}), gone: make(chan struct{}), worked: make(chan struct{}), written: make(chan struct{}),
+	}
+	s.halves.Store(2)
+	return s
+}
+
+// ID is the session's own id (an xid); it is no secret.
+func (s *Session) ID() string { return s.id }
+
+// RemoteAddr is the address of the handshake.
+func (s *Session) RemoteAddr() string { return s.link.conn.RemoteAddress() }
+
+// Principal is who the session acts for.
+func (s *Session) Principal() Principal { return s.principal }
+
+// Context ends when the session is over: when the client is gone, or End was called. Requests that the client
+// had sent before it went are still handed to Handle.
+func (s *Session) Context() context.Context { return s.ctx }
+
+// Emit queues an event for the client, in order with everything else that is sent to it. It never blocks. False means
+// that the session is over; a client that reads so slowly that its queue is full is cut off.
+func (s *Session) Emit(event string, body json.RawMessage) bool {
+	return s.EmitEncoded(Encode(event, body))
+}
+
+// EmitEncoded is Emit for a packet that goes to many sessions.
+func (s *Session) EmitEncoded(p Packet) bool {
+	outcome := s.out.push(p, len(p.frame)+packetOverhead)
+	if outcome == pushedFull {
+		s.cut(endedSlow)
+	}
+	return outcome == pushedOK
+}
+
+// EmitWait is Emit for a long replay: it waits for room in the queue until ctx or the session ends.
+func (s *Session) EmitWait(ctx context.Context, event string, body json.RawMessage) bool {
+	p := Encode(event, body)
+	return pushUntil(s.out, p, len(p.frame)+packetOverhead, ctx.Done()) == pushedOK
+}
+
+// End ends the session: requests that wait are dropped, what was emitted is still written. It does not wait.
+func (s *Session) End(reason string) {
+	s.t.log.Info().Str("session", s.id).Str("reason", reason).Msg("session ended")
+	s.in.close(true)
+	s.end(endedByApp)
+}
+
+// end lets the writer finish, for a bounded time.
+func (s *Session) end(reason string) {
+	s.because(reason)
+	s.in.close(false)
+	s.out.close(false)
+	s.cancel()
+}
+
+// cut ends the session at once and drops what was to be written.
+func (s *Session) cut(reason string) {
+	s.because(reason)
+	s.in.close(false)
+	s.out.close(true)
+	s.cancel()
+	s.goneOnce.Do(func() { close(s.gone) })
+}
+
+// part is cut for a client that says goodbye: to close its connection from here would fail its last request.
+func (s *Session) part(reason string) {
+	s.leaveOpen.Store(true)
+	s.cut(reason)
+}
+
+func (s *Session) because(reason string) { s.endReason.CompareAndSwap(nil, &reason) }
+
+// breakOff tells the client why before it ends the session.
+func (s *Session) breakOff(f *fault) {
+	s.emitError(api.Errorf(api.ValidationError, "the connection is closed: %s", f.message))
+	s.in.close(true)
+	s.end(f.reason)
+}
+
+func (s *Session) goLive() { s.liveOnce.Do(func() { close(s.live) }) }
+
+// work is the session's own goroutine. next tells the library whether the client may join.
+func (s *Session) work(next func(*socket.ExtendedError)) {
+	defer s.halfDone(s.worked)
+	if err := s.begin(); err != nil {
+		s.refuseJoin(api.AsError(err), next)
+		return
+	}
+	next(nil)
+	for {
+		r, ok := s.in.take()
+		if !ok {
+			break
+		}
+		s.handle(r)
+	}
+	s.finish()
+}
+
+func (s *Session) begin() (err error) {
+	defer s.recovered("begin", func() { err = systemError() })
+	s.principal = Principal{"operator", "operator"}
+	if s.t.auth != nil {
+		if s.principal, err = s.t.auth(s.ctx, s.auth, s.RemoteAddr()); err != nil {
+			return fmt.Errorf("authenticate: %w", err)
+		}
+	}
+	s.auth = nil
+	return s.t.app.Begin(s)
+}
+
+func (s *Session) refuseJoin(e *api.Error, next func(*socket.ExtendedError)) {
+	if e.Err != nil {
+		s.t.log.Error().Err(e).Str("remote", s.RemoteAddr()).Msg("session refused")
+	}
+	s.part(refusedConnect)
+	next(socket.NewExtendedError(e.Message, e.Body(time.Now())))
+}
+
+func (s *Session) handle(r *Request) {
+	defer s.recovered(r.Event, func() { r.Fail(systemError()) })
+	s.t.app.Handle(s, r)
+}
+
+func (s *Session) finish() {
+	defer s.recovered("end", func() {})
+	s.t.app.End(s)
+}
+
+// recovered keeps a bug in a handler to the request that met it.
+func (s *Session) recovered(operation string, answer func()) {
+	cause := recover()
+	if cause == nil {
+		return
+	}
+	s.t.counts.add(requestPanic)
+	s.t.log.Error().Str("session", s.id).Str("operation", operation).Any("panic", cause).Bytes("stack", debug.Stack()).Msg("handler panicked")
+	answer()
+}
+
+func systemError() *api.Error {
+	return api.Errorf(api.SystemError, "the manager met a bug while doing this; its log has the details")
+}
+
+// halfDone takes the session off the list with the second of its goroutines.
+func (s *Session) halfDone(done chan struct{}) {
+	if s.halves.Add(-1) == 0 {
+		s.t.leave(s)
+	}
+	close(done)
+}
+
+// receive queues one event for work; it runs on the connection's read goroutine. A full queue holds the reader back for
+// a moment, which a burst needs, and refuses from then on, which a handler that hangs needs.
+func (s *Session) receive(p inbound) {
+	r := newRequest(s, p)
+	if !s.t.events[p.event] {
+		s.t.counts.add(requestUnknown)
+		r.Fail(api.Errorf(api.ValidationError, "there is no event %q", p.event))
+		return
+	}
+	switch s.offer(r) {
+	case pushedOK:
+		s.stalled = false
+	case pushedFull:
+		s.stalled = true
+		s.t.counts.add(requestRate)
+		r.Fail(api.Errorf(api.RateLimitError, "more than %d requests wait for their turn; send this one again later", s.t.limits.InItems))
+	}
+}
+
+func (s *Session) offer(r *Request) pushed {
+	size := len(r.Data) + packetOverhead
+	outcome := s.in.push(r, size)
+	if outcome != pushedFull || s.stalled {
+		return outcome
+	}
+	grace := time.NewTimer(s.t.limits.QueueGrace)
+	defer grace.Stop()
+	return pushUntil(s.in, r, size, grace.C)
+}
+
+// refuse answers a request that is over the limits by its name.
+func (s *Session) refuse(p inbound, message string) {
+	newRequest(s, p).Fail(api.Errorf(api.ValidationError, "%s", message))
+}
+
+func (s *Session) emitError(e *api.Error) { s.Emit("error", e.Body(time.Now())) }

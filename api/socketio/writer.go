@@ -1,0 +1,84 @@
+package socketio
+
+import (
+	"time"
+
+	"github.com/zishang520/engine.io/v2/transports"
+	"github.com/zishang520/engine.io/v2/types"
+	"github.com/zishang520/socket.io/v2/socket"
+)
+
+// writer hands the library what was emitted, a little at a time: its own buffer has no bound, and its ways of sending
+// to many lose packets.
+type writer struct {
+	s    *Session
+	late <-chan time.Time // set when the session is over: from then on there is this much time left
+}
+
+func (s *Session) write() {
+	defer s.halfDone(s.written)
+	defer s.letGo()
+	w := writer{s: s}
+	if !w.wait(s.live, s.isLive) { // the first event stays behind the CONNECT answer
+		return
+	}
+	for {
+		p, ok := s.out.take()
+		if !ok {
+			break
+		}
+		if !w.wait(s.link.flow.wake, s.hasRoom) {
+			return
+		}
+		s.send(p)
+	}
+	w.wait(s.link.flow.wake, s.link.flow.idle)
+}
+
+// wait looks at enough whenever look receives; false means that there is no more writing.
+func (w *writer) wait(look <-chan struct{}, enough func() bool) bool {
+	for !enough() {
+		over := w.s.ctx.Done()
+		if w.late != nil {
+			over = nil
+		}
+		select {
+		case <-look:
+		case <-w.s.gone:
+			return false
+		case <-over:
+			w.late = time.After(w.s.t.limits.DrainTimeout)
+		case <-w.late:
+			return false
+		}
+	}
+	return true
+}
+
+// letGo ends the connection, unless that is for the client to do.
+func (s *Session) letGo() {
+	s.cut(endedByApp) // only the first reason is kept
+	reason := *s.endReason.Load()
+	s.link.parted(reason)
+	if !s.leaveOpen.Load() {
+		s.link.close(reason)
+	}
+}
+
+func (s *Session) isLive() bool {
+	select {
+	case <-s.live:
+		return true
+	default:
+		return false
+	}
+}
+
+func (s *Session) hasRoom() bool {
+	return s.link.flow.roomy(s.link.conn.Transport().Name() == transports.POLLING)
+}
+
+func (s *Session) send(p Packet) {
+	frame := types.NewStringBuffer(p.frame[:len(p.frame):len(p.frame)]) // the library clones it
+	s.sock.Client().WriteToEngine([]types.BufferInterface{frame}, &socket.WriteOptions{})
+}

@@ -1,0 +1,6 @@
+//go:build !failpoint
+
+package main
+
+// failpoint is nil in production.
+func failpoint() func(string) { return nil }

@@ -1,0 +1,28 @@
+//go:build failpoint
+
+package main
+
+import (
+	"os"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+)
+
+// failpoint kills this process with SIGKILL when it reaches the point that FLOW_FAILPOINT names, as "point" or, for the
+// nth time that it is reached, "point:n".
+func failpoint() func(string) {
+	name, times, _ := strings.Cut(os.Getenv("FLOW_FAILPOINT"), ":")
+	wanted, err := strconv.ParseInt(times, 10, 64)
+	if err != nil {
+		wanted = 1
+	}
+	var reached atomic.Int64
+	return func(point string) {
+		if point == name && reached.Add(1) == wanted {
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL) // nothing after this line runs
+			select {}
+		}
+	}
+}

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/knadh/koanf/parsers/yaml"
+	"github.com/knadh/koanf/providers/env/v2"
+	"github.com/knadh/koanf/providers/file"
+	"github.com/knadh/koanf/providers/posflag"
+	"github.com/knadh/koanf/v2"
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/flow-manager/flow-manager/controller"
+)
+
+// envPrefix begins the variables that stand for flags: FLOW_MANAGER_DATA_DIR is --data-dir.
+const envPrefix = "FLOW_MANAGER_"
+
+// settings are what serve was told.
+type settings struct {
+	Listen         string        `koanf:"listen"`
+	AllowedHosts   []string      `koanf:"allowed-host"`
+	AllowedOrigins []string      `koanf:"allowed-origin"`
+	InsecureNoAuth bool          `koanf:"insecure-no-auth"`
+	AllowHostPaths []string      `koanf:"allow-host-path"`
+	AllowVolumes   []string      `koanf:"allow-volume"`
+	PublishAddress string        `koanf:"publish-address"`
+	PortRange      string        `koanf:"port-range"`
+	DataDir        string        `koanf:"data-dir"`
+	RunDir         string        `koanf:"run-dir"`
+	DockerHost     string        `koanf:"docker-host"`
+	AcceptEngine   bool          `koanf:"accept-engine"`
+	Workers        int           `koanf:"workers"`
+	EventRetention time.Duration `koanf:"event-retention"`
+	MaxContainers  int           `koanf:"max-containers"`
+	ResyncInterval time.Duration `koanf:"resync-interval"`
+	LogLevel       string        `koanf:"log-level"`
+	LogFormat      string        `koanf:"log-format"`
+
+	ports controller.PortRange
+	level zerolog.Level
+}
+
+func addFlags(f *pflag.FlagSet) {
+	f.String("config", "", "YAML file with these settings by their names; flags and "+envPrefix+"* variables win over it")
+	f.String("listen", "127.0.0.1:8000", "address for Socket.IO, /healthz and /readyz")
+	f.StringSlice("allowed-host", nil, "host names that requests may be for (default localhost, 127.0.0.1, [::1] and the listen address)")
+	f.StringSlice("allowed-origin", nil, "origins that web pages may come from (default an allowed host with the same port)")
+	f.Bool("insecure-no-auth", false, "listen on another address than loopback though anybody who reaches it may declare containers")
+	f.StringSlice("allow-host-path", nil, "folders below which host paths may be mounted (default none)")
+	f.StringSlice("allow-volume", nil, "named volumes that may be mounted though the manager did not make them")
+	f.String("publish-address", "127.0.0.1", "where ports without an address are published")
+	f.String("port-range", "20000-29999", "where host port 0 is picked from")
+	f.String("data-dir", defaultDataDir(), "folder of the store")
+	f.String("run-dir", defaultRunDir(), "folder of the flows' sockets")
+	f.String("docker-host", "", "Unix socket of the engine as unix:///path (default DOCKER_HOST or the usual one)")
+	f.Bool("accept-engine", false, "take an engine that is not the one remembered and has none of our containers")
+	f.Int("workers", 16, "containers reconciled at once")
+	f.Duration("event-retention", 24*time.Hour, "how long events can be replayed, at most 100,000 of them")
+	f.Int("max-containers", 1000, "containers that may be declared")
+	f.Duration("resync-interval", time.Minute, "how often the engine is listed though nothing happened")
+	f.String("log-level", "info", "trace, debug, info, warn or error")
+	f.String("log-format", "", "json or console (default console on a terminal)")
+}
+
+func defaultDataDir() string {
+	if os.Geteuid() == 0 {
+		return "/var/lib/flow-manager"
+	}
+	if state := os.Getenv("XDG_STATE_HOME"); state != "" {
+		return filepath.Join(state, "flow-manager")
+	}
+	return filepath.Join(os.Getenv("HOME"), ".local", "state", "flow-manager")
+}
+
+func defaultRunDir() string {
+	if dir := os.Getenv("XDG_RUNTIME_DIR"); dir != "" && os.Geteuid() != 0 {
+		return filepath.Join(dir, "flow-manager")
+	}
+	return "/run/flow-manager"
+}
+
+// readSettings merges file, environment and flags; what is more explicit wins.
+func readSettings(cmd *cobra.Command) (*settings, error) {
+	k := koanf.New(".")
+	if path, _ := cmd.Flags().GetString("config"); path != "" {
+		if err := k.Load(file.Provider(path), yaml.Parser()); err != nil {
+			return nil, usageError{fmt.Errorf("read --config: %w", err)}
+		}
+	}
+	if err := k.Load(env.Provider(".", env.Opt{Prefix: envPrefix, TransformFunc: variable}), nil); err != nil {
+		return nil, usageError{fmt.Errorf("read the environment: %w", err)}
+	}
+	if err := unknownKeys(k, cmd.Flags()); err != nil {
+		return nil, usageError{err}
+	}
+	if err := k.Load(posflag.Provider(cmd.Flags(), ".", k), nil); err != nil {
+		return nil, usageError{fmt.Errorf("read flags: %w", err)}
+	}
+	s := &settings{}
+	if err := k.Unmarshal("", s); err != nil {
+		return nil, usageError{fmt.Errorf("read the settings: %w", err)}
+	}
+	return s, s.check()
+}
+
+// variable turns a variable into a flag's name and value; lists are separated by commas.
+func variable(key, value string) (string, any) {
+	return strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(key, envPrefix)), "_", "-"), value
+}
+
+// unknownKeys refuses a misspelt setting instead of ignoring it.
+func unknownKeys(k *koanf.Koanf, flags *pflag.FlagSet) error {
+	for _, key := range k.Keys() {
+		if flags.Lookup(key) == nil {
+			return fmt.Errorf("there is no setting %q; see flow-manager serve --help", key)
+		}
+	}
+	return nil
+}
+
+func (s *settings) check() error {
+	var errs []error
+	add := func(err error) {
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	var err error
+	s.ports, err = controller.ParsePortRange(s.PortRange)
+	add(err)
+	s.level, err = zerolog.ParseLevel(s.LogLevel)
+	add(err)
+	add(s.checkNumbers())
+	add(s.checkPaths())
+	if host := s.dockerHost(); host != "" && !strings.HasPrefix(host, "unix://") {
+		add(fmt.Errorf("--docker-host %s is not a local Unix socket; sockets and folders of this host cannot be mounted by a remote engine", host))
+	}
+	if s.LogFormat != "" && s.LogFormat != "json" && s.LogFormat != "console" {
+		add(fmt.Errorf("--log-format %q is neither json nor console", s.LogFormat))
+	}
+	if len(errs) > 0 {
+		return usageError{errors.Join(errs...)}
+	}
+	return nil
+}
+
+func (s *settings) checkNumbers() error {
+	switch {
+	case s.Workers < 1 || s.Workers > 1000:
+		return fmt.Errorf("--workers %d is out of range; use 1 to 1000", s.Workers)
+	case s.MaxContainers < 1:
+		return fmt.Errorf("--max-containers %d is out of range; use 1 or more", s.MaxContainers)
+	case s.ResyncInterval < time.Second:
+		return fmt.Errorf("--resync-interval %s is too short; use 1s or more", s.ResyncInterval)
+	case s.EventRetention < time.Second:
+		return fmt.Errorf("--event-retention %s is too short; use 1s or more", s.EventRetention)
+	}
+	return nil
+}
+
+// checkPaths makes folders absolute, for the engine has another working directory.
+func (s *settings) checkPaths() error {
+	var err error
+	if s.DataDir, err = filepath.Abs(s.DataDir); err != nil {
+		return fmt.Errorf("--data-dir: %w", err)
+	}
+	if s.RunDir, err = filepath.Abs(s.RunDir); err != nil {
+		return fmt.Errorf("--run-dir: %w", err)
+	}
+	for _, root := range s.AllowHostPaths {
+		if !filepath.IsAbs(root) {
+			return fmt.Errorf("--allow-host-path %q is not an absolute path", root)
+		}
+	}
+	return nil
+}
+
+func (s *settings) dockerHost() string {
+	if s.DockerHost != "" {
+		return s.DockerHost
+	}
+	return os.Getenv("DOCKER_HOST")
+}

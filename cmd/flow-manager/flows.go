@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/sockets"
+	"github.com/flow-manager/flow-manager/store"
+)
+
+// maxActorEvents is how many actor events wait to be stored; a flow that raises more than the disk takes loses the rest.
+const maxActorEvents = 256
+
+// flows hears what flows say and passes it on: to every session at once, and actor events to the store.
+type flows struct {
+	store  *store.Store
+	log    zerolog.Logger
+	tell   func(api.Event)
+	actors chan api.Activity
+}
+
+func newFlows(s *store.Store, log zerolog.Logger) *flows {
+	return &flows{store: s, log: log, tell: func(api.Event) {}, actors: make(chan api.Activity, maxActorEvents)}
+}
+
+// run stores actor events until ctx ends.
+func (f *flows) run(ctx context.Context) error {
+	for {
+		select {
+		case a := <-f.actors:
+			_, err := f.store.Observe(ctx, a.ContainerID, func(*store.Record) []api.Event { return []api.Event{a.Event()} })
+			if err != nil && !errors.Is(err, store.ErrNotFound) && ctx.Err() == nil {
+				f.line(a.ContainerID).Warn().Err(err).Str("operation", "actor_event").Msg("an actor event could not be stored")
+			}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// line is a logger for one container.
+func (f *flows) line(id string) *zerolog.Logger {
+	l := f.log.With().Str("id", id).Logger()
+	if r, ok := f.store.Get(id); ok {
+		l = l.With().Str("name", r.Name).Int64("generation", r.Generation).Logger()
+	}
+	return &l
+}
+
+// Connection implements sockets.Watcher.
+func (f *flows) Connection(id string, connected bool) {
+	f.line(id).Info().Str("operation", "flow_connection").Bool("connected", connected).Msg("flow's connection")
+}
+
+// Message implements sockets.Watcher.
+func (f *flows) Message(id string, message json.RawMessage) {
+	f.tell(api.Event{Name: api.MessageReceived, Data: api.Encode(map[string]any{"container_id": id, "message": message})})
+}
+
+// ActorEvent implements sockets.Watcher.
+func (f *flows) ActorEvent(id, actor, event string, data json.RawMessage) {
+	a := api.Activity{ActivityType: api.ActivityActor, ContainerID: id, Message: actor + ": " + event, Details: map[string]any{"actor": actor, "event": event}}
+	if len(data) > 0 {
+		a.Details["data"] = data
+	}
+	select {
+	case f.actors <- a:
+	default:
+		f.line(id).Warn().Str("operation", "actor_event").Msg("actor events come faster than they can be stored; one was dropped")
+	}
+}
+
+// Ready implements sockets.Watcher.
+func (f *flows) Ready(string) {}
+
+// Heartbeat implements sockets.Watcher.
+func (f *flows) Heartbeat(string) {}
+
+// Fault implements sockets.Watcher.
+func (f *flows) Fault(id string, e *api.Error) {
+	name := api.CommunicationError
+	if e.Type == api.MessageFormatError {
+		name = api.MessageFormatFlaw
+	}
+	f.line(id).Warn().Err(e).Str("operation", "flow_message").Msg("a flow's connection is at fault")
+	f.tell(api.Event{Name: name, Data: api.Encode(map[string]any{"container_id": id, "error_type": e.Type, "message": e.Message})})
+}
+
+// messenger is the hub as clients' handlers need it.
+type messenger struct{ *sockets.Hub }
+
+// Facts implements socketio.Messenger.
+func (m messenger) Facts(id string) (connected bool, last time.Time) {
+	f := m.Hub.Facts(id)
+	return f.Connected, f.LastCommunication
+}
+
+// push tells each flow its own status whenever that changes, and once at the start.
+func push(ctx context.Context, s *store.Store, hub *sockets.Hub) error {
+	records, revision := s.List()
+	for _, r := range records {
+		pushStatus(hub, r)
+	}
+	watch := s.Watch(revision)
+	for {
+		changes, err := watch.Next(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, store.ErrExpired):
+			return push(ctx, s, hub)
+		case err != nil:
+			return err
+		}
+		for _, c := range changes {
+			if r, ok := s.Get(c.ID); ok {
+				pushStatus(hub, r)
+			}
+		}
+	}
+}
+
+func pushStatus(hub *sockets.Hub, r *store.Record) { hub.Status(r.ID, api.Encode(r.Status)) }
+
+// Post implements socketio.Messenger.
+func (m messenger) Post(id string, message json.RawMessage, timeout time.Duration, expectReply bool, done func(json.RawMessage, error)) {
+	go func() {
+		done(m.Send(context.Background(), id, message, sockets.SendOptions{Timeout: timeout, ExpectReply: expectReply}))
+	}()
+}

@@ -1,0 +1,200 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/mattn/go-isatty"
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/api/socketio"
+	"github.com/flow-manager/flow-manager/controller"
+	"github.com/flow-manager/flow-manager/controller/docker"
+	"github.com/flow-manager/flow-manager/sockets"
+	"github.com/flow-manager/flow-manager/store"
+)
+
+// shutdownTimeout is what running requests and engine calls get to finish.
+const shutdownTimeout = 10 * time.Second
+
+func serveCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Runs the manager until SIGTERM; containers keep running",
+		Args:  noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := readSettings(cmd)
+			if err != nil {
+				return err
+			}
+			return serve(cmd.Context(), s, logger(s))
+		},
+	}
+	addFlags(cmd.Flags())
+	return cmd
+}
+
+func logger(s *settings) zerolog.Logger {
+	zerolog.TimeFieldFormat = time.RFC3339Nano
+	log := zerolog.New(os.Stderr)
+	if s.LogFormat == "console" || s.LogFormat == "" && isatty.IsTerminal(os.Stderr.Fd()) {
+		log = zerolog.New(zerolog.ConsoleWriter{Out: os.Stderr, TimeFormat: time.TimeOnly})
+	}
+	return log.Level(s.level).With().Timestamp().Logger()
+}
+
+// manager is everything that serve started.
+type manager struct {
+	log        zerolog.Logger
+	store      *store.Store
+	hub        *sockets.Hub
+	runtime    *docker.Runtime
+	controller *controller.Controller
+	server     *socketio.Server
+	transport  *socketio.Transport
+	listener   net.Listener
+	flows      *flows
+}
+
+func serve(ctx context.Context, s *settings, log zerolog.Logger) error {
+	m := &manager{log: log}
+	err := m.open(s)
+	if err == nil {
+		err = m.run(ctx)
+	}
+	return errors.Join(err, m.close())
+}
+
+// open makes the parts in the order of their needs. What was opened before one of them failed is closed by close.
+func (m *manager) open(s *settings) error {
+	var err error
+	fail := failpoint()
+	if m.store, err = store.Open(s.DataDir, store.Options{MaxContainers: s.MaxContainers, Retention: s.EventRetention}); err != nil {
+		return fmt.Errorf("open the store: %w", err)
+	}
+	m.flows = newFlows(m.store, m.log)
+	if m.hub, err = sockets.New(sockets.Config{RunDir: s.RunDir, Watcher: m.flows, Log: m.log}); err != nil {
+		return fmt.Errorf("open the flows' sockets: %w", err)
+	}
+	if m.runtime, err = docker.New(docker.Config{Host: s.dockerHost(), PublishAddress: s.PublishAddress, Volumes: s.AllowVolumes}); err != nil {
+		return usageError{err}
+	}
+	policy := controller.Policy{HostPaths: s.AllowHostPaths, Never: []string{s.DataDir, s.RunDir}}
+	m.controller = controller.New(controller.Config{
+		Store: m.store, Runtime: m.runtime, Endpoints: m.hub, Policy: policy, Log: m.log, Workers: s.Workers,
+		Resync: s.ResyncInterval, Ports: s.ports, AcceptEngine: s.AcceptEngine, Fail: fail,
+	})
+	m.server = socketio.NewServer(socketio.Backend{
+		Store: m.store, Messenger: messenger{m.hub}, Stats: m.controller, Policy: &policy, Log: m.log, Version: version(), Fail: fail,
+	})
+	m.flows.tell = m.server.Broadcast
+	return m.listen(s)
+}
+
+func (m *manager) listen(s *settings) error {
+	listener, err := net.Listen("tcp", s.Listen)
+	if err != nil {
+		return usageError{fmt.Errorf("listen on %s: %w; is another manager running? choose another address by --listen", s.Listen, err)}
+	}
+	m.listener = listener
+	address, _ := listener.Addr().(*net.TCPAddr)
+	if !address.IP.IsLoopback() && !s.InsecureNoAuth {
+		return usageError{fmt.Errorf("--listen %s is reachable from outside, and whoever reaches it may declare containers; listen on loopback, or say --insecure-no-auth", listener.Addr())}
+	}
+	m.transport, err = socketio.New(socketio.Config{
+		AllowedHosts: allowedHosts(s, address), AllowedOrigins: s.AllowedOrigins, Events: api.Requests(), Log: m.log,
+	}, m.server)
+	if err != nil {
+		return usageError{err}
+	}
+	return nil
+}
+
+func allowedHosts(s *settings, address *net.TCPAddr) []string {
+	if len(s.AllowedHosts) > 0 {
+		return s.AllowedHosts
+	}
+	hosts := []string{"localhost", "127.0.0.1", "[::1]"}
+	if host, _, err := net.SplitHostPort(s.Listen); err == nil && host != "" && !address.IP.IsUnspecified() {
+		hosts = append(hosts, net.JoinHostPort(host, fmt.Sprint(address.Port)))
+	}
+	return hosts
+}
+
+// run serves until ctx ends, then stops in reverse order: clients first, containers never.
+func (m *manager) run(ctx context.Context) error {
+	work, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	group, work := errgroup.WithContext(work)
+	group.Go(func() error { return m.controller.Run(work) })
+	group.Go(func() error { return m.server.Run(work) })
+	group.Go(func() error { return m.flows.run(work) })
+	group.Go(func() error { return push(work, m.store, m.hub) })
+	web := m.transport.Server(m.mux())
+	group.Go(func() error {
+		if err := web.Serve(m.transport.Listener(m.listener)); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve: %w", err)
+		}
+		return nil
+	})
+	m.log.Info().Str("operation", "serve").Str("listen", m.listener.Addr().String()).Str("version", version()).Msg("serving")
+	select {
+	case <-ctx.Done():
+		m.log.Info().Str("operation", "shutdown").Msg("stopping; containers keep running")
+	case <-work.Done():
+	}
+	err := m.disconnect(web)
+	stop()
+	return errors.Join(err, group.Wait())
+}
+
+func (m *manager) disconnect(web *http.Server) error {
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
+	defer cancel()
+	return errors.Join(m.transport.Shutdown(ctx), web.Shutdown(ctx))
+}
+
+func (m *manager) close() error {
+	var errs []error
+	if m.listener != nil {
+		if err := m.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	if m.hub != nil {
+		errs = append(errs, m.hub.Close())
+	}
+	if m.runtime != nil {
+		errs = append(errs, m.runtime.Close())
+	}
+	if m.store != nil {
+		errs = append(errs, m.store.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// mux serves Socket.IO and the probes. The transport guards all of it against pages that rebind their name to this host.
+func (m *manager) mux() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/socket.io/", m.transport.Handler())
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, nil) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { answer(w, m.controller.Ready()) })
+	return m.transport.CheckHost(mux)
+}
+
+func answer(w http.ResponseWriter, err error) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	fmt.Fprintln(w, "ok")
+}

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/flow-manager/flow-manager/api"
+)
+
+const (
+	exitOK          = 0
+	exitError       = 1
+	exitUsage       = 2
+	exitTimeout     = 3
+	exitInterrupted = 130
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process the hard way
+	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// run is the whole program: it gives the exit code.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	a := &app{stdin: stdin, stdout: stdout}
+	root := a.rootCommand()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err != nil && ctx.Err() != nil {
+		fmt.Fprintln(stderr, "error: interrupted")
+		return exitInterrupted
+	}
+	report(stderr, err)
+	return exitCode(err)
+}
+
+// report writes one line an error, and below it one for each bad field where there are several.
+func report(w io.Writer, err error) {
+	for _, err := range each(err) {
+		fmt.Fprintln(w, "error: "+safe(oneLine(err.Error())))
+		f, _ := errors.AsType[*Failure](err)
+		if fields := f.fields(); len(fields) > 1 {
+			reportFields(w, fields)
+		}
+	}
+}
+
+func reportFields(w io.Writer, fields []api.FieldError) {
+	for _, f := range fields {
+		fmt.Fprintln(w, "  "+safe(f.Field+": "+oneLine(f.Message)))
+	}
+}
+
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

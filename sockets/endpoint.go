@@ -1,0 +1,179 @@
+package sockets
+
+import (
+	"errors"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/flow-manager/flow-manager/api"
+)
+
+// acceptPause is how long a listener waits after a failed accept: most likely the process is out of file descriptors.
+const acceptPause = 100 * time.Millisecond
+
+// Facts are what is known of a container's communication since its socket was first opened by this process.
+type Facts struct {
+	Connected         bool
+	LastCommunication time.Time // a frame from the flow or a client's message written to it; zero: never
+	LastReceived      time.Time // a frame from the flow; zero: never
+	Sent              uint64    // clients' messages written whole
+	Received          uint64    // JSON objects from the flow, of whatever type
+}
+
+// endpoint is the manager's side of one container's socket.
+type endpoint struct {
+	id    string
+	cfg   *Config
+	tasks sync.WaitGroup // listeners and connections
+	ended chan struct{}  // closed by shut
+
+	socket *socket // guarded by the hub's turn
+
+	// deliver is held while the watcher is told something, so that it hears of one container in order. It is taken before mu.
+	deliver   sync.Mutex
+	announced bool
+	faults    faults
+
+	mu      sync.Mutex
+	closed  bool
+	conns   []*conn // oldest first
+	hellos  uint64
+	status  []byte // the frame of the last one pushed
+	pending pending
+	facts   Facts
+}
+
+func newEndpoint(id string, cfg *Config) *endpoint {
+	return &endpoint{id: id, cfg: cfg, ended: make(chan struct{}), faults: faults{}, pending: newPending()}
+}
+
+// open listens at the container's path, unless the listener that we have stands there already.
+func (e *endpoint) open() error {
+	folder, err := openFolder(e.cfg.RunDir, e.id)
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
+	name := socketName(e.id)
+	if e.socket.standsAt(folder, name) {
+		return nil
+	}
+	fresh, err := bind(folder, name)
+	if err != nil {
+		return err
+	}
+	stale := e.socket
+	e.socket = fresh
+	e.tasks.Go(func() { e.accept(fresh) })
+	if stale != nil {
+		stale.Close()
+	}
+	return nil
+}
+
+// shut ends everything and waits for it.
+func (e *endpoint) shut() {
+	e.mu.Lock()
+	e.closed = true
+	e.pending.fail(errGone())
+	conns := slices.Clone(e.conns)
+	e.mu.Unlock()
+	close(e.ended)
+	if e.socket != nil {
+		e.socket.Close()
+	}
+	for _, c := range conns {
+		c.Close()
+	}
+	e.tasks.Wait()
+}
+
+func (e *endpoint) accept(l net.Listener) {
+	for {
+		nc, err := l.Accept()
+		switch {
+		case err == nil:
+			e.admit(nc)
+		case errors.Is(err, net.ErrClosed):
+			return
+		default:
+			e.cfg.Log.Warn().Err(err).Str("container_id", e.id).Msg("cannot accept a flow's connection, will try again")
+			if e.pause(acceptPause) {
+				return
+			}
+		}
+	}
+}
+
+// pause waits for d and tells whether the endpoint ended meanwhile.
+func (e *endpoint) pause(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-e.ended:
+		return true
+	case <-timer.C:
+		return false
+	}
+}
+
+// admit takes nc on, or refuses it where there are too many.
+func (e *endpoint) admit(nc net.Conn) {
+	e.mu.Lock()
+	closed, full := e.closed, len(e.conns) >= e.cfg.MaxConnections
+	if !closed && !full {
+		e.joinLocked(newConn(e, nc))
+	}
+	e.mu.Unlock()
+	switch {
+	case closed:
+		nc.Close()
+	case full:
+		e.refuse(nc)
+	}
+}
+
+func (e *endpoint) joinLocked(c *conn) {
+	e.conns = append(e.conns, c)
+	if e.status != nil {
+		c.notifyLocked(notice{"status", e.status})
+	}
+	e.tasks.Go(c.run)
+}
+
+// refuse says why before it closes nc. Its buffer is empty and takes the frame at once.
+func (e *endpoint) refuse(nc net.Conn) {
+	defer nc.Close()
+	problem := api.Errorf(api.SocketError, "a flow may have %d connections and has them already; this one was refused", e.cfg.MaxConnections)
+	if err := nc.SetWriteDeadline(time.Now().Add(e.cfg.WriteTimeout)); err == nil {
+		_, err = nc.Write(errorFrame(problem))
+		problem = problem.Because(err)
+	}
+	e.fault(problem)
+}
+
+// leave takes c off: reading from it ended with err.
+func (e *endpoint) leave(c *conn, err error) {
+	e.mu.Lock()
+	e.conns = slices.DeleteFunc(e.conns, func(other *conn) bool { return other == c })
+	problem := lostConnection(err, c.writeErr, e.pending.dependsOn(c))
+	if e.closed {
+		problem = nil
+	}
+	e.nudgeTargetLocked()
+	e.mu.Unlock()
+	if problem != nil {
+		e.fault(problem)
+	}
+	e.announce()
+}
+
+func (e *endpoint) look() Facts {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	facts := e.facts
+	facts.Connected = len(e.conns) > 0
+	return facts
+}

@@ -1,0 +1,347 @@
+package sockets
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestEndpoint_Hear(t *testing.T) {
+	tests := map[string]struct{ say, want []string }{
+		"Message":         {[]string{`{"type":"x"}`, `{}`, `{"type":7}`}, []string{`message {"type":"x"}`, `message {}`, `message {"type":7}`}},
+		"Ready":           {[]string{`{"type":"ready"}`}, []string{"ready"}},
+		"Heartbeat":       {[]string{`{"type":"heartbeat"}`}, []string{"heartbeat"}},
+		"Consumed":        {[]string{`{"type":"hello"}`, `{"type":"ready"}`}, []string{"ready"}},
+		"UnknownReply":    {[]string{`{"reply_to":"x"}`}, []string{`message {"reply_to":"x"}`}},
+		"ActorEvent":      {[]string{`{"type":"actor_event","actor":"a","event":"e","data":{"n":1}}`}, []string{`message {"type":"actor_event","actor":"a","event":"e","data":{"n":1}}`, `actor a e {"n":1}`}},
+		"ActorEvent/Bare": {[]string{`{"type":"actor_event","actor":"a","event":"e"}`}, []string{`message {"type":"actor_event","actor":"a","event":"e"}`, "actor a e "}},
+		"ActorEvent/Bad":  {[]string{`{"type":"actor_event","actor":"a"}`}, []string{`message {"type":"actor_event","actor":"a"}`, "fault message_format_error map[]"}},
+		"NoObject":        {[]string{`[]`, `{}`}, []string{"fault message_format_error map[]", "message {}"}},
+		"Nothing":         {[]string{``, `{}`}, []string{"fault message_format_error map[]", "message {}"}},
+		"NotUTF8":         {[]string{"{\"a\":\"\xff\"}", `{}`}, []string{"fault message_format_error map[]", "message {}"}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h, id, heard := newBubble(t, Config{})
+				f := pipe(t, h, id)
+				f.say(tt.say...)
+				heard.hears(t, "connection true")
+				heard.hears(t, tt.want...)
+				f.handshake()
+				if len(heard) > 0 {
+					t.Errorf("watcher also heard %q", <-heard)
+				}
+			})
+		})
+	}
+}
+
+func TestEndpoint_Ping(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, id, _ := newBubble(t, Config{})
+		f := pipe(t, h, id)
+		f.say(`{"type":"ping"}`)
+		f.hears(`{"type":"pong"}`)
+		f.say(`{"type":"ping","id":[1]}`)
+		f.hears(`{"type":"pong","reply_to":[1]}`)
+	})
+}
+
+// A flow that asks without end and never reads fills nothing but its own connection.
+func TestEndpoint_Ping_NeverRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, id, heard := newBubble(t, Config{})
+		f := pipe(t, h, id)
+		begin, pings := time.Now(), 0
+		ping := frame([]byte(`{"type":"ping"}`))
+		for {
+			if _, err := f.Write(ping); err != nil {
+				break
+			}
+			pings++
+		}
+		if took := time.Since(begin); took != 10*time.Second {
+			t.Errorf("the connection ended after %v, want the write timeout", took)
+		}
+		if most := 2*answers + 4096/len(ping); pings > most {
+			t.Errorf("%d pings were read, want at most %d", pings, most)
+		}
+		heard.hears(t, "connection true", "fault socket_error map[]", "connection false")
+	})
+}
+
+func TestEndpoint_FrameTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, id, heard := newBubble(t, Config{})
+		f := pipe(t, h, id)
+		time.Sleep(time.Hour) // silence between frames is no fault
+		f.say(`{}`)
+		heard.hears(t, "connection true", "message {}")
+		time.Sleep(time.Hour)
+		begin := time.Now()
+		f.sayBytes([]byte("\x00\x00\x00\x02{"))
+		heard.hears(t, "fault socket_error map[]", "connection false")
+		if took := time.Since(begin); took != 30*time.Second {
+			t.Errorf("half a frame was waited for %v, want 30s", took)
+		}
+		f.ends()
+	})
+}
+
+func TestEndpoint_WriteTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, id, heard := newBubble(t, Config{})
+		f := pipe(t, h, id)
+		begin := time.Now()
+		h.Status(id, []byte(`{}`))
+		heard.hears(t, "connection true", "fault socket_error map[]", "connection false")
+		if took := time.Since(begin); took != 10*time.Second {
+			t.Errorf("the flow had %v to read, want 10s", took)
+		}
+		f.ends()
+	})
+}
+
+func TestEndpoint_TooLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, id, heard := newBubble(t, Config{MaxFrame: 100})
+		f := pipe(t, h, id)
+		f.say(`{}`)
+		f.sayBytes([]byte{0, 0, 0, 101})
+		got := f.next()
+		if field(t, got, "type") != "error" || field(t, got, "error_type") != "message_format_error" {
+			t.Errorf("flow heard %s, want an error frame", got)
+		}
+		f.ends()
+		heard.hears(t, "connection true", "message {}", "fault message_format_error map[]", "connection false")
+	})
+}
+
+func TestEndpoint_Fault_OncePerMinuteAndType(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, id, heard := newBubble(t, Config{})
+		f := pipe(t, h, id)
+		f.say("1", "2", "3")
+		time.Sleep(59 * time.Second)
+		f.say("4", `{}`)
+		time.Sleep(time.Second)
+		f.say("5", "6")
+		f.sayBytes([]byte{0})
+		synctest.Wait()
+		f.Close()
+		heard.hears(t, "connection true", "fault message_format_error map[]", "message {}",
+			"fault message_format_error map[suppressed:3]", "fault socket_error map[]", "connection false")
+	})
+}
+
+func TestEndpoint_Lost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, id, heard := newBubble(t, Config{})
+		f := pipe(t, h, id)
+		f.handshake()
+		f.Close() // nothing is pending: no fault
+		heard.hears(t, "connection true", "connection false")
+		f = pipe(t, h, id)
+		h.Status(id, []byte(`{}`))
+		synctest.Wait()
+		f.Close() // ends while it is told its status: no fault either
+		heard.hears(t, "connection true", "connection false")
+	})
+}
+
+func TestEndpoint_Target(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, id, _ := newBubble(t, Config{})
+		flows := []flow{pipe(t, h, id), pipe(t, h, id), pipe(t, h, id)}
+		goesTo := func(want int) {
+			t.Helper()
+			done := send(t.Context(), h, id, `{}`, SendOptions{})
+			flows[want].next()
+			succeeds(t, done)
+		}
+		goesTo(0)
+		flows[2].say(`{"type":"hello"}`)
+		flows[2].handshake()
+		goesTo(2)
+		flows[1].say(`{"type":"hello"}`)
+		flows[1].handshake()
+		goesTo(1)
+		flows[2].say(`{"type":"hello"}`)
+		flows[2].handshake()
+		goesTo(2)
+		flows[2].Close()
+		synctest.Wait()
+		goesTo(1)
+		flows[1].Close()
+		synctest.Wait()
+		goesTo(0)
+	})
+}
+
+// A message that waits for a connection that does not read goes to the one that says hello.
+func TestEndpoint_Target_Moves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, id, _ := newBubble(t, Config{})
+		old, fresh := pipe(t, h, id), pipe(t, h, id)
+		first := send(t.Context(), h, id, `{"n":"1"}`, SendOptions{})
+		synctest.Wait()
+		second := send(t.Context(), h, id, `{"n":"2"}`, SendOptions{})
+		fresh.say(`{"type":"hello"}`)
+		fresh.handshake()
+		time.Sleep(10 * time.Second)
+		for i, done := range []<-chan answered{first, second} {
+			if got, want := field(t, fresh.next(), "n"), fmt.Sprint(i+1); got != want {
+				t.Fatalf("flow got message %s, want %s", got, want)
+			}
+			succeeds(t, done)
+		}
+		old.ends()
+	})
+}
+
+func TestEndpoint_Notices(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, id, _ := newBubble(t, Config{})
+		h.Status(id, []byte(`0`))
+		f := pipe(t, h, id)
+		f.hears(`{"type":"status","status":0}`)
+		h.Status(id, []byte(`1`))
+		synctest.Wait() // it is being written: too late to be superseded
+		for i := range 1000 {
+			h.Status(id, []byte(fmt.Sprint(i)))
+			h.Lifecycle(id, "stopping", i)
+		}
+		h.Lifecycle(id, "updating", 7)
+		done := send(t.Context(), h, id, `{"n":"1"}`, SendOptions{})
+		synctest.Wait()
+		f.hears(`{"type":"status","status":1}`, `{"type":"status","status":999}`,
+			`{"type":"lifecycle","event":"stopping","grace_seconds":999}`,
+			`{"type":"lifecycle","event":"updating","grace_seconds":7}`)
+		f.next()
+		succeeds(t, done)
+		pipe(t, h, id).hears(`{"type":"status","status":999}`)
+	})
+}
+
+func TestEndpoint_Facts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, id, heard := newBubble(t, Config{})
+		is := func(want Facts) {
+			t.Helper()
+			if got := h.Facts(id); got != want {
+				t.Errorf("facts %+v, want %+v", got, want)
+			}
+		}
+		is(Facts{})
+		f := pipe(t, h, id)
+		is(Facts{Connected: true})
+		time.Sleep(time.Second)
+		f.say(`{}`, `{"type":"heartbeat"}`, `no object`)
+		heard.hears(t, "connection true", "message {}", "heartbeat", "fault message_format_error map[]")
+		received := time.Now()
+		is(Facts{Connected: true, LastCommunication: received, LastReceived: received, Received: 2})
+		time.Sleep(time.Second)
+		done := send(t.Context(), h, id, `{}`, SendOptions{})
+		f.next()
+		succeeds(t, done)
+		is(Facts{Connected: true, LastCommunication: time.Now(), LastReceived: received, Received: 2, Sent: 1})
+		sent := time.Now()
+		time.Sleep(time.Second)
+		h.Status(id, []byte(`{}`))
+		f.next()
+		f.Close()
+		heard.hears(t, "connection false")
+		is(Facts{LastCommunication: sent, LastReceived: received, Received: 2, Sent: 1})
+	})
+}
+
+// flakyListener fails, then has one connection, then is closed.
+type flakyListener struct {
+	net.Listener
+	errs  []error
+	conns chan net.Conn
+}
+
+func (l *flakyListener) Accept() (net.Conn, error) {
+	if len(l.errs) > 0 {
+		err := l.errs[0]
+		l.errs = slices.Delete(l.errs, 0, 1)
+		return nil, err
+	}
+	if nc, ok := <-l.conns; ok {
+		return nc, nil
+	}
+	return nil, net.ErrClosed
+}
+
+func TestEndpoint_Accept_GoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, id, heard := newBubble(t, Config{})
+		ours, theirs := net.Pipe()
+		defer theirs.Close()
+		l := &flakyListener{errs: []error{errors.New("no more files"), errors.New("no more files")}, conns: make(chan net.Conn, 1)}
+		l.conns <- ours
+		e, begin := h.endpoints[id], time.Now()
+		e.tasks.Go(func() { e.accept(l) })
+		heard.hears(t, "connection true")
+		if took := time.Since(begin); took != 2*acceptPause {
+			t.Errorf("connected after %v, want %v", took, 2*acceptPause)
+		}
+		close(l.conns)
+	})
+}
+
+func TestEndpoint_Accept_EndsWhilePausing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, id, _ := newBubble(t, Config{})
+		e := h.endpoints[id]
+		e.tasks.Go(func() { e.accept(&flakyListener{errs: slices.Repeat([]error{errors.New("no more files")}, 100)}) })
+		synctest.Wait()
+		begin := time.Now()
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(begin); took > 0 {
+			t.Errorf("closing took %v", took)
+		}
+	})
+}
+
+// A connection that was accepted while the socket was closed is not left hanging.
+func TestEndpoint_Admit_Closed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, id, heard := newBubble(t, Config{})
+		e := h.endpoints[id]
+		if err := h.Remove(id); err != nil {
+			t.Fatal(err)
+		}
+		ours, theirs := net.Pipe()
+		e.admit(ours)
+		flow{t, theirs}.ends()
+		if len(heard) > 0 {
+			t.Errorf("watcher heard %q", <-heard)
+		}
+	})
+}
+
+// A flow that broke the rules and does not read the error holds nobody up who closes the hub.
+func TestEndpoint_Shut_DoesNotWaitForAFlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, id, heard := newBubble(t, Config{})
+		f := pipe(t, h, id)
+		f.sayBytes([]byte{255, 0, 0, 0})
+		heard.hears(t, "connection true", "fault message_format_error map[]", "connection false")
+		begin := time.Now()
+		if err := h.Remove(id); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(begin); took > 0 {
+			t.Errorf("removing took %v", took)
+		}
+	})
+}

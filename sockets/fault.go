@@ -1,0 +1,64 @@
+package sockets
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/flow-manager/flow-manager/api"
+)
+
+// faultInterval is the shortest time between two faults of one container and error type.
+const faultInterval = time.Minute
+
+// faults lets one fault of each type through per interval and counts the others.
+type faults map[api.ErrorType]*streak
+
+type streak struct {
+	last   time.Time
+	unsaid int
+}
+
+// admit gives err as the watcher shall hear it, with how many before it were not said; nil where it is too early.
+func (f faults) admit(err *api.Error, now time.Time) *api.Error {
+	s := f[err.Type]
+	if s == nil {
+		f[err.Type] = &streak{last: now}
+		return err
+	}
+	if now.Sub(s.last) < faultInterval {
+		s.unsaid++
+		return nil
+	}
+	if s.unsaid > 0 {
+		err = err.With("suppressed", s.unsaid)
+	}
+	*s = streak{last: now}
+	return err
+}
+
+// lostConnection says what is wrong with a connection's end; nil where nothing is. readErr and writeErr are why reading and
+// writing ended, waiting how many requests still depended on it.
+func lostConnection(readErr, writeErr error, waiting int) *api.Error {
+	if e, ok := errors.AsType[*tooLongError](readErr); ok {
+		return api.Errorf(api.MessageFormatError, "%s", e.Error())
+	}
+	var problem string
+	switch {
+	case errors.Is(writeErr, os.ErrDeadlineExceeded):
+		problem = "the flow does not read from its socket; its connection was closed"
+	case writeErr != nil:
+		problem = "writing to the flow's socket failed"
+	case errors.Is(readErr, os.ErrDeadlineExceeded):
+		problem = "the flow began a frame and did not end it in time; its connection was closed"
+	case errors.Is(readErr, io.ErrUnexpectedEOF):
+		problem = "the flow's connection ended in the middle of a frame"
+	case waiting > 0:
+		problem = fmt.Sprintf("the flow's connection was lost with %d messages unanswered", waiting)
+	default:
+		return nil
+	}
+	return api.Errorf(api.SocketError, "%s", problem).Because(errors.Join(writeErr, readErr))
+}

@@ -1,0 +1,238 @@
+package sockets
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/flow-manager/flow-manager/api"
+)
+
+// Watcher hears what flows say, in order and one call at a time per container, on the goroutine that read it. It must not
+// block for long, nor call Open, Remove or Close, which may be waiting for it. The bytes it is given are its own.
+type Watcher interface {
+	// Connection is told when a container's first connection is made and when its last one is gone.
+	Connection(id string, connected bool)
+	// Message gets any object but hello, ping, ready, heartbeat and replies that somebody waits for.
+	Message(id string, message json.RawMessage)
+	// ActorEvent gets an actor_event after Message did. data is nil where there is none.
+	ActorEvent(id, actor, event string, data json.RawMessage)
+	Ready(id string)
+	Heartbeat(id string)
+	// Fault gets a message_format_error or a socket_error, of each type and container at most one a minute;
+	// details.suppressed counts those that were not said.
+	Fault(id string, err *api.Error)
+}
+
+// Config is what a Hub is made from. A limit that is zero gets its default.
+type Config struct {
+	RunDir  string // made with mode 0700 where it is missing
+	Watcher Watcher
+	Log     zerolog.Logger
+
+	MaxFrame        int           // bytes of JSON in a frame, either way; 1 MiB
+	MaxConnections  int           // per container; 16
+	FrameTimeout    time.Duration // from a frame's first byte to its last; 30 s
+	WriteTimeout    time.Duration // for the flow to take a frame; 10 s
+	MaxWaiting      int           // messages per container that are not yet written; 256
+	MaxWaitingBytes int           // and their bytes; 4 MiB
+}
+
+func (c Config) withDefaults() Config {
+	c.MaxFrame = cmp.Or(c.MaxFrame, 1<<20)
+	c.MaxConnections = cmp.Or(c.MaxConnections, 16)
+	c.FrameTimeout = cmp.Or(c.FrameTimeout, 30*time.Second)
+	c.WriteTimeout = cmp.Or(c.WriteTimeout, 10*time.Second)
+	c.MaxWaiting = cmp.Or(c.MaxWaiting, 256)
+	c.MaxWaitingBytes = cmp.Or(c.MaxWaitingBytes, 4<<20)
+	return c
+}
+
+var errClosed = errors.New("the hub is closed")
+
+// Hub holds the sockets of all containers. Its methods may be called at any time from any goroutine.
+type Hub struct {
+	cfg Config
+
+	// turn is held by Open, Remove and Close: one at a time changes files and listeners. It is taken before mu.
+	turn sync.Mutex
+
+	mu        sync.RWMutex
+	closed    bool
+	endpoints map[string]*endpoint
+}
+
+// New makes a Hub without any sockets.
+func New(cfg Config) (*Hub, error) {
+	if cfg.Watcher == nil {
+		return nil, errors.New("make hub: no watcher")
+	}
+	if err := os.MkdirAll(cfg.RunDir, runDirMode); err != nil {
+		return nil, fmt.Errorf("make run directory: %w", err)
+	}
+	info, err := os.Stat(cfg.RunDir)
+	if err != nil {
+		return nil, fmt.Errorf("look at run directory: %w", err)
+	}
+	if open := info.Mode().Perm() &^ runDirMode; open != 0 {
+		cfg.Log.Warn().Str("run_dir", cfg.RunDir).Stringer("mode", info.Mode()).
+			Msg("other users of this host can reach the flows' sockets: set the run directory's mode to 0700")
+	}
+	return &Hub{cfg: cfg.withDefaults(), endpoints: map[string]*endpoint{}}, nil
+}
+
+// Open makes the container's folder and socket and listens there. Where all stands already it does nothing; what was removed
+// or replaced is made anew, and connections live on. The error is a socket_error.
+func (h *Hub) Open(id string) error {
+	if !isID(id) {
+		return badID(id)
+	}
+	h.turn.Lock()
+	defer h.turn.Unlock()
+	if err := h.openLocked(id); err != nil {
+		return api.Errorf(api.SocketError, "the flow's socket could not be made").For("", "", id).Because(err)
+	}
+	return nil
+}
+
+func (h *Hub) openLocked(id string) error {
+	h.mu.RLock()
+	e, closed := h.endpoints[id], h.closed
+	h.mu.RUnlock()
+	if closed {
+		return errClosed
+	}
+	if e != nil {
+		return e.open()
+	}
+	e = newEndpoint(id, &h.cfg)
+	if err := e.open(); err != nil {
+		return err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.endpoints[id] = e
+	return nil
+}
+
+// Remove ends the container's connections and waiting messages, and removes its socket and folder, whoever made them.
+func (h *Hub) Remove(id string) error {
+	if !isID(id) {
+		return badID(id)
+	}
+	h.turn.Lock()
+	defer h.turn.Unlock()
+	h.mu.Lock()
+	e := h.endpoints[id]
+	delete(h.endpoints, id)
+	h.mu.Unlock()
+	if e != nil {
+		e.shut()
+	}
+	if err := os.RemoveAll(h.Dir(id)); err != nil {
+		return api.Errorf(api.SocketError, "the flow's socket folder could not be removed").For("", "", id).Because(err)
+	}
+	return nil
+}
+
+// Close ends every listener and connection. The files stay.
+func (h *Hub) Close() error {
+	h.turn.Lock()
+	defer h.turn.Unlock()
+	h.mu.Lock()
+	h.closed = true
+	endpoints := h.endpoints
+	h.endpoints = map[string]*endpoint{}
+	h.mu.Unlock()
+	for _, e := range endpoints {
+		e.shut()
+	}
+	return nil
+}
+
+// Dir is the container's folder on the host; "" where id is no id.
+func (h *Hub) Dir(id string) string {
+	if !isID(id) {
+		return ""
+	}
+	return filepath.Join(h.cfg.RunDir, id)
+}
+
+// Path is the container's socket on the host; "" where id is no id.
+func (h *Hub) Path(id string) string {
+	if !isID(id) {
+		return ""
+	}
+	return filepath.Join(h.Dir(id), socketName(id))
+}
+
+// Known lists the ids that have a folder in the run directory, open or not.
+func (h *Hub) Known() ([]string, error) {
+	entries, err := os.ReadDir(h.cfg.RunDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list run directory: %w", err)
+	}
+	var ids []string
+	for _, entry := range entries {
+		if entry.IsDir() && isID(entry.Name()) {
+			ids = append(ids, entry.Name())
+		}
+	}
+	return ids, nil
+}
+
+// Status pushes the container's status, a JSON value, to its connections, and to each new one as its first frame.
+func (h *Hub) Status(id string, status json.RawMessage) {
+	if e, err := h.find(id); err == nil {
+		body := object{{"type", quote("status")}, {"status", status}}.encode()
+		e.notify(notice{"status", frame(body)})
+	}
+}
+
+// Lifecycle tells the connections what the manager is about to do, and how many seconds they have.
+func (h *Hub) Lifecycle(id, event string, grace int) {
+	if e, err := h.find(id); err == nil {
+		e.notify(notice{"lifecycle " + event, frame(api.Encode(struct {
+			Type         string `json:"type"`
+			Event        string `json:"event"`
+			GraceSeconds int    `json:"grace_seconds"`
+		}{"lifecycle", event, grace}))})
+	}
+}
+
+// Facts tells what is known of the container's communication; the zero value where its socket is not open.
+func (h *Hub) Facts(id string) Facts {
+	e, err := h.find(id)
+	if err != nil {
+		return Facts{}
+	}
+	return e.look()
+}
+
+func (h *Hub) find(id string) (*endpoint, *api.Error) {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	if h.closed {
+		return nil, errGone().With("delivery", waiting.delivery())
+	}
+	e := h.endpoints[id]
+	if e == nil {
+		return nil, api.Errorf(api.ContainerNotFound, "there is no socket for container %q", id)
+	}
+	return e, nil
+}
+
+func badID(id string) *api.Error {
+	return api.Invalid(api.FieldError{Field: "container_id", Message: fmt.Sprintf("%q is not an id", id)})
+}

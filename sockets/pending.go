@@ -1,0 +1,215 @@
+package sockets
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+
+	"github.com/rs/xid"
+
+	"github.com/flow-manager/flow-manager/api"
+)
+
+// phase is how far a request has come.
+type phase int
+
+const (
+	waiting phase = iota // in the queue
+	writing              // being written, perhaps in part
+	asked                // written whole, its reply is due
+	settled              // the caller has its answer, or has gone
+)
+
+// delivery says whether the flow has a message that came so far, in the words of the error's details.
+func (p phase) delivery() string {
+	switch p {
+	case waiting:
+		return "not_sent"
+	case asked:
+		return "sent"
+	default:
+		return "unknown"
+	}
+}
+
+// request is a client's message on its way to the flow, and the caller that waits for it.
+type request struct {
+	id           string          // the manager's own, unique
+	clientID     json.RawMessage // nil: the client gave none
+	frame        []byte
+	expectsReply bool
+	done         chan outcome // holds one, so that settling never blocks
+
+	// The rest is guarded by the endpoint's mutex.
+	phase phase
+	conn  *conn // the connection it was last written to
+}
+
+type outcome struct {
+	reply json.RawMessage
+	err   *api.Error
+}
+
+// newRequest takes a client's message and gives it the manager's own id.
+func newRequest(message json.RawMessage, expectsReply bool, maxFrame int) (*request, *api.Error) {
+	o, err := parseObject(message)
+	if err != nil {
+		return nil, invalid(err.Error())
+	}
+	if kind := reservedType(o); kind != "" {
+		return nil, invalid("the type " + kind + " is reserved for the manager and the flow")
+	}
+	id := xid.New().String()
+	body := o.replaced("id", quote(id)).encode()
+	if len(body) > maxFrame {
+		return nil, invalid("the message is longer than a frame may be")
+	}
+	return &request{
+		id: id, clientID: o.value("id"), frame: frame(body), expectsReply: expectsReply, done: make(chan outcome, 1),
+	}, nil
+}
+
+func invalid(problem string) *api.Error {
+	return api.Invalid(api.FieldError{Field: "message", Message: problem})
+}
+
+// reservedType looks at every member called type: which one of several the flow would see depends on its parser.
+func reservedType(o object) string {
+	for _, m := range o {
+		if m.key != "type" {
+			continue
+		}
+		switch kind := unquote(m.value); kind {
+		case "status", "lifecycle", "error", "ping", "pong", "hello", "ready", "heartbeat":
+			return kind
+		}
+	}
+	return ""
+}
+
+func (r *request) settle(reply json.RawMessage, err *api.Error) {
+	r.phase = settled
+	r.done <- outcome{reply, err}
+}
+
+// pending holds a container's requests from Send until each is settled. It does not lock.
+type pending struct {
+	queue   []*request // oldest first
+	bytes   int        // of the frames in queue
+	writing *request   // one at a time, whichever the connection, or a frame that is cut off could not keep its place
+	asked   map[string]*request
+}
+
+func newPending() pending {
+	return pending{asked: map[string]*request{}}
+}
+
+// add queues r, unless that would make more than maxCount messages or maxBytes bytes.
+func (p *pending) add(r *request, maxCount, maxBytes int) *api.Error {
+	if len(p.queue) >= maxCount || p.bytes+len(r.frame) > maxBytes {
+		return api.Errorf(api.RateLimitError, "%d messages (%d bytes) already wait for the flow; send again when it has taken some",
+			len(p.queue), p.bytes)
+	}
+	p.queue = append(p.queue, r)
+	p.bytes += len(r.frame)
+	return nil
+}
+
+// take gives the next request to write to c; nil where there is none or another is being written.
+func (p *pending) take(c *conn) *request {
+	if p.writing != nil || len(p.queue) == 0 {
+		return nil
+	}
+	r := p.queue[0]
+	p.unqueue(r)
+	r.phase, r.conn = writing, c
+	p.writing = r
+	return r
+}
+
+// written notes that the request being written is whole on the socket.
+func (p *pending) written() {
+	r := p.writing
+	p.writing = nil
+	switch {
+	case r.phase == settled: // its caller gave up, or the reply was faster than our own bookkeeping
+	case r.expectsReply:
+		r.phase = asked
+		p.asked[r.id] = r
+	default:
+		r.settle(nil, nil)
+	}
+}
+
+// cutOff puts the request being written back to the head of the queue: the flow never saw it whole.
+func (p *pending) cutOff() {
+	r := p.writing
+	p.writing = nil
+	if r.phase == settled {
+		return
+	}
+	r.phase = waiting
+	p.queue = slices.Insert(p.queue, 0, r)
+	p.bytes += len(r.frame)
+}
+
+// reply completes the request called id with the flow's answer, and tells whether there was one that waits.
+func (p *pending) reply(id string, answer object) bool {
+	r := p.asked[id]
+	if w := p.writing; r == nil && w != nil && w.id == id && w.expectsReply && w.phase == writing {
+		r = w
+	}
+	if r == nil {
+		return false
+	}
+	delete(p.asked, id)
+	r.settle(answer.replaced("reply_to", r.clientID).encode(), nil)
+	return true
+}
+
+// drop lets go of r, whose caller waits no more, and tells how far it had come.
+func (p *pending) drop(r *request) phase {
+	was := r.phase
+	switch was {
+	case waiting:
+		p.unqueue(r)
+	case asked:
+		delete(p.asked, r.id)
+	}
+	r.phase = settled
+	return was
+}
+
+// fail settles every request with err.
+func (p *pending) fail(err *api.Error) {
+	unsettled := slices.AppendSeq(slices.Clone(p.queue), maps.Values(p.asked))
+	if p.writing != nil && p.writing.phase == writing {
+		unsettled = append(unsettled, p.writing)
+	}
+	for _, r := range unsettled {
+		r.settle(nil, err.With("delivery", r.phase.delivery()))
+	}
+	p.queue, p.bytes = nil, 0
+	clear(p.asked)
+}
+
+// dependsOn counts the requests that were written, or are being written, to c and have no answer yet.
+func (p *pending) dependsOn(c *conn) int {
+	n := 0
+	for _, r := range p.asked {
+		if r.conn == c {
+			n++
+		}
+	}
+	if p.writing != nil && p.writing.conn == c {
+		n++
+	}
+	return n
+}
+
+func (p *pending) unqueue(r *request) {
+	if i := slices.Index(p.queue, r); i >= 0 {
+		p.queue = slices.Delete(p.queue, i, i+1)
+		p.bytes -= len(r.frame)
+	}
+}

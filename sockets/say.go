@@ -1,0 +1,106 @@
+package sockets
+
+import (
+	"cmp"
+	"errors"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/flow-manager/flow-manager/api"
+)
+
+// prefer makes c the connection that messages go to.
+func (e *endpoint) prefer(c *conn) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.hellos++
+	c.hello = e.hellos
+	e.nudgeTargetLocked()
+}
+
+// targetLocked is the open connection that said hello last, else the oldest; nil where there is none.
+func (e *endpoint) targetLocked() *conn {
+	if len(e.conns) == 0 {
+		return nil
+	}
+	// MaxFunc gives the first of equals, which is the oldest.
+	return slices.MaxFunc(e.conns, func(a, b *conn) int { return cmp.Compare(a.hello, b.hello) })
+}
+
+func (e *endpoint) nudgeTargetLocked() {
+	if c := e.targetLocked(); c != nil {
+		c.nudge()
+	}
+}
+
+// notice takes the next notice for c; nil where there is none.
+func (e *endpoint) notice(c *conn) []byte {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(c.notices) == 0 {
+		return nil
+	}
+	frame := c.notices[0].frame
+	c.notices = slices.Delete(c.notices, 0, 1)
+	return frame
+}
+
+// take gives the next request that c is to write; nil where there is none or messages go elsewhere.
+func (e *endpoint) take(c *conn) *request {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.targetLocked() != c {
+		return nil
+	}
+	return e.pending.take(c)
+}
+
+// wrote notes how c's writing ended: of r, or of a frame of the manager's own where r is nil.
+func (e *endpoint) wrote(c *conn, r *request, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if r != nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		c.writeErr = err // a flow that ends while it is told its status has done nothing wrong
+	}
+	switch {
+	case r == nil:
+		return
+	case err != nil:
+		e.pending.cutOff()
+	default:
+		e.pending.written()
+		e.facts.Sent++
+		e.facts.LastCommunication = time.Now()
+	}
+	e.nudgeTargetLocked()
+}
+
+// notify leaves n for every connection.
+func (e *endpoint) notify(n notice) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if n.kind == "status" {
+		e.status = n.frame
+	}
+	for _, c := range e.conns {
+		c.notifyLocked(n)
+	}
+}
+
+func errorFrame(err *api.Error) []byte {
+	return frame(api.Encode(struct {
+		Type      string        `json:"type"`
+		ErrorType api.ErrorType `json:"error_type"`
+		Message   string        `json:"message"`
+	}{"error", err.Type, err.Message}))
+}
+
+// pongFrame answers a ping and, where that has an id, says which.
+func pongFrame(ping object) []byte {
+	pong := object{{"type", quote("pong")}}
+	if id := ping.value("id"); id != nil {
+		pong = append(pong, member{"reply_to", id})
+	}
+	return frame(pong.encode())
+}

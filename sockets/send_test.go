@@ -1,0 +1,278 @@
+package sockets
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rs/xid"
+
+	"github.com/flow-manager/flow-manager/api"
+)
+
+func TestHub_Send(t *testing.T) {
+	t.Run("OK/OrderOfWaiting", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			h, id, _ := newBubble(t, Config{})
+			var sent []<-chan answered
+			for i := range 100 {
+				sent = append(sent, send(t.Context(), h, id, fmt.Sprintf(`{"n":"%d"}`, i), SendOptions{}))
+				synctest.Wait()
+			}
+			f := pipe(t, h, id)
+			for i := range 100 {
+				if got, want := field(t, f.next(), "n"), fmt.Sprint(i); got != want {
+					t.Fatalf("flow got message %s, want %s", got, want)
+				}
+				succeeds(t, sent[i])
+			}
+		})
+	})
+	t.Run("OK/SentOnlyWhenWhole", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			h, id, _ := newBubble(t, Config{})
+			f := pipe(t, h, id)
+			done := send(t.Context(), h, id, `{"n":1}`, SendOptions{})
+			if _, err := f.Read(make([]byte, headerSize+1)); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			if len(done) > 0 {
+				t.Fatal("Send returned with its frame half written")
+			}
+			if _, err := f.Read(make([]byte, 100)); err != nil {
+				t.Fatal(err)
+			}
+			succeeds(t, done)
+		})
+	})
+	t.Run("OK/CutOffIsWrittenAgainFirst", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			h, id, heard := newBubble(t, Config{})
+			f := pipe(t, h, id)
+			first := send(t.Context(), h, id, `{"n":"1"}`, SendOptions{})
+			synctest.Wait()
+			second := send(t.Context(), h, id, `{"n":"2"}`, SendOptions{})
+			if _, err := f.Read(make([]byte, 10)); err != nil {
+				t.Fatal(err)
+			}
+			f.Close()
+			heard.hears(t, "connection true", "fault socket_error map[]", "connection false")
+			f = pipe(t, h, id)
+			for i, done := range []<-chan answered{first, second} {
+				if got, want := field(t, f.next(), "n"), fmt.Sprint(i+1); got != want {
+					t.Fatalf("flow got message %s, want %s", got, want)
+				}
+				succeeds(t, done)
+			}
+		})
+	})
+	t.Run("ErrConnection/EachInItsOwnTime", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			h, id, _ := newBubble(t, Config{})
+			begin := time.Now()
+			long := send(t.Context(), h, id, `{"n":"long"}`, SendOptions{Timeout: time.Minute})
+			synctest.Wait()
+			usual := send(t.Context(), h, id, `{}`, SendOptions{})
+			short := send(t.Context(), h, id, `{}`, SendOptions{Timeout: 2 * time.Second})
+			fails(t, short, api.SocketConnectionError, "not_sent")
+			if took := time.Since(begin); took != 2*time.Second {
+				t.Fatalf("took %v, want 2s", took)
+			}
+			fails(t, usual, api.SocketConnectionError, "not_sent")
+			if took := time.Since(begin); took != defaultSendTimeout {
+				t.Fatalf("took %v, want %v", took, defaultSendTimeout)
+			}
+			f := pipe(t, h, id)
+			if got := field(t, f.next(), "n"); got != "long" {
+				t.Fatalf("flow got %q, want the message that still waited", got)
+			}
+			succeeds(t, long)
+		})
+	})
+	t.Run("ErrTimeout/NotTaken", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			h, id, _ := newBubble(t, Config{WriteTimeout: time.Hour})
+			f := pipe(t, h, id)
+			stuck := send(t.Context(), h, id, `{"n":"1"}`, SendOptions{Timeout: time.Second})
+			synctest.Wait()
+			behind := send(t.Context(), h, id, `{"n":"2"}`, SendOptions{Timeout: 2 * time.Second})
+			fails(t, stuck, api.SocketTimeoutError, "unknown")
+			fails(t, behind, api.SocketTimeoutError, "not_sent")
+			third := send(t.Context(), h, id, `{"n":"3"}`, SendOptions{})
+			for _, want := range []string{"1", "3"} {
+				if got := field(t, f.next(), "n"); got != want {
+					t.Fatalf("flow got %s, want %s", got, want)
+				}
+			}
+			succeeds(t, third)
+		})
+	})
+	t.Run("ErrTimeout/GivenUpAndCutOffIsNotWrittenAgain", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			h, id, _ := newBubble(t, Config{WriteTimeout: time.Hour})
+			f := pipe(t, h, id)
+			stuck := send(t.Context(), h, id, `{"n":"1"}`, SendOptions{Timeout: time.Second})
+			fails(t, stuck, api.SocketTimeoutError, "unknown")
+			f.Close()
+			synctest.Wait()
+			f = pipe(t, h, id)
+			second := send(t.Context(), h, id, `{"n":"2"}`, SendOptions{})
+			if got := field(t, f.next(), "n"); got != "2" {
+				t.Fatalf("flow got %s, want 2", got)
+			}
+			succeeds(t, second)
+		})
+	})
+	t.Run("ErrTimeout/NoReply", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			h, id, heard := newBubble(t, Config{})
+			f := pipe(t, h, id)
+			done := send(t.Context(), h, id, `{}`, SendOptions{Timeout: time.Second, ExpectReply: true})
+			asked := field(t, f.next(), "id")
+			fails(t, done, api.SocketTimeoutError, "sent")
+			late := `{"reply_to":"` + asked + `"}`
+			f.say(late)
+			heard.hears(t, "connection true", "message "+late)
+		})
+	})
+	t.Run("ErrTimeout/Cancelled", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			h, id, _ := newBubble(t, Config{})
+			ctx, cancel := context.WithCancel(t.Context())
+			done := send(ctx, h, id, `{}`, SendOptions{})
+			synctest.Wait()
+			cancel()
+			a := receive(t, done)
+			if !errors.Is(a.err, context.Canceled) || !strings.HasSuffix(a.err.Message, "before the request was cancelled") {
+				t.Fatalf("Send: %v, want the cancellation", a.err)
+			}
+			if n := len(h.endpoints[id].pending.queue); n != 0 {
+				t.Fatalf("%d messages wait, want none", n)
+			}
+		})
+	})
+	t.Run("ErrRateLimit/Count", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			h, id, _ := newBubble(t, Config{})
+			for range 256 {
+				send(t.Context(), h, id, `{}`, SendOptions{Timeout: time.Second})
+			}
+			synctest.Wait()
+			fails(t, send(t.Context(), h, id, `{}`, SendOptions{}), api.RateLimitError, nil)
+			time.Sleep(time.Second)
+			synctest.Wait()
+			fails(t, send(t.Context(), h, id, `{}`, SendOptions{Timeout: 1}), api.SocketConnectionError, "not_sent")
+		})
+	})
+	t.Run("ErrRateLimit/Bytes", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			h, id, _ := newBubble(t, Config{})
+			big := `{"a":"` + strings.Repeat("x", 1<<20-100) + `"}`
+			for range 4 {
+				send(t.Context(), h, id, big, SendOptions{Timeout: time.Second})
+			}
+			synctest.Wait()
+			fails(t, send(t.Context(), h, id, big, SendOptions{}), api.RateLimitError, nil)
+			time.Sleep(time.Second)
+		})
+	})
+	t.Run("ErrContainerNotFound", func(t *testing.T) {
+		h, _, _ := newBubble(t, Config{})
+		fails(t, send(t.Context(), h, xid.New().String(), `{}`, SendOptions{}), api.ContainerNotFound, nil)
+	})
+	t.Run("ErrValidation", func(t *testing.T) {
+		h, id, _ := newBubble(t, Config{})
+		fails(t, send(t.Context(), h, id, `{"type":"status"}`, SendOptions{}), api.ValidationError, nil)
+	})
+	t.Run("ErrConnection/Closed", func(t *testing.T) {
+		h, id, _ := newBubble(t, Config{})
+		if err := h.Close(); err != nil {
+			t.Fatal(err)
+		}
+		fails(t, send(t.Context(), h, id, `{}`, SendOptions{}), api.SocketConnectionError, "not_sent")
+	})
+}
+
+func TestHub_Send_Reply(t *testing.T) {
+	tests := map[string]struct{ message, reply, want string }{
+		"OK/String":       {`{"id":"mine"}`, `{"type":"sum","reply_to":"%s","n":3}`, `{"reply_to":"mine","type":"sum","n":3}`},
+		"OK/AnyValue":     {`{"id":{"a":[1]}}`, `{"reply_to":"%s"}`, `{"reply_to":{"a":[1]}}`},
+		"OK/NoID":         {`{}`, `{"n":3,"reply_to":"%s"}`, `{"n":3}`},
+		"OK/ReservedType": {`{}`, `{"type":"ready","reply_to":"%s"}`, `{"type":"ready"}`},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h, id, heard := newBubble(t, Config{})
+				f := pipe(t, h, id)
+				done := send(t.Context(), h, id, tt.message, SendOptions{ExpectReply: true})
+				reply := fmt.Sprintf(tt.reply, field(t, f.next(), "id"))
+				f.say(reply)
+				if got := succeeds(t, done); got != tt.want {
+					t.Errorf("reply %s, want %s", got, tt.want)
+				}
+				f.say(`{"type":"heartbeat"}`)
+				heard.hears(t, "connection true", "heartbeat")
+			})
+		})
+	}
+}
+
+func TestHub_Send_SecondReplyIsAMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, id, heard := newBubble(t, Config{})
+		f := pipe(t, h, id)
+		done := send(t.Context(), h, id, `{}`, SendOptions{ExpectReply: true})
+		reply := `{"reply_to":"` + field(t, f.next(), "id") + `"}`
+		f.say(reply, reply)
+		succeeds(t, done)
+		heard.hears(t, "connection true", "message "+reply)
+	})
+}
+
+func TestHub_Send_UnaskedReplyIsAMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, id, heard := newBubble(t, Config{})
+		f := pipe(t, h, id)
+		done := send(t.Context(), h, id, `{}`, SendOptions{})
+		reply := `{"reply_to":"` + field(t, f.next(), "id") + `"}`
+		f.say(reply)
+		succeeds(t, done)
+		heard.hears(t, "connection true", "message "+reply)
+	})
+}
+
+// A reply may come on another connection than the message went to: the flow may have reconnected meanwhile.
+func TestHub_Send_ReplyAfterReconnect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, id, heard := newBubble(t, Config{})
+		f := pipe(t, h, id)
+		done := send(t.Context(), h, id, `{}`, SendOptions{ExpectReply: true})
+		asked := field(t, f.next(), "id")
+		synctest.Wait()
+		f.Close()
+		heard.hears(t, "connection true", "fault socket_error map[]", "connection false")
+		pipe(t, h, id).say(`{"n":1,"reply_to":"` + asked + `"}`)
+		if got := succeeds(t, done); got != `{"n":1}` {
+			t.Errorf("reply %s", got)
+		}
+	})
+}
+
+// A container cannot answer in another's name.
+func TestHub_Send_ReplyOfAnotherContainer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, id, _ := newBubble(t, Config{})
+		other := xid.New().String()
+		h.endpoints[other] = newEndpoint(other, &h.cfg)
+		f := pipe(t, h, id)
+		done := send(t.Context(), h, id, `{}`, SendOptions{Timeout: time.Second, ExpectReply: true})
+		pipe(t, h, other).say(`{"reply_to":"` + field(t, f.next(), "id") + `"}`)
+		fails(t, done, api.SocketTimeoutError, "sent")
+	})
+}

@@ -1,0 +1,228 @@
+package test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// object is any JSON object.
+type object = map[string]any
+
+// event is what a server sent.
+type event struct {
+	Name string
+	Data object
+}
+
+// wsClient is a Socket.IO client over one WebSocket, for tests that need many at once.
+type wsClient struct {
+	conn   *websocket.Conn
+	events chan event
+	hello  object // the connected event
+
+	mu    sync.Mutex
+	next  int
+	acks  map[int]chan object
+	ended error
+}
+
+// dial connects and waits for the connected event.
+func dial(addr string) (*wsClient, error) {
+	conn, _, err := websocket.DefaultDialer.Dial("ws://"+addr+"/socket.io/?EIO=4&transport=websocket", nil)
+	if err != nil {
+		return nil, err
+	}
+	c := &wsClient{conn: conn, events: make(chan event, 10_000), acks: map[int]chan object{}}
+	go c.read()
+	if err := c.write("40"); err != nil {
+		return nil, err
+	}
+	c.hello, err = c.await("connected", func(object) bool { return true })
+	return c, err
+}
+
+func (m *manager) dial() *wsClient {
+	m.t.Helper()
+	c, err := dial(m.addr)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	m.t.Cleanup(c.close)
+	return c
+}
+
+func (c *wsClient) close() { c.conn.Close() }
+
+func (c *wsClient) write(frame string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.conn.WriteMessage(websocket.TextMessage, []byte(frame))
+}
+
+func (c *wsClient) read() {
+	for {
+		_, data, err := c.conn.ReadMessage()
+		if err != nil {
+			c.end(err)
+			return
+		}
+		frame := string(data)
+		switch {
+		case frame == "2":
+			_ = c.write("3") // a broken connection ends the next read
+		case strings.HasPrefix(frame, "42"):
+			c.event(frame[2:])
+		case strings.HasPrefix(frame, "43"):
+			c.ack(frame[2:])
+		}
+	}
+}
+
+func (c *wsClient) end(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ended = err
+	for _, ack := range c.acks {
+		close(ack)
+	}
+	c.acks = nil
+	close(c.events)
+}
+
+func (c *wsClient) event(text string) {
+	var parts []json.RawMessage
+	var e event
+	if json.Unmarshal([]byte(text), &parts) != nil || len(parts) == 0 || json.Unmarshal(parts[0], &e.Name) != nil {
+		panic("not an event: " + text)
+	}
+	if len(parts) > 1 {
+		_ = json.Unmarshal(parts[1], &e.Data) // events of this server carry an object
+	}
+	c.events <- e
+}
+
+func (c *wsClient) ack(text string) {
+	var id int
+	var bodies []object
+	at := strings.IndexByte(text, '[')
+	if _, err := fmt.Sscan(text[:at], &id); err != nil {
+		panic("not an ack: " + text)
+	}
+	if err := json.Unmarshal([]byte(text[at:]), &bodies); err != nil {
+		panic("not an ack: " + text)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if ack, ok := c.acks[id]; ok {
+		delete(c.acks, id)
+		ack <- bodies[0]
+	}
+}
+
+// ask sends a request and returns its acknowledgement; an error of the connection means that none came.
+func (c *wsClient) ask(name string, body any) (object, error) {
+	c.mu.Lock()
+	if c.acks == nil {
+		c.mu.Unlock()
+		return nil, c.ended
+	}
+	id, ack := c.next, make(chan object, 1)
+	c.next++
+	c.acks[id] = ack
+	c.mu.Unlock()
+	payload, err := json.Marshal([]any{name, body})
+	if err != nil {
+		return nil, err
+	}
+	if err := c.write(fmt.Sprintf("42%d%s", id, payload)); err != nil {
+		return nil, err
+	}
+	select {
+	case answer, ok := <-ack:
+		if !ok {
+			return nil, fmt.Errorf("%s: the connection ended before the answer", name)
+		}
+		return answer, nil
+	case <-time.After(patience):
+		return nil, fmt.Errorf("%s: no answer", name)
+	}
+}
+
+// must is ask for a request that is accepted.
+func (c *wsClient) must(t *testing.T, name string, body any) object {
+	t.Helper()
+	answer, err := c.ask(name, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if answer["ok"] != true {
+		t.Fatalf("%s: %v", name, answer)
+	}
+	return answer
+}
+
+// refused is ask for a request that ends in an error of the given type.
+func (c *wsClient) refused(t *testing.T, name string, body any, errorType string) object {
+	t.Helper()
+	answer, err := c.ask(name, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if answer["error"] != true || answer["error_type"] != errorType {
+		t.Fatalf("%s: got %v, want %s", name, answer, errorType)
+	}
+	return answer
+}
+
+// await takes events until one fits.
+func (c *wsClient) await(name string, fits func(object) bool) (object, error) {
+	timeout := time.After(patience)
+	var passed []string
+	for {
+		select {
+		case e, ok := <-c.events:
+			if !ok {
+				return nil, fmt.Errorf("the connection ended before %s came: %w", name, c.ended)
+			}
+			if e.Name == name && fits(e.Data) {
+				return e.Data, nil
+			}
+			passed = append(passed, fmt.Sprintf("%s %v", e.Name, e.Data))
+		case <-timeout:
+			return nil, fmt.Errorf("%s did not come, but %v", name, passed)
+		}
+	}
+}
+
+// wait is await for an event about one container.
+func (c *wsClient) wait(t *testing.T, name string, id any) object {
+	t.Helper()
+	data, err := c.await(name, func(o object) bool { return id == nil || o["container_id"] == id })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// run declares a flow and returns its id once it runs and its process is connected.
+func (c *wsClient) run(t *testing.T, spec object) string {
+	t.Helper()
+	if spec["image"] == nil {
+		spec["image"] = echoImage
+	}
+	id := c.must(t, "apply_container", spec)["container_id"].(string)
+	c.wait(t, "container_created", id)
+	return id
+}
+
+// status is a container's status as get_container tells it.
+func (c *wsClient) status(t *testing.T, id string) object {
+	t.Helper()
+	return c.must(t, "get_container", object{"container_id": id})["container"].(object)["status"].(object)
+}

@@ -1,0 +1,81 @@
+package test
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestExit_CodesAndSentences(t *testing.T) {
+	m := newManager(t)
+	damaged := t.TempDir()
+	if err := os.WriteFile(filepath.Join(damaged, "flow-manager.db"), bytes.Repeat([]byte("x"), 1<<16), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	here := func(dir string, args ...string) []string {
+		return append([]string{"serve", "--listen", "127.0.0.1:0", "--data-dir", dir, "--run-dir", t.TempDir()}, args...)
+	}
+	tests := []struct {
+		name string
+		args []string
+		code int
+		says string
+	}{
+		{"unknown flag", []string{"serve", "--lisen", "x"}, 2, "--lisen"},
+		{"unknown command", []string{"server"}, 2, "server"},
+		{"argument", []string{"serve", "now"}, 2, "now"},
+		{"bad number", here(t.TempDir(), "--workers", "0"), 2, "--workers"},
+		{"bad range", here(t.TempDir(), "--port-range", "5-1"), 2, "port range"},
+		{"bad level", here(t.TempDir(), "--log-level", "loud"), 2, "loud"},
+		{"relative root", here(t.TempDir(), "--allow-host-path", "srv"), 2, "absolute"},
+		{"remote engine", here(t.TempDir(), "--docker-host", "tcp://127.0.0.1:1"), 2, "Unix socket"},
+		{"reachable from outside", append(here(t.TempDir()), "--listen", "0.0.0.0:0"), 2, "--insecure-no-auth"},
+		{"taken address", append(here(t.TempDir()), "--listen", m.addr), 2, "another address"},
+		{"missing configuration", here(t.TempDir(), "--config", "/no/such/file"), 2, "/no/such/file"},
+		{"data directory in use", here(filepath.Join(m.dir, "data")), 3, "in use"},
+		{"damaged store", here(damaged), 4, damaged},
+		{"version", []string{"version"}, 0, ""},
+		{"help", []string{"--help"}, 0, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			cmd := exec.Command(filepath.Join(binaries(t), "flow-manager"), tt.args...)
+			var said bytes.Buffer
+			cmd.Stderr = &said
+			err := cmd.Run()
+			code := 0
+			if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+				code = exit.ExitCode()
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			if code != tt.code || !strings.Contains(said.String(), tt.says) {
+				t.Errorf("code %d, want %d; it said %q", code, tt.code, said.String())
+			}
+		})
+	}
+}
+
+func TestExit_SettingsFromFileAndEnvironment(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "config.yaml")
+	text := "max-containers: 1\nallow-host-path: [/srv, /opt]\nworkers: 0\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m := &manager{t: t, dir: t.TempDir(), args: []string{"--config", file}}
+	m.start("FLOW_MANAGER_WORKERS=2") // the variable wins over the file's bad number
+	t.Cleanup(func() { m.stop() })
+	c := m.dial()
+	for _, want := range []string{"", "policy_error"} {
+		body := object{"image": "example/none:1"}
+		if want == "" {
+			c.must(t, "create_container", body)
+			continue
+		}
+		c.refused(t, "create_container", body, want)
+	}
+}

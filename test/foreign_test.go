@@ -1,0 +1,98 @@
+package test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/docker/docker/api/types/container"
+	imagetypes "github.com/docker/docker/api/types/image"
+)
+
+func TestForeign_OurNameOnAContainerOfSomebodyElse(t *testing.T) {
+	m := newManager(t)
+	c := m.dial()
+	name := named(t, "taken")
+	foreign := foreignContainer(t, name, echoImage)
+	id := c.must(t, "apply_container", object{"name": name, "image": echoImage, "request_id": "r1"})["container_id"]
+	refusal, err := c.await("error", func(o object) bool { return o["request_id"] == "r1" })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if refusal["error_type"] != "conflict_error" || refusal["details"].(object)["container_id"] != id {
+		t.Errorf("error: %v", refusal)
+	}
+	conditions := c.status(t, id.(string))["conditions"].([]any)
+	reported := false
+	for _, one := range conditions {
+		reported = reported || one.(object)["type"] == "Degraded" && one.(object)["reason"] == "NameConflict"
+	}
+	if !reported {
+		t.Errorf("conditions: %v", conditions)
+	}
+	c.must(t, "delete_container", object{"container_id": id})
+	c.wait(t, "container_deleted", id)
+	if now := inspect(t, foreign); !now.State.Running || now.Name != "/"+name {
+		t.Errorf("the foreign container was touched: %+v", now.State)
+	}
+}
+
+func TestForeign_ACopyMadeByCommit(t *testing.T) {
+	m := newManager(t)
+	c := m.dial()
+	name := named(t, "original")
+	id := c.run(t, object{"name": name})
+	original := inspect(t, name)
+	image, err := engine.ContainerCommit(t.Context(), original.ID, container.CommitOptions{Reference: "flow-manager/test-copy:latest"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		removeNamed(t)
+		if _, err := engine.ImageRemove(context.Background(), image.ID, imagetypes.RemoveOptions{Force: true}); err != nil {
+			t.Error(err)
+		}
+	})
+	copied := foreignContainer(t, named(t, "copy"), image.ID)
+	if labels := inspect(t, copied).Config.Labels; labels["io.flow-manager.id"] != id {
+		t.Fatalf("the copy bears %v; this test proves nothing", labels)
+	}
+	report, err := c.await("activity_log", func(o object) bool {
+		details, _ := o["details"].(object)
+		return details["reason"] == "ForeignContainer" && details["docker_id"] == copied
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if report["container_id"] != id {
+		t.Errorf("report: %v", report)
+	}
+	c.must(t, "stop_container", object{"container_id": id})
+	c.wait(t, "container_stopped", id)
+	m.kill()
+	m.start() // adoption begins anew
+	c = m.dial()
+	c.must(t, "start_container", object{"container_id": id})
+	if started := c.wait(t, "container_started", id); started["docker_id"] != original.ID {
+		t.Errorf("started %v, not the original %s", started["docker_id"], original.ID)
+	}
+	c.must(t, "delete_container", object{"container_id": id})
+	c.wait(t, "container_deleted", id)
+	m.kill()
+	m.start() // now only a tombstone knows the labels
+	if !inspect(t, copied).State.Running {
+		t.Error("the copy was stopped")
+	}
+}
+
+// foreignContainer starts a container that no manager made; it goes when the test ends, with all that bear the test's name.
+func foreignContainer(t *testing.T, name, image string) string {
+	t.Helper()
+	made, err := engine.ContainerCreate(t.Context(), &container.Config{Image: image}, nil, nil, nil, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := engine.ContainerStart(t.Context(), made.ID, container.StartOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	return made.ID
+}

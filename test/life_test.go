@@ -1,0 +1,90 @@
+package test
+
+import (
+	"os/exec"
+	"testing"
+)
+
+// The official JavaScript client, with its default transports and the events that the very first version had, and no
+// acknowledgements, plays a container's whole life.
+func TestLife_JavaScriptClient(t *testing.T) {
+	m := newManager(t)
+	cmd := exec.Command("node", "js/life.mjs", m.url(), echoImage, named(t, "js"))
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	t.Logf("%s", out)
+}
+
+func TestLife_MessagesSurviveTheManager(t *testing.T) {
+	m := newManager(t)
+	c := m.dial()
+	name := named(t, "echo")
+	id := c.run(t, object{"name": name})
+	before := inspect(t, name)
+	ask := func(c *wsClient, text string) {
+		t.Helper()
+		answer := c.must(t, "send_message", object{"container_id": name, "message": object{"type": "greeting", "text": text, "id": "mine"}, "expect_reply": true})
+		reply, _ := answer["reply"].(object)
+		if message, _ := reply["message"].(object); message["text"] != text || reply["reply_to"] != "mine" {
+			t.Errorf("reply to %q: %v", text, answer)
+		}
+	}
+	ask(c, "one")
+	m.kill()
+	m.start()
+	c = m.dial()
+	ask(c, "two") // the flow comes back to the same path by itself
+	after := inspect(t, name)
+	if before.ID != after.ID || before.State.StartedAt != after.State.StartedAt {
+		t.Errorf("the container was touched: %s %s, then %s %s", before.ID, before.State.StartedAt, after.ID, after.State.StartedAt)
+	}
+	if status := c.status(t, id); status["socket_connected"] != true || status["last_communication"] == nil {
+		t.Errorf("status: %v", status)
+	}
+}
+
+func TestLife_TheFlowIsToldAndHeld(t *testing.T) {
+	m := newManager(t)
+	c := m.dial()
+	name := named(t, "dump")
+	id := c.run(t, object{"name": name, "environment": object{"A": "b"}, "user": "1000:1000"})
+	dump := func() object {
+		t.Helper()
+		answer := c.must(t, "send_message", object{"container_id": id, "message": object{"type": "dump"}, "expect_reply": true})
+		return answer["reply"].(object)["message"].(object)
+	}
+	eventually(t, "the flow is told its status", func() error {
+		statuses, _ := dump()["statuses"].([]any)
+		for _, s := range statuses {
+			if s.(object)["state"] == "running" {
+				return nil
+			}
+		}
+		return errNotYet
+	})
+	seen := dump()
+	t.Logf("%v", seen)
+	if seen["uid"] != 1000.0 || seen["hostname"] != name {
+		t.Errorf("uid %v, hostname %v", seen["uid"], seen["hostname"])
+	}
+	host := inspect(t, name).HostConfig
+	if host.RestartPolicy.Name != "no" || host.Privileged || *host.PidsLimit != 1024 || len(host.Binds) != 0 || host.LogConfig.Config["max-size"] != "10m" {
+		t.Errorf("host configuration: %+v", host)
+	}
+}
+
+func TestLife_ActorEventsAreKept(t *testing.T) {
+	m := newManager(t)
+	c := m.dial()
+	id := c.run(t, object{"name": named(t, "actor")})
+	c.must(t, "send_message", object{"container_id": id, "message": object{"type": "actor", "actor": "robot", "event": "moved", "data": object{"x": 1}}})
+	data, err := c.await("activity_log", func(o object) bool { return o["activity_type"] == "actor_event" && o["container_id"] == id })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if details := data["details"].(object); details["actor"] != "robot" || details["event"] != "moved" || data["resource_version"] == "" {
+		t.Errorf("activity: %v", data)
+	}
+}
