@@ -2,6 +2,7 @@ package test
 
 import (
 	"os/exec"
+	"strings"
 	"testing"
 )
 
@@ -86,5 +87,35 @@ func TestLife_ActorEventsAreKept(t *testing.T) {
 	}
 	if details := data["details"].(object); details["actor"] != "robot" || details["event"] != "moved" || data["resource_version"] == "" {
 		t.Errorf("activity: %v", data)
+	}
+}
+
+func TestLife_TheLogSaysOfWhatEachLineIs(t *testing.T) {
+	m := newManager(t)
+	c := m.dial()
+	id := c.run(t, object{"name": named(t, "logged"), "environment": object{"PASSWORD": "hunter22"}})
+	c.must(t, "send_message", object{"container_id": id, "message": object{"type": "exit", "code": 3, "note": "hunter22"}})
+	c.wait(t, "activity_log", id)
+	c.must(t, "stop_container", object{"container_id": id})
+	c.wait(t, "container_stopped", id)
+	c.must(t, "delete_container", object{"container_id": id})
+	c.wait(t, "container_deleted", id)
+	m.stop()
+	about := 0
+	for _, line := range m.log.lines(t) {
+		if line["operation"] == nil || line["level"] == nil || line["message"] == nil || line["time"] == nil {
+			t.Errorf("a line without operation, level, message or time: %v", line)
+		}
+		if line["id"] == id {
+			if about++; line["name"] == nil || line["generation"] == nil {
+				t.Errorf("a line about a container without its name or generation: %v", line)
+			}
+		}
+	}
+	if about < 6 {
+		t.Errorf("%d lines are about the container", about)
+	}
+	if strings.Contains(m.log.tail(64<<20), "hunter22") {
+		t.Error("the log has a secret of the environment or the body of a message")
 	}
 }

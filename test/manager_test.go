@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -294,10 +295,18 @@ func (l *logBuffer) tail(n int) string {
 	return string(text[max(0, len(text)-n):])
 }
 
-func (l *logBuffer) contains(text string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return bytes.Contains(l.text.Bytes(), []byte(text))
+// lines are the log's lines, decoded.
+func (l *logBuffer) lines(t *testing.T) []object {
+	t.Helper()
+	var lines []object
+	for _, text := range strings.Split(strings.TrimSpace(l.tail(64<<20)), "\n") {
+		var line object
+		if err := json.Unmarshal([]byte(text), &line); err != nil {
+			t.Errorf("a line of the log is no JSON: %s", text)
+		}
+		lines = append(lines, line)
+	}
+	return lines
 }
 
 // inspect is the engine's own view of a container.

@@ -110,6 +110,6 @@ type errorLog struct{ log zerolog.Logger }
 func newErrorLog(l zerolog.Logger) *log.Logger { return log.New(errorLog{l}, "", 0) }
 
 func (e errorLog) Write(line []byte) (int, error) {
-	e.log.Debug().Bytes("line", line).Msg("http server")
+	e.log.Debug().Str("operation", "http").Bytes("line", line).Msg("http server")
 	return len(line), nil
 }

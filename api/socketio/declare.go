@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"github.com/flow-manager/flow-manager/api"
@@ -185,8 +186,16 @@ func (s *Server) declare(c *Session, r *Request, in *api.Declaring, event string
 	return nil
 }
 
+// forRequest is what a client is told of a declaration that was not written.
 func forRequest(err error, requestID string) error {
-	return api.AsError(err).For("", requestID, "")
+	e := api.AsError(err)
+	switch {
+	case errors.Is(err, store.ErrNotWritable):
+		e = api.Errorf(api.SystemError, "the manager cannot write its store, so nothing was declared; look for space and errors on its disk").With("reason", "StoreNotWritable").Because(err)
+	case errors.Is(err, store.ErrClosed):
+		e = api.Errorf(api.SystemError, "the manager is shutting down; nothing was declared").With("reason", "ShuttingDown").Because(err)
+	}
+	return e.For("", requestID, "")
 }
 
 // accepted acknowledges what is on disk.

@@ -111,7 +111,7 @@ func (d *decoder) recovered() {
 	if cause == nil {
 		return
 	}
-	d.link.t.log.Error().Any("panic", cause).Bytes("stack", debug.Stack()).Msg("reading a packet")
+	d.link.t.log.Error().Str("operation", "decode").Any("panic", cause).Bytes("stack", debug.Stack()).Msg("reading a packet")
 	d.broken = true
 	d.link.close(brokePanic)
 }

@@ -230,7 +230,7 @@ func (t *Transport) serveHeld(w http.ResponseWriter, r *http.Request, before, af
 	h := newHeldWriter()
 	t.engine.ServeHTTP(h, r)
 	if err := h.release(w, before, after); err != nil {
-		t.log.Debug().Err(err).Msg("answering a poll")
+		t.log.Debug().Str("operation", "poll").Err(err).Msg("answering a poll")
 	}
 }
 

@@ -35,6 +35,7 @@ func (s *Server) sendMessage(c *Session, r *Request) error {
 		return err
 	}
 	s.Messenger.Post(record.ID, in.Message, time.Duration(timeout*float64(time.Second)), in.ExpectReply, func(reply json.RawMessage, err error) {
+		defer c.recovered(r.Event, func() { r.Fail(systemError()) })
 		if err != nil {
 			s.refuse(r, api.AsError(err).For("", in.RequestID, record.ID))
 			return

@@ -36,6 +36,7 @@ func (s *Server) getContainerStatus(c *Session, r *Request) error {
 		return err
 	}
 	s.tasks.Go(func() {
+		defer c.recovered(r.Event, func() { r.Fail(systemError()) })
 		ctx, cancel := context.WithTimeout(c.Context(), usageWait)
 		defer cancel()
 		body := api.Encode(s.status(ctx, record))

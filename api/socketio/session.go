@@ -93,7 +93,7 @@ func (s *Session) EmitWait(ctx context.Context, event string, body json.RawMessa
 
 // End ends the session: requests that wait are dropped, what was emitted is still written. It does not wait.
 func (s *Session) End(reason string) {
-	s.t.log.Info().Str("session", s.id).Str("reason", reason).Msg("session ended")
+	s.t.log.Info().Str("operation", "end_session").Str("session", s.id).Str("reason", reason).Msg("session ended")
 	s.in.close(true)
 	s.end(endedByApp)
 }
@@ -164,7 +164,7 @@ func (s *Session) begin() (err error) {
 
 func (s *Session) refuseJoin(e *api.Error, next func(*socket.ExtendedError)) {
 	if e.Err != nil {
-		s.t.log.Error().Err(e).Str("remote", s.RemoteAddr()).Msg("session refused")
+		s.t.log.Error().Err(e).Str("operation", "connect").Str("remote", s.RemoteAddr()).Msg("session refused")
 	}
 	s.part(refusedConnect)
 	next(socket.NewExtendedError(e.Message, e.Body(time.Now())))

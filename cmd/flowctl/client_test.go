@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/gorilla/websocket"
 
 	"github.com/flow-manager/flow-manager/api"
 )
@@ -259,6 +260,30 @@ func TestClient_Request_ErrDisconnected(t *testing.T) {
 	}
 }
 
+func TestClient_Close_Waits(t *testing.T) {
+	f := newFake(t)
+	for range 100 {
+		c := dialFake(t, f)
+		c.Close()
+		select {
+		case <-c.ended:
+		default:
+			t.Fatal("the reader outlives Close")
+		}
+	}
+}
+
+func TestClient_Request_ErrBinary(t *testing.T) {
+	f := newFake(t)
+	f.on["ask"] = func(s *session, r request) {
+		_ = s.conn.WriteMessage(websocket.BinaryMessage, []byte("43"+r.ack+"[{}]"))
+	}
+	c := dialFake(t, f)
+	if _, err := c.Request(soon(t), "ask", nil); !errors.Is(err, errMalformed) {
+		t.Errorf("got %v", err)
+	}
+}
+
 // What the server answers before it closes counts, whoever looks first.
 func TestClient_Request_AnsweredAndClosed(t *testing.T) {
 	f := newFake(t)
@@ -461,11 +486,6 @@ func TestClient_Close(t *testing.T) {
 	f.packet = func(_ *session, packet string) { goodbye <- packet }
 	c := dialFake(t, f)
 	c.Close()
-	select {
-	case <-c.ended:
-	default:
-		t.Error("the reader outlives Close")
-	}
 	c.Close()
 	if packet := <-goodbye; packet != "41" {
 		t.Errorf("the last packet is %q", packet)

@@ -263,6 +263,7 @@ func TestGet_Names(t *testing.T) {
 	table := "NAME   ID     STATE     HEALTH   RESTARTS   AGE   IMAGE      PORTS\n" +
 		"a      id-a   running   none     1          30s   alpine:3   8080->80\n"
 	wants(t, flowctl(t, "", "get", "a"), result{Out: table})
+	wants(t, flowctl(t, "", "get", "gone"), result{Code: exitError, Err: "error: there is no container gone (container_not_found)\n"})
 	wants(t, flowctl(t, "", "get", "a", "gone"), result{Code: exitError, Out: table,
 		Err: "error: gone: there is no container gone (container_not_found)\n"})
 }

@@ -88,7 +88,7 @@ func (a *app) getSome(ctx context.Context, c *Client, names []string) error {
 		switch {
 		case err == nil:
 			objects = append(objects, object)
-		case refused(err):
+		case refused(err) && len(names) > 1:
 			failures = append(failures, fmt.Errorf("%s: %w", name, err))
 		default:
 			return err

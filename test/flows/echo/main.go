@@ -5,6 +5,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -187,8 +188,9 @@ func eat(bytes int) object {
 }
 
 func number(m object, key string) int {
-	n, _ := m[key].(float64)
-	return int(n)
+	n, _ := m[key].(json.Number)
+	i, _ := n.Int64()
+	return int(i)
 }
 
 func send(conn net.Conn, message object) error {
@@ -214,7 +216,9 @@ func receive(conn net.Conn) (object, error) {
 	if _, err := io.ReadFull(conn, body); err != nil {
 		return nil, err
 	}
+	numbers := json.NewDecoder(bytes.NewReader(body))
+	numbers.UseNumber() // what is repeated keeps every digit
 	var message object
-	err := json.Unmarshal(body, &message)
+	err := numbers.Decode(&message)
 	return message, err
 }
