@@ -1,6 +1,7 @@
 package sockets
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -25,27 +26,37 @@ type SendOptions struct {
 // socket_connection_error (nobody was connected when the time was up, or the socket was closed), and socket_timeout_error.
 // In the last two, details.delivery tells whether the flow has the message: sent, not_sent or unknown.
 func (h *Hub) Send(ctx context.Context, id string, message json.RawMessage, o SendOptions) (json.RawMessage, error) {
-	e, err := h.find(id)
+	wait, err := h.Queue(id, message, o)
 	if err != nil {
-		return nil, err.For("", "", id)
+		return nil, err
 	}
-	r, err := newRequest(message, o.ExpectReply, h.cfg.MaxFrame)
-	if err != nil {
-		return nil, err.For("", "", id)
+	return wait(ctx)
+}
+
+// Queue is the first half of Send: it puts the message in its place behind those queued before it, and never blocks. wait is
+// the other half; it must be called, once, and its time has begun already.
+func (h *Hub) Queue(id string, message json.RawMessage, o SendOptions) (wait func(ctx context.Context) (json.RawMessage, error), err error) {
+	e, gone := h.find(id)
+	if gone != nil {
+		return nil, gone.For("", "", id)
 	}
-	if o.Timeout == 0 {
-		o.Timeout = defaultSendTimeout
+	r, bad := newRequest(message, o.ExpectReply, h.cfg.MaxFrame)
+	if bad != nil {
+		return nil, bad.For("", "", id)
 	}
-	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
-	defer cancel()
-	if err := e.enqueue(r); err != nil {
-		return nil, err.For("", "", id)
+	if full := e.enqueue(r); full != nil {
+		return nil, full.For("", "", id)
 	}
-	done := e.await(ctx, r)
-	if done.err != nil {
-		return nil, done.err.For("", "", id)
-	}
-	return done.reply, nil
+	deadline := time.Now().Add(cmp.Or(o.Timeout, defaultSendTimeout))
+	return func(ctx context.Context) (json.RawMessage, error) {
+		ctx, cancel := context.WithDeadline(ctx, deadline)
+		defer cancel()
+		done := e.await(ctx, r)
+		if done.err != nil {
+			return nil, done.err.For("", "", id)
+		}
+		return done.reply, nil
+	}, nil
 }
 
 func (e *endpoint) enqueue(r *request) *api.Error {

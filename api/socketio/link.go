@@ -131,7 +131,7 @@ func (l *link) ended(libraryReason string) {
 // is a goroutine of its own because the library holds a lock around its listeners that its own Close takes again.
 func (l *link) hangUp() {
 	if transport := l.conn.Transport(); transport.Name() == transports.WEBSOCKET {
-		l.t.hangUps.Go(func() { transport.DoClose(nil) })
+		l.t.hangUp(func() { transport.DoClose(nil) })
 	}
 }
 

@@ -34,8 +34,13 @@ func (s *Server) sendMessage(c *Session, r *Request) error {
 	if err != nil {
 		return err
 	}
-	s.Messenger.Post(record.ID, in.Message, time.Duration(timeout*float64(time.Second)), in.ExpectReply, func(reply json.RawMessage, err error) {
+	wait, err := s.Messenger.Queue(record.ID, in.Message, time.Duration(timeout*float64(time.Second)), in.ExpectReply)
+	if err != nil {
+		return api.AsError(err).For("", in.RequestID, record.ID)
+	}
+	s.tasks.Go(func() {
 		defer c.recovered(r.Event, func() { r.Fail(systemError()) })
+		reply, err := wait(s.life)
 		if err != nil {
 			s.refuse(r, api.AsError(err).For("", in.RequestID, record.ID))
 			return

@@ -20,9 +20,9 @@ type Messenger interface {
 	Path(id string) string
 	// Facts tells whether a flow is connected and when it last said something (zero: never).
 	Facts(id string) (connected bool, last time.Time)
-	// Post queues a message for the flow, in the order of the calls, and calls done once when it was written whole, or
-	// when the reply is in where one is expected, or with why not (an *api.Error).
-	Post(id string, message json.RawMessage, timeout time.Duration, expectReply bool, done func(reply json.RawMessage, err error))
+	// Queue puts a message for the flow behind those queued before it. wait returns when it was written whole, or with
+	// the reply where one is expected, or with why not. Errors are *api.Error.
+	Queue(id string, message json.RawMessage, timeout time.Duration, expectReply bool) (wait func(context.Context) (json.RawMessage, error), err error)
 }
 
 // Stats tells what a container consumes.
@@ -56,6 +56,10 @@ type Server struct {
 	answers  answers
 	tasks    sync.WaitGroup
 
+	life context.Context // of what handlers leave running; Drain ends it
+	// Drain has everything that handlers still wait for answered now, for better or worse.
+	Drain context.CancelFunc
+
 	// mu guards who is told and how far they have been told.
 	mu       sync.Mutex
 	sessions map[*Session]bool
@@ -71,6 +75,7 @@ func NewServer(b Backend) *Server {
 		b.Fail = func(string) {}
 	}
 	s := &Server{Backend: b, sessions: map[*Session]bool{}, told: b.Store.Revision()}
+	s.life, s.Drain = context.WithCancel(context.Background())
 	s.handlers = map[string]handler{
 		api.CreateContainer:    (*Server).createContainer,
 		api.ApplyContainer:     (*Server).applyContainer,
@@ -155,6 +160,7 @@ func (s *Server) Run(ctx context.Context) error {
 		changes, err := watch.Next(ctx)
 		switch {
 		case ctx.Err() != nil:
+			s.Drain()
 			s.tasks.Wait()
 			return nil
 		case errors.Is(err, store.ErrExpired):

@@ -33,18 +33,22 @@ func (b *backend) Check(s *api.Spec) error {
 	return nil
 }
 
-func (b *backend) Post(_ string, message json.RawMessage, _ time.Duration, expectReply bool, done func(json.RawMessage, error)) {
+func (b *backend) Queue(_ string, message json.RawMessage, _ time.Duration, expectReply bool) (func(context.Context) (json.RawMessage, error), error) {
 	b.mu.Lock()
 	b.sent = append(b.sent, string(message))
 	b.mu.Unlock()
-	switch {
-	case strings.Contains(string(message), "lost"):
-		done(nil, api.Errorf(api.SocketConnectionError, "nobody is there"))
-	case expectReply:
-		done(json.RawMessage(`{"reply_to":"x"}`), nil)
-	default:
-		done(nil, nil)
-	}
+	return func(ctx context.Context) (json.RawMessage, error) {
+		switch {
+		case strings.Contains(string(message), "lost"):
+			return nil, api.Errorf(api.SocketConnectionError, "nobody is there")
+		case strings.Contains(string(message), "late"):
+			<-ctx.Done()
+			return nil, api.Errorf(api.SocketTimeoutError, "nobody answered in time")
+		case expectReply:
+			return json.RawMessage(`{"reply_to":"x"}`), nil
+		}
+		return nil, nil
+	}, nil
 }
 
 // served is a Server on a real store behind a real transport; tests play the controller.
@@ -53,6 +57,7 @@ type served struct {
 	t       *testing.T
 	store   *store.Store
 	backend *backend
+	server  *Server
 }
 
 func serve(t *testing.T) *served {
@@ -75,7 +80,7 @@ func serve(t *testing.T) *served {
 			t.Error(err)
 		}
 	})
-	return &served{start(t, Config{Events: api.Requests()}, server), t, s, b}
+	return &served{start(t, Config{Events: api.Requests()}, server), t, s, b, server}
 }
 
 // peer is a client that tells acknowledgements and events apart.
@@ -453,5 +458,17 @@ func TestServer_StatusAndMessages(t *testing.T) {
 	other.quiet(api.MessageReceived)
 	if ack := p.ask(api.SendMessage, `{"container_id":"web","message":{"lost":1}}`); ack["error_type"] != "socket_connection_error" {
 		t.Errorf("lost: %v", ack)
+	}
+}
+
+func TestServer_AMessageThatWaitsHoldsUpNobodyAndIsAnsweredAtTheEnd(t *testing.T) {
+	s := serve(t)
+	p := s.join()
+	p.ask(api.CreateContainer, webSpec)
+	p.send(`42["send_message",{"container_id":"web","message":{"late":1},"request_id":"late"}]`)
+	p.ask(api.ListContainers, `{}`)
+	s.server.Drain()
+	if e := p.event(api.ErrorEvent); e["request_id"] != "late" || e["error_type"] != "socket_timeout_error" {
+		t.Errorf("got %v", e)
 	}
 }

@@ -30,12 +30,13 @@ type Transport struct {
 	engine  engine.Server
 	io      *socket.Server
 
-	hangUps   sync.WaitGroup
+	hangUps   sync.WaitGroup // begun under mu, and not after hungUp
 	stopSweep context.CancelFunc
 	swept     chan struct{}
 
 	mu       sync.Mutex
 	closing  bool
+	hungUp   bool
 	links    map[string]*link // by the library's secret id
 	sessions map[*Session]struct{}
 	slots    map[string]int // connections by address
@@ -169,8 +170,20 @@ func (t *Transport) Shutdown(ctx context.Context) error {
 	}
 	t.stopSweep()
 	<-t.swept
+	t.mu.Lock()
+	t.hungUp = true
+	t.mu.Unlock()
 	t.hangUps.Wait()
 	return err
+}
+
+// hangUp runs f on a goroutine that Shutdown waits for; at the very end there is nobody left to be polite to.
+func (t *Transport) hangUp(f func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.hungUp {
+		t.hangUps.Go(f)
+	}
 }
 
 func (t *Transport) stopAdmitting() []*Session {

@@ -127,9 +127,7 @@ func push(ctx context.Context, s *store.Store, hub *sockets.Hub) error {
 
 func pushStatus(hub *sockets.Hub, r *store.Record) { hub.Status(r.ID, api.Encode(r.Status)) }
 
-// Post implements socketio.Messenger.
-func (m messenger) Post(id string, message json.RawMessage, timeout time.Duration, expectReply bool, done func(json.RawMessage, error)) {
-	go func() {
-		done(m.Send(context.Background(), id, message, sockets.SendOptions{Timeout: timeout, ExpectReply: expectReply}))
-	}()
+// Queue implements socketio.Messenger.
+func (m messenger) Queue(id string, message json.RawMessage, timeout time.Duration, expectReply bool) (func(context.Context) (json.RawMessage, error), error) {
+	return m.Hub.Queue(id, message, sockets.SendOptions{Timeout: timeout, ExpectReply: expectReply})
 }

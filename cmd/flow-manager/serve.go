@@ -159,6 +159,7 @@ func (m *manager) run(ctx context.Context) error {
 func (m *manager) disconnect(web *http.Server) error {
 	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
 	defer cancel()
+	m.server.Drain()
 	return errors.Join(m.transport.Shutdown(ctx), web.Shutdown(ctx))
 }
 
