@@ -99,7 +99,7 @@ func (e *endpoint) accept(l net.Listener) {
 		case errors.Is(err, net.ErrClosed):
 			return
 		default:
-			e.cfg.Log.Warn().Err(err).Str("container_id", e.id).Msg("cannot accept a flow's connection, will try again")
+			e.cfg.Log.Warn().Err(err).Str("operation", "accept").Str("id", e.id).Msg("cannot accept a flow's connection, will try again")
 			if e.pause(acceptPause) {
 				return
 			}

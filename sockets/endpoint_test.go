@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/flow-manager/flow-manager/api"
 )
 
 func TestEndpoint_Hear(t *testing.T) {
@@ -204,6 +206,44 @@ func TestEndpoint_Target_Moves(t *testing.T) {
 	})
 }
 
+// A message whose connection is lost while it is written goes to the one that is left.
+func TestEndpoint_Target_Lost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, id, _ := newBubble(t, Config{})
+		old, left := pipe(t, h, id), pipe(t, h, id)
+		done := send(t.Context(), h, id, `{"n":"1"}`, SendOptions{})
+		time.Sleep(10 * time.Second)
+		if got := field(t, left.next(), "n"); got != "1" {
+			t.Errorf("flow got %q", got)
+		}
+		succeeds(t, done)
+		old.ends()
+	})
+}
+
+// Whichever connection wakes first, only the target takes a message, and a new target is woken for what waits.
+func TestEndpoint_Target_Take(t *testing.T) {
+	h, id, _ := newBubble(t, Config{})
+	e := h.endpoints[id]
+	oldest, other := newConn(e, nil), newConn(e, nil)
+	e.conns = []*conn{oldest, other}
+	defer func() { e.conns = nil }()
+	r, _ := newRequest([]byte(`{}`), false, 100)
+	if err := e.enqueue(r); err != nil {
+		t.Fatal(err)
+	}
+	e.prefer(other)
+	if len(other.wake) == 0 {
+		t.Error("the new target sleeps")
+	}
+	if e.take(oldest) != nil {
+		t.Error("another than the target took the message")
+	}
+	if e.take(other) != r {
+		t.Error("the target did not get the message")
+	}
+}
+
 func TestEndpoint_Notices(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, id, _ := newBubble(t, Config{})
@@ -326,6 +366,21 @@ func TestEndpoint_Admit_Closed(t *testing.T) {
 		if len(heard) > 0 {
 			t.Errorf("watcher heard %q", <-heard)
 		}
+	})
+}
+
+// What we end ourselves is no fault of the flow's.
+func TestEndpoint_Shut_IsNoFault(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, id, heard := newBubble(t, Config{})
+		pipe(t, h, id)
+		done := send(t.Context(), h, id, `{}`, SendOptions{})
+		synctest.Wait()
+		if err := h.Remove(id); err != nil {
+			t.Fatal(err)
+		}
+		fails(t, done, api.SocketConnectionError, "unknown")
+		heard.hears(t, "connection true", "connection false")
 	})
 }
 

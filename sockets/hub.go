@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -83,7 +82,7 @@ func New(cfg Config) (*Hub, error) {
 		return nil, fmt.Errorf("look at run directory: %w", err)
 	}
 	if open := info.Mode().Perm() &^ runDirMode; open != 0 {
-		cfg.Log.Warn().Str("run_dir", cfg.RunDir).Stringer("mode", info.Mode()).
+		cfg.Log.Warn().Str("operation", "open_sockets").Str("run_dir", cfg.RunDir).Stringer("mode", info.Mode()).
 			Msg("other users of this host can reach the flows' sockets: set the run directory's mode to 0700")
 	}
 	return &Hub{cfg: cfg.withDefaults(), endpoints: map[string]*endpoint{}}, nil
@@ -172,24 +171,6 @@ func (h *Hub) Path(id string) string {
 		return ""
 	}
 	return filepath.Join(h.Dir(id), socketName(id))
-}
-
-// Known lists the ids that have a folder in the run directory, open or not.
-func (h *Hub) Known() ([]string, error) {
-	entries, err := os.ReadDir(h.cfg.RunDir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("list run directory: %w", err)
-	}
-	var ids []string
-	for _, entry := range entries {
-		if entry.IsDir() && isID(entry.Name()) {
-			ids = append(ids, entry.Name())
-		}
-	}
-	return ids, nil
 }
 
 // Status pushes the container's status, a JSON value, to its connections, and to each new one as its first frame.

@@ -198,6 +198,33 @@ func TestHub_Send(t *testing.T) {
 	})
 }
 
+// A Send that found the socket just before it was removed is told, and does not wait for nobody.
+func TestEndpoint_Enqueue_ErrClosed(t *testing.T) {
+	h, id, _ := newBubble(t, Config{})
+	e := h.endpoints[id]
+	if err := h.Remove(id); err != nil {
+		t.Fatal(err)
+	}
+	r, _ := newRequest([]byte(`{}`), false, 100)
+	if err := e.enqueue(r); err == nil || err.Type != api.SocketConnectionError {
+		t.Errorf("err = %v, want a socket_connection_error", err)
+	}
+}
+
+// A message that is written at the moment its time is up was sent.
+func TestEndpoint_Await_SettledInTime(t *testing.T) {
+	h, id, _ := newBubble(t, Config{})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 100 { // select chooses at random
+		r, _ := newRequest([]byte(`{}`), false, 100)
+		r.settle(nil, nil)
+		if done := h.endpoints[id].await(ctx, r); done.err != nil {
+			t.Fatal(done.err)
+		}
+	}
+}
+
 func TestHub_Send_Reply(t *testing.T) {
 	tests := map[string]struct{ message, reply, want string }{
 		"OK/String":       {`{"id":"mine"}`, `{"type":"sum","reply_to":"%s","n":3}`, `{"reply_to":"mine","type":"sum","n":3}`},
