@@ -334,6 +334,18 @@ func TestFront_connections(t *testing.T) {
 	join(t, e.addr).mustEcho()
 }
 
+// A handshake that the library refuses gives its place back.
+func TestFront_connections_refusedHandshake(t *testing.T) {
+	e := start(t, Config{Limits: Limits{MaxConnections: 1}}, app{handle: echo})
+	keyless := http.Header{"Connection": {"upgrade"}, "Upgrade": {"websocket"}, "Sec-Websocket-Version": {"13"}}
+	for range 3 {
+		if got := ask(t, e, "GET", "/socket.io/?EIO=4&transport=websocket", "", keyless); got != http.StatusBadRequest {
+			t.Errorf("got %d", got)
+		}
+	}
+	join(t, e.addr).mustEcho()
+}
+
 func TestTransport_Listener(t *testing.T) {
 	e := start(t, Config{Limits: Limits{MaxConnections: 1}}, app{handle: echo})
 	idle := make([]net.Conn, 2+64)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime"
+	"runtime/pprof"
 	"strings"
 	"sync"
 	"testing"
@@ -61,20 +62,25 @@ func expectBurst(t *testing.T, c *client, burst int) {
 func TestTransport_order(t *testing.T) {
 	const events = 20_000
 	var got []int
-	most := 0
+	var before, most int
+	var who strings.Builder // whose the goroutines were when there were too many
 	done := make(chan struct{})
 	e := start(t, Config{}, app{handle: func(_ *Session, r *Request) {
 		var d struct{ N int }
 		if err := json.Unmarshal(r.Data, &d); err != nil {
 			t.Error(err)
 		}
-		most = max(most, runtime.NumGoroutine())
+		if n := runtime.NumGoroutine(); n > max(most, before+20) {
+			most = n
+			who.Reset()
+			_ = pprof.Lookup("goroutine").WriteTo(&who, 1) // a Builder takes everything
+		}
 		if got = append(got, d.N); len(got) == events {
 			close(done)
 		}
 	}})
 	c := join(t, e.addr)
-	before := runtime.NumGoroutine()
+	before = runtime.NumGoroutine()
 	for n := range events {
 		c.send(fmt.Sprintf(`42["echo",{"n":%d}]`, n))
 	}
@@ -89,7 +95,7 @@ func TestTransport_order(t *testing.T) {
 		}
 	}
 	if most > before+20 {
-		t.Errorf("%d goroutines while handling, %d before", most, before)
+		t.Errorf("%d goroutines while handling, %d before:\n%s", most, before, who.String())
 	}
 }
 
@@ -125,7 +131,7 @@ func TestTransport_authenticate(t *testing.T) {
 	cfg := Config{Authenticate: func(_ context.Context, auth json.RawMessage, remote string) (Principal, error) {
 		switch string(auth) {
 		case `{"token":"good"}`:
-			return Principal{"mia", "viewer"}, nil
+			return Principal{"reader", "viewer"}, nil
 		case `{"token":"broken"}`:
 			return Principal{}, errors.New("disk on fire")
 		}
@@ -151,7 +157,7 @@ func TestTransport_authenticate(t *testing.T) {
 	c.send(`40{"token":"good"}`)
 	c.read()
 	c.send(`421["echo"]`)
-	if got := c.read(); got != `431["mia"]` {
+	if got := c.read(); got != `431["reader"]` {
 		t.Errorf("got %q", got)
 	}
 	_ = c.ws.Close()
