@@ -30,7 +30,7 @@ func (k *Controller) act(ctx context.Context, r *store.Record, s sight, next ste
 	case wake:
 		return k.wake(ctx, r, s.standing)
 	case settle:
-		return k.edit(ctx, r, func(c *store.Record) { c.StopDeadline, c.Handled = nil, asked(next.on) })
+		return k.edit(ctx, r, func(c *store.Record) { c.StopDeadline = nil })
 	case bury:
 		return k.bury(ctx, r)
 	}

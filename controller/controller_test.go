@@ -42,6 +42,7 @@ func (w *world) boot(c Config) {
 	if w.store, err = store.Open(w.dir, store.Options{NoSync: true}); err != nil {
 		w.t.Fatal(err)
 	}
+	w.engine.starting = w.checkStart
 	c.Store, c.Runtime, c.Endpoints, c.Log, c.Ports = w.store, w.engine, w.endpoints, zerolog.Nop(), PortRange{20000, 20010}
 	w.control = New(c)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -54,6 +55,19 @@ func (w *world) boot(c Config) {
 		}
 	}
 	w.after(0)
+}
+
+// checkStart holds at every start of every test: the socket is open, and the Docker id on disk.
+func (w *world) checkStart(c *fakeContainer) {
+	r, ok := w.store.Get(c.ID)
+	if !ok || r.Placement.DockerID != c.DockerID {
+		w.t.Errorf("%s is started before its Docker id is recorded: %+v", c.Name, r)
+	}
+	w.endpoints.mu.Lock()
+	defer w.endpoints.mu.Unlock()
+	if !w.endpoints.open[c.ID] {
+		w.t.Errorf("%s is started without its socket", c.Name)
+	}
 }
 
 // after lets fake time pass and everything that is due happen.
@@ -551,6 +565,44 @@ func TestController_PortsArePickedAndKept(t *testing.T) {
 		w.declare("aa", func(s *api.Spec) { s.User = "1" })
 		if again := w.status("aa").Ports["80"].Port; again != a {
 			t.Errorf("port %d became %d", a, again)
+		}
+	})
+}
+
+// A status that was worked out for one generation must not pass for the outcome of the next.
+func TestController_AStatusIsOfTheGenerationItWasPlannedFor(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.stop()
+		overtaken := false
+		w.boot(Config{Fail: func(point string) {
+			if point == "before-status" && !overtaken {
+				overtaken = true
+				_, err := w.store.Declare(context.Background(), store.Declaration{Name: "web", Change: func(wish *store.Wish) error {
+					wish.Spec.DesiredState = api.DesiredStopped
+					return nil
+				}})
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		}})
+		w.declare("web", nil)
+		w.after(time.Second)
+		if !overtaken {
+			t.Fatal("nothing was overtaken")
+		}
+		w.expect("web", api.StateStopped, "create start killSIGTERM")
+		for watch, seen := w.store.Watch(0), uint64(0); seen < w.store.Revision(); {
+			changes, err := watch.Next(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, c := range changes {
+				seen = c.Revision
+				if c.Seen.Status.ObservedGeneration == 2 && c.Seen.Status.State != api.StateStopped {
+					t.Errorf("generation 2 was reported as observed while %s", c.Seen.Status.State)
+				}
+			}
 		}
 	})
 }

@@ -29,6 +29,8 @@ type fakeEngine struct {
 	calls      []string
 	// before and after are asked for an error by the name of each call: after is asked once it has taken effect.
 	before, after func(call string) error
+	// starting sees each container that is about to start.
+	starting func(c *fakeContainer)
 }
 
 type fakeContainer struct {
@@ -154,6 +156,9 @@ func (e *fakeEngine) addLocked(name string) *fakeContainer {
 
 func (e *fakeEngine) Start(_ context.Context, dockerID string) error {
 	return e.with("start", dockerID, func(c *fakeContainer) error {
+		if e.starting != nil {
+			e.starting(c)
+		}
 		if c.State != "running" {
 			e.serial++ // fake time stands still between steps, and no two runs begin at the same instant
 			c.State, c.StartedAt, c.FinishedAt, c.ExitCode = "running", time.Now().Add(time.Duration(e.serial)), time.Time{}, 0

@@ -204,7 +204,7 @@ func planStart(r *store.Record, o *Observed, now time.Time) step {
 	return step{action: start, on: o, cause: api.CauseExit}
 }
 
-// asked stands in Tracking.Handled for a run whose end we asked for, or that an explicit start has forgiven.
+// asked stands in Tracking.Handled for a run whose end does not count, because an explicit start came after it.
 func asked(o *Observed) string { return "asked:" + run(o) }
 
 // run names one run of one container.

@@ -30,7 +30,7 @@ type Tracking struct {
 	// StopDeadline is when a container that was asked to stop is killed.
 	StopDeadline *time.Time `json:"stop_deadline,omitempty"`
 	WakeSeen     int64      `json:"wake_seen,omitempty"`
-	// Handled is the run (Docker id and start time) whose exit was counted, or marked as asked for.
+	// Handled is the run (Docker id and start time) whose exit was counted, or forgiven by an explicit start.
 	Handled string `json:"handled,omitempty"`
 	// Ended is why the restart policy leaves an ended container alone: Completed, Failed or GaveUp. A start clears it.
 	Ended string `json:"ended,omitempty"`

@@ -403,6 +403,19 @@ func TestTransport_sweep_forgotten(t *testing.T) {
 	conn.(interface{ OnClose(string, ...error) }).OnClose("transport close")
 }
 
+// A connection that ends while the library makes the CONNECT answer leaves it with a socket that it never closes itself.
+func TestTransport_joined_closedMeanwhile(t *testing.T) {
+	e := start(t, Config{}, app{begin: func(s *Session) error {
+		conn := s.link.conn
+		return conn.On("packetCreate", func(...any) { conn.Close(true) })
+	}})
+	c := open(t, e.addr)
+	c.send("40")
+	c.mustClose()
+	eventually(t, "the session is gone", func() bool { return e.Sessions() == 0 })
+	eventually(t, "the library's sockets are gone", func() bool { return e.io.Sockets().Sockets().Len() == 0 })
+}
+
 // Clients that vanish mid-handshake, with a reset, leave nothing behind.
 func TestTransport_churn(t *testing.T) {
 	e := start(t, Config{}, app{handle: echo})

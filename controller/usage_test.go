@@ -1,0 +1,80 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/flow-manager/flow-manager/api"
+)
+
+// slowStats takes a second for each sample, as the engine's collector does.
+type slowStats struct {
+	Runtime
+	drawn atomic.Uint64
+	fail  atomic.Bool
+}
+
+func (s *slowStats) Usage(ctx context.Context, _ string) (api.Usage, error) {
+	pause(ctx, time.Second)
+	if s.fail.Load() {
+		return api.Usage{}, errors.New("no sample")
+	}
+	return api.Usage{Pids: s.drawn.Add(1), Timestamp: time.Now()}, nil
+}
+
+func TestSampler_ManyAskersShareOneSample(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stats := &slowStats{}
+		s := &sampler{runtime: stats}
+		began := time.Now()
+		var askers sync.WaitGroup
+		for range 100 {
+			askers.Go(func() {
+				if u := s.usage(t.Context(), "a"); u.Pids != 1 {
+					t.Errorf("got %+v", u)
+				}
+			})
+		}
+		askers.Wait()
+		if waited := time.Since(began); waited != time.Second {
+			t.Errorf("the first askers waited %s", waited)
+		}
+		time.Sleep(time.Minute)
+		if n := stats.drawn.Load(); n != 1 {
+			t.Errorf("%d samples, though nobody asked again", n)
+		}
+		began = time.Now()
+		if u := s.usage(t.Context(), "a"); u.Pids != 1 || time.Since(began) != 0 {
+			t.Errorf("asked again: %+v after %s", u, time.Since(began))
+		}
+		s.wait()
+		if u := s.usage(t.Context(), "a"); u.Pids != 2 {
+			t.Errorf("after the new sample: %+v", u)
+		}
+		s.wait()
+	})
+}
+
+func TestSampler_AFailureOrAnImpatientAskerEndsTheWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stats := &slowStats{}
+		stats.fail.Store(true)
+		s := &sampler{runtime: stats}
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		began := time.Now()
+		s.usage(ctx, "a")
+		if waited := time.Since(began); waited != 100*time.Millisecond {
+			t.Errorf("the impatient one waited %s", waited)
+		}
+		if u := s.usage(t.Context(), "a"); u.Pids != 0 || time.Since(began) != time.Second {
+			t.Errorf("the patient one got %+v after %s", u, time.Since(began))
+		}
+		s.wait()
+	})
+}
