@@ -18,6 +18,13 @@
 // emitted to a client that is gone is lost. Sessions do not survive their connection; resuming is done with resource
 // versions, above.
 //
+// # The requests
+//
+// Server is the App: one handler for each event decodes, validates, writes what is declared to the store and acknowledges
+// it when that is on disk. No handler talks to the engine. What a request asked for is owed to its session as an answer and
+// sent, once, when the controller has observed the result, or cannot bring it about, or a later request asked for something
+// else. Every other event comes from the store's watch, in the order of its revisions, and goes to every session, encoded once.
+//
 // # The guards
 //
 // The library underneath is not fit to meet strangers by itself, so nothing reaches it but what is known to be harmless:
