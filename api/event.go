@@ -11,6 +11,9 @@ const (
 	ApplyContainer     = "apply_container"
 	StartContainer     = "start_container"
 	StopContainer      = "stop_container"
+	RestartContainer   = "restart_container"
+	PauseContainer     = "pause_container"
+	UnpauseContainer   = "unpause_container"
 	DeleteContainer    = "delete_container"
 	GetContainer       = "get_container"
 	GetContainerStatus = "get_container_status"
@@ -21,7 +24,7 @@ const (
 
 // Requests lists the events that clients send.
 func Requests() []string {
-	return []string{CreateContainer, ApplyContainer, StartContainer, StopContainer, DeleteContainer,
+	return []string{CreateContainer, ApplyContainer, StartContainer, StopContainer, RestartContainer, PauseContainer, UnpauseContainer, DeleteContainer,
 		GetContainer, GetContainerStatus, GetStatus, ListContainers, SendMessage}
 }
 
@@ -31,6 +34,9 @@ const (
 	ContainerUpdated  = "container_updated"
 	ContainerStarted  = "container_started"
 	ContainerStopped  = "container_stopped"
+	ContainerRestart  = "container_restarted"
+	ContainerPaused   = "container_paused"
+	ContainerUnpaused = "container_unpaused"
 	ContainerDeleted  = "container_deleted"
 	ContainerObject   = "container"
 	ContainerStatus   = "container_status"

@@ -29,6 +29,10 @@ func (k *Controller) act(ctx context.Context, r *store.Record, s sight, next ste
 		return k.count(ctx, r, next.on)
 	case wake:
 		return k.wake(ctx, r, s.standing)
+	case renew:
+		return k.renew(ctx, r, next.on)
+	case renewed:
+		return k.edit(ctx, r, func(c *store.Record) { c.RestartFrom = "" })
 	case settle:
 		return k.edit(ctx, r, func(c *store.Record) { c.StopDeadline = nil })
 	case bury:
@@ -52,7 +56,7 @@ func (k *Controller) call(ctx context.Context, r *store.Record, next step) error
 	case start:
 		return k.start(ctx, r, id)
 	case signal:
-		k.Endpoints.Lifecycle(r.ID, "stopping", *r.Spec.StopGrace)
+		k.Endpoints.Lifecycle(r.ID, lifecycle(next.cause), *r.Spec.StopGrace)
 		return k.Runtime.Kill(ctx, id, stopSignal(&r.Spec))
 	case kill:
 		return k.Runtime.Kill(ctx, id, "")
@@ -68,6 +72,14 @@ func (k *Controller) call(ctx context.Context, r *store.Record, next step) error
 		return k.Runtime.Remove(ctx, id)
 	}
 	return fmt.Errorf("no such action: %s", next.action)
+}
+
+// lifecycle is what a flow is told before it is asked to stop.
+func lifecycle(cause string) string {
+	if cause == api.CauseRestart {
+		return "restarting"
+	}
+	return "stopping"
 }
 
 func stopSignal(s *api.Spec) string {
@@ -229,6 +241,17 @@ func (k *Controller) wake(ctx context.Context, r *store.Record, o *Observed) err
 		forgive(c)
 		if !alive(o) && !o.StartedAt.IsZero() {
 			c.Handled = asked(o)
+		}
+	})
+}
+
+// renew notes which run a restart replaces. What does not run is simply started.
+func (k *Controller) renew(ctx context.Context, r *store.Record, o *Observed) error {
+	return k.edit(ctx, r, func(c *store.Record) {
+		c.RestartSeen, c.RestartFrom = r.Restart, run(o)
+		forgive(c)
+		if !alive(o) {
+			c.RestartFrom, c.Handled = "", asked(o)
 		}
 	})
 }

@@ -111,6 +111,14 @@ func (w *world) wake(name string) {
 	synctest.Wait()
 }
 
+func (w *world) restart(name string) {
+	w.t.Helper()
+	if _, err := w.store.Declare(w.t.Context(), store.Declaration{Name: name, Change: func(wish *store.Wish) error { wish.Restart = true; return nil }}); err != nil {
+		w.t.Fatal(err)
+	}
+	synctest.Wait()
+}
+
 func (w *world) delete(name string) {
 	w.t.Helper()
 	if _, err := w.store.Declare(w.t.Context(), store.Declaration{Name: name, Change: func(wish *store.Wish) error { wish.Delete = true; return nil }}); err != nil {
@@ -604,5 +612,71 @@ func TestController_AStatusIsOfTheGenerationItWasPlannedFor(t *testing.T) {
 				}
 			}
 		}
+	})
+}
+
+func TestController_RestartIsAnotherRunOfTheSameContainer(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.declare("web", nil)
+		before, _ := w.engine.named("web")
+		w.engine.told()
+		w.restart("web")
+		w.expect("web", api.StateRunning, "killSIGTERM start")
+		after, _ := w.engine.named("web")
+		if after.DockerID != before.DockerID || after.StartedAt.Equal(before.StartedAt) {
+			t.Errorf("before %+v, after %+v", before.Observed, after.Observed)
+		}
+		if st := w.status("web"); st.RestartCount != 0 || st.LastAction.Cause != api.CauseRestart || st.ObservedGeneration != 2 {
+			t.Errorf("status: %s", api.Encode(st))
+		}
+		w.stop()
+		w.boot(Config{})
+		w.expect("web", api.StateRunning, "")
+	})
+}
+
+func TestController_RestartsMadeTogetherAreOneAndSurviveTheManager(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.declare("web", nil)
+		w.engine.behind(func() {
+			for _, c := range w.engine.containers {
+				c.ignoresTerm = true
+			}
+		})
+		w.engine.told()
+		w.restart("web")
+		w.restart("web")
+		w.stop()
+		w.boot(Config{})
+		w.restart("web")
+		w.after(11 * time.Second)
+		w.expect("web", api.StateRunning, "killSIGTERM kill start")
+	})
+}
+
+func TestController_RestartClearsABackoffAndAStopWinsOverIt(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.declare("web", nil)
+		for range 5 {
+			w.engine.exit("web", 1)
+			w.after(5 * time.Second)
+		}
+		w.engine.told()
+		w.restart("web")
+		w.expect("web", api.StateRunning, "start")
+		if st := w.status("web"); st.CrashStreak != 0 || st.NextRestartAt != nil {
+			t.Errorf("status: %s", api.Encode(st))
+		}
+		w.engine.behind(func() {
+			for _, c := range w.engine.containers {
+				c.ignoresTerm = true
+			}
+		})
+		w.restart("web")
+		w.desire("web", api.DesiredStopped)
+		w.after(time.Minute)
+		w.expect("web", api.StateStopped, "killSIGTERM kill")
+		w.desire("web", api.DesiredRunning)
+		w.expect("web", api.StateRunning, "start")
 	})
 }

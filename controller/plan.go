@@ -16,14 +16,16 @@ const (
 	intend  action = "intend"  // write a create intent
 	create  action = "create"  // make the intended container
 	record  action = "record"  // write the Docker id of the container that the intent led to
-	start   action = "start"   //
+	start   action = "start"   // give it a process
 	signal  action = "stop"    // ask to stop and note the deadline
 	kill    action = "kill"    // the deadline is past
 	settle  action = "settle"  // note that what was asked to stop has stopped
 	count   action = "exit"    // note an exit nobody asked for
 	wake    action = "wake"    // note an explicit start
-	freeze  action = "pause"   //
-	unpause action = "unpause" //
+	renew   action = "renew"   // note which run a restart replaces
+	renewed action = "renewed" // the restart is done, or no longer wanted
+	freeze  action = "pause"   // stop its process without ending it
+	unpause action = "unpause" // let it go on
 	limit   action = "limit"   // change limits in place
 	rename  action = "rename"  // give the container its name back
 	remove  action = "remove"  // take a container away
@@ -162,9 +164,31 @@ func planStanding(r *store.Record, o *Observed, now time.Time) step {
 }
 
 func planProcess(r *store.Record, o *Observed, now time.Time) step {
-	if r.Wake > r.WakeSeen {
+	switch {
+	case r.Wake > r.WakeSeen:
 		return step{action: wake}
+	case r.Restart > r.RestartSeen:
+		return step{action: renew, on: o, cause: api.CauseRestart}
+	case r.RestartFrom != "":
+		return planRestart(r, o, now)
 	}
+	return planDesired(r, o, now)
+}
+
+// planRestart replaces the noted run by another one of the same container.
+func planRestart(r *store.Record, o *Observed, now time.Time) step {
+	switch {
+	case r.RestartFrom != run(o), r.Spec.DesiredState != api.DesiredRunning:
+		return step{action: renewed, on: o, cause: api.CauseRestart}
+	case alive(o):
+		next := stopping(r, o, now)
+		next.cause = api.CauseRestart
+		return next
+	}
+	return step{action: start, on: o, cause: api.CauseRestart}
+}
+
+func planDesired(r *store.Record, o *Observed, now time.Time) step {
 	switch r.Spec.DesiredState {
 	case api.DesiredCreated, api.DesiredStopped:
 		if alive(o) {

@@ -42,7 +42,10 @@ func anyRecord(rt *rapid.T) *store.Record {
 	r.Superseded = rapid.SliceOfN(placement, 0, 2).Draw(rt, "superseded")
 	r.StopDeadline, r.DeletedAt, r.Status.NextRestartAt = maybe("stop deadline"), maybe("deleted"), maybe("next restart")
 	r.Ended = rapid.SampledFrom([]string{"", "Completed"}).Draw(rt, "ended")
-	r.Wake = rapid.Int64Range(0, 1).Draw(rt, "wake")
+	r.Wake, r.Restart = rapid.Int64Range(0, 1).Draw(rt, "wake"), rapid.Int64Range(0, 1).Draw(rt, "restart")
+	if rapid.Bool().Draw(rt, "restarting") {
+		r.RestartFrom = run(&Observed{DockerID: "d1", StartedAt: aTime.Add(-time.Minute)})
+	}
 	if at := maybe("failure"); at != nil {
 		r.Failure = &store.Failure{Generation: rapid.Int64Range(1, 2).Draw(rt, "failed generation"), RetryAt: *at}
 	}
@@ -141,6 +144,13 @@ func carryOut(r *store.Record, own []Observed, next step, now time.Time) ([]Obse
 		for i := range own {
 			r.Handled = asked(&own[i])
 		}
+	case renew:
+		r.RestartSeen, r.RestartFrom = r.Restart, run(next.on)
+		if !alive(next.on) {
+			r.RestartFrom, r.Handled = "", asked(next.on)
+		}
+	case renewed:
+		r.RestartFrom = ""
 	case settle:
 		r.StopDeadline = nil
 	case count:

@@ -35,6 +35,8 @@ type Wish struct {
 	Spec             api.Spec
 	// Wake asks for a start even where running is declared already.
 	Wake bool
+	// Restart asks for another run of what runs.
+	Restart bool
 	// Delete asks for the end, RemoveVolumes for that of its named volumes too.
 	Delete, RemoveVolumes bool
 }
@@ -175,7 +177,7 @@ func (tx *txn) newRecord(d *Declaration, w *Wish) Record {
 // act upon: a new spec, an explicit start, a deletion.
 func (tx *txn) edit(d *Declaration, next *Record, w *Wish, fresh bool) bool {
 	respecified := fresh || !api.SameSpec(&next.Spec, &w.Spec)
-	act := respecified || w.Wake
+	act := respecified || w.Wake || w.Restart
 	if w.Delete && next.DeletedAt == nil {
 		now := tx.now
 		next.DeletedAt, next.DeletedBy, next.RemoveVolumes = &now, d.Principal, w.RemoveVolumes
@@ -191,6 +193,9 @@ func (tx *txn) edit(d *Declaration, next *Record, w *Wish, fresh bool) bool {
 	}
 	if w.Wake {
 		next.Wake++
+	}
+	if w.Restart {
+		next.Restart = next.Generation
 	}
 	return act || labelled
 }

@@ -13,6 +13,9 @@ type Record struct {
 	SpecGeneration int64
 	// Wake grows with every explicit start; the controller notes in WakeSeen the one it has acted upon.
 	Wake int64
+	// Restart is the generation of the newest restart that was asked for; the controller notes in RestartSeen the one it
+	// has acted upon.
+	Restart int64
 	// DeletedBy and RemoveVolumes come with the deletion.
 	DeletedBy     string
 	RemoveVolumes bool
@@ -30,6 +33,9 @@ type Tracking struct {
 	// StopDeadline is when a container that was asked to stop is killed.
 	StopDeadline *time.Time `json:"stop_deadline,omitempty"`
 	WakeSeen     int64      `json:"wake_seen,omitempty"`
+	RestartSeen  int64      `json:"restart_seen,omitempty"`
+	// RestartFrom is the run that a restart is to replace; it is done when another one runs.
+	RestartFrom string `json:"restart_from,omitempty"`
 	// Handled is the run (Docker id and start time) whose exit was counted, or forgiven by an explicit start.
 	Handled string `json:"handled,omitempty"`
 	// Ended is why the restart policy leaves an ended container alone: Completed, Failed or GaveUp. A start clears it.
@@ -115,6 +121,7 @@ type declaration struct {
 	Generation    int64             `json:"generation"`
 	SpecGen       int64             `json:"spec_generation"`
 	Wake          int64             `json:"wake,omitempty"`
+	Restart       int64             `json:"restart,omitempty"`
 	Revision      uint64            `json:"revision"`
 	Spec          api.Spec          `json:"spec"`
 }
@@ -129,7 +136,7 @@ type observation struct {
 func (r *Record) declaration() declaration {
 	return declaration{
 		ID: r.ID, Name: r.Name, Labels: r.Labels, CreatedAt: r.CreatedAt, CreatedBy: r.CreatedBy, DeletedAt: r.DeletedAt,
-		DeletedBy: r.DeletedBy, RemoveVolumes: r.RemoveVolumes, Generation: r.Generation, SpecGen: r.SpecGeneration, Wake: r.Wake, Revision: r.Revision, Spec: r.Spec,
+		DeletedBy: r.DeletedBy, RemoveVolumes: r.RemoveVolumes, Generation: r.Generation, SpecGen: r.SpecGeneration, Wake: r.Wake, Restart: r.Restart, Revision: r.Revision, Spec: r.Spec,
 	}
 }
 
@@ -143,7 +150,7 @@ func (s *Store) assemble(d declaration, o observation) *Record {
 			ID: d.ID, Name: d.Name, Labels: d.Labels, CreatedAt: d.CreatedAt, CreatedBy: d.CreatedBy, DeletedAt: d.DeletedAt,
 			Generation: d.Generation, Spec: d.Spec, Status: o.Status,
 		},
-		SpecGeneration: d.SpecGen, Wake: d.Wake, DeletedBy: d.DeletedBy, RemoveVolumes: d.RemoveVolumes, Tracking: o.Tracking,
+		SpecGeneration: d.SpecGen, Wake: d.Wake, Restart: d.Restart, DeletedBy: d.DeletedBy, RemoveVolumes: d.RemoveVolumes, Tracking: o.Tracking,
 		Revision: max(d.Revision, o.Revision),
 	}
 	r.ResourceVersion = s.Version(r.Revision)

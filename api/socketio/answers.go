@@ -31,6 +31,7 @@ type wish int
 const (
 	wishSpec    wish = iota // this very spec, in the state that it declares
 	wishRunning             // a running container
+	wishPaused              // a paused one
 	wishStopped             // one that is not running
 	wishDeleted
 )
@@ -155,6 +156,8 @@ func included(p *answer, v *store.Seen) bool {
 	switch p.wish {
 	case wishRunning:
 		return runs(v.Desired)
+	case wishPaused:
+		return v.Desired == api.DesiredPaused
 	case wishStopped:
 		return !runs(v.Desired)
 	}

@@ -110,18 +110,51 @@ func unavailable(s *api.Spec) []api.FieldError {
 }
 
 func (s *Server) startContainer(c *Session, r *Request) error {
-	return s.change(c, r, api.ContainerStarted, wishRunning, func(w *store.Wish) {
+	return s.change(c, r, api.ContainerStarted, wishRunning, func(w *store.Wish) error {
 		w.Wake = w.Spec.DesiredState != api.DesiredRunning || w.Status.State != api.StateRunning
 		w.Spec.DesiredState = api.DesiredRunning
+		return nil
+	})
+}
+
+func (s *Server) restartContainer(c *Session, r *Request) error {
+	return s.change(c, r, api.ContainerRestart, wishRunning, func(w *store.Wish) error {
+		w.Wake = !runs(w.Spec.DesiredState)
+		w.Restart = true
+		w.Spec.DesiredState = api.DesiredRunning
+		return nil
+	})
+}
+
+func (s *Server) pauseContainer(c *Session, r *Request) error {
+	return s.change(c, r, api.ContainerPaused, wishPaused, func(w *store.Wish) error {
+		if !runs(w.Spec.DesiredState) {
+			return api.Errorf(api.ConflictError, "container %s is declared %s, and only one declared running can be paused; start it first", w.Name, w.Spec.DesiredState).For("", "", w.ID)
+		}
+		w.Spec.DesiredState = api.DesiredPaused
+		return nil
+	})
+}
+
+func (s *Server) unpauseContainer(c *Session, r *Request) error {
+	return s.change(c, r, api.ContainerUnpaused, wishRunning, func(w *store.Wish) error {
+		if !runs(w.Spec.DesiredState) {
+			return api.Errorf(api.ConflictError, "container %s is declared %s, not paused; start_container starts it", w.Name, w.Spec.DesiredState).For("", "", w.ID)
+		}
+		w.Spec.DesiredState = api.DesiredRunning
+		return nil
 	})
 }
 
 func (s *Server) stopContainer(c *Session, r *Request) error {
-	return s.change(c, r, api.ContainerStopped, wishStopped, func(w *store.Wish) { w.Spec.DesiredState = api.DesiredStopped })
+	return s.change(c, r, api.ContainerStopped, wishStopped, func(w *store.Wish) error {
+		w.Spec.DesiredState = api.DesiredStopped
+		return nil
+	})
 }
 
 // change declares a new desired state of a standing container.
-func (s *Server) change(c *Session, r *Request, event string, asks wish, edit func(w *store.Wish)) error {
+func (s *Server) change(c *Session, r *Request, event string, asks wish, edit func(w *store.Wish) error) error {
 	in := &api.ContainerRequest{}
 	if err := decode(r, in, &in.Declaring); err != nil {
 		return err
@@ -130,8 +163,7 @@ func (s *Server) change(c *Session, r *Request, event string, asks wish, edit fu
 		if w.Deleting {
 			return beingDeleted(w)
 		}
-		edit(w)
-		return nil
+		return edit(w)
 	}})
 }
 

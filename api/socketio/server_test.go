@@ -472,3 +472,31 @@ func TestServer_AMessageThatWaitsHoldsUpNobodyAndIsAnsweredAtTheEnd(t *testing.T
 		t.Errorf("got %v", e)
 	}
 }
+
+func TestServer_RestartPauseUnpause(t *testing.T) {
+	s := serve(t)
+	p := s.join()
+	p.ask(api.CreateContainer, webSpec)
+	s.observe("web", api.StateCreated, nil)
+	for _, event := range []string{api.PauseContainer, api.UnpauseContainer} {
+		if refused := p.ask(event, `{"container_id":"web"}`); refused["error_type"] != "conflict_error" {
+			t.Errorf("%s of what is not declared running: %v", event, refused)
+		}
+	}
+	steps := []struct{ request, state, answer string }{
+		{api.RestartContainer, api.StateRunning, api.ContainerRestart},
+		{api.PauseContainer, api.StatePaused, api.ContainerPaused},
+		{api.UnpauseContainer, api.StateRunning, api.ContainerUnpaused},
+		{api.RestartContainer, api.StateRunning, api.ContainerRestart},
+	}
+	for _, step := range steps {
+		if ack := p.ask(step.request, `{"container_id":"web"}`); ack["changed"] != true {
+			t.Errorf("%s: %v", step.request, ack)
+		}
+		p.quiet(step.answer)
+		s.observe("web", step.state, nil)
+		if e := p.event(step.answer); e["status"] != step.state {
+			t.Errorf("%s: %v", step.answer, e)
+		}
+	}
+}
