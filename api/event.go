@@ -50,6 +50,7 @@ const (
 const (
 	Connected            = "connected"
 	StatusChanged        = "status_changed"
+	ContainerCrashed     = "container_crashed"
 	ActivityLog          = "activity_log"
 	MessageReceived      = "message_received"
 	CommunicationError   = "communication_error"
@@ -101,6 +102,25 @@ type Activity struct {
 	Message      string         `json:"message"`
 	Details      map[string]any `json:"details"`
 }
+
+// Crash is the body of container_crashed.
+type Crash struct {
+	ContainerID   string       `json:"container_id"`
+	ExitCode      int          `json:"exit_code"`
+	OOMKilled     bool         `json:"oom_killed"`
+	RestartCount  int          `json:"restart_count"`
+	NextRestartAt *time.Time   `json:"next_restart_at"`
+	Details       CrashDetails `json:"crash_details"`
+}
+
+// CrashDetails are a crash's cause as far as it is known, and the last lines of output before it.
+type CrashDetails struct {
+	Error string   `json:"error"`
+	Logs  []string `json:"logs"`
+}
+
+// Event makes c into an event.
+func (c Crash) Event() Event { return Event{ContainerCrashed, Encode(c)} }
 
 // Event makes a into an event.
 func (a Activity) Event() Event {

@@ -92,7 +92,9 @@ func stopSignal(s *api.Spec) string {
 // called writes what a step that worked leaves behind.
 func (k *Controller) called(ctx context.Context, r *store.Record, next step) error {
 	now := time.Now().UTC()
-	k.Fail(map[action]string{start: "after-start", signal: "during-stop", remove: "during-delete"}[next.action])
+	if point, ok := map[action]string{start: "after-start", signal: "during-stop", remove: "during-delete"}[next.action]; ok {
+		k.Fail(point)
+	}
 	return k.edit(ctx, r, func(c *store.Record) {
 		c.Status.LastAction = &api.LastAction{Action: string(next.action), Cause: next.cause, Detail: next.detail, At: now}
 		switch next.action {
@@ -223,15 +225,13 @@ func (k *Controller) record(ctx context.Context, r *store.Record, dockerID strin
 // count notes an exit that nobody asked for, once per run, and what the restart policy makes of it.
 func (k *Controller) count(ctx context.Context, r *store.Record, o *Observed) error {
 	v := judge(r, o, time.Now())
-	event := api.Activity{ActivityType: api.ActivityCrash, ContainerID: r.ID, Message: fmt.Sprintf("%s exited with code %d", r.Name, o.ExitCode),
-		Details: map[string]any{"exit_code": o.ExitCode, "oom_killed": o.OOMKilled, "streak": v.streak, "ended": v.ended}}.Event()
 	return k.edit(ctx, r, func(c *store.Record) {
 		c.Handled, c.Ended, c.Status.CrashStreak, c.Status.NextRestartAt = run(o), v.ended, v.streak, nil
 		if v.ended == "" {
 			c.Status.NextRestartAt = timePointer(v.next)
 			c.Status.RestartCount++
 		}
-	}, event)
+	}, k.crash(ctx, r, o, v)...)
 }
 
 // wake acts upon an explicit start: whatever kept the container down is forgiven.

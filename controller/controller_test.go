@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -678,5 +679,41 @@ func TestController_RestartClearsABackoffAndAStopWinsOverIt(t *testing.T) {
 		w.expect("web", api.StateStopped, "killSIGTERM kill")
 		w.desire("web", api.DesiredRunning)
 		w.expect("web", api.StateRunning, "start")
+	})
+}
+
+func TestController_ACrashIsToldWithItsLastLines(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.declare("web", func(s *api.Spec) { s.Environment = map[string]string{"API_TOKEN": "the end"} })
+		since := w.store.Revision()
+		w.engine.exit("web", 139)
+		w.after(0)
+		w.engine.exit("web", 0)
+		w.after(5 * time.Second)
+		var crashes []api.Crash
+		for watch := w.store.Watch(since); since < w.store.Revision(); {
+			changes, err := watch.Next(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, c := range changes {
+				since = c.Revision
+				for _, e := range c.Events {
+					if e.Name != api.ContainerCrashed {
+						continue
+					}
+					var crash api.Crash
+					if err := json.Unmarshal(e.Data, &crash); err != nil {
+						t.Fatal(err)
+					}
+					crashes = append(crashes, crash)
+				}
+			}
+		}
+		if len(crashes) != 1 || crashes[0].ExitCode != 139 || crashes[0].RestartCount != 1 || crashes[0].NextRestartAt == nil ||
+			crashes[0].Details.Error != "it ended by signal 11 (exit code 139)" ||
+			strings.Join(crashes[0].Details.Logs, "|") != "password=[FILTERED]|[FILTERED]" {
+			t.Errorf("crashes: %+v", crashes)
+		}
 	})
 }

@@ -232,6 +232,10 @@ func (e *fakeEngine) RemoveVolume(context.Context, string) error {
 	return e.do("remove-volume", "", func() error { return nil })
 }
 
+func (e *fakeEngine) LastLines(context.Context, string, int, int) ([]string, error) {
+	return []string{"password=hunter2", "the end"}, nil
+}
+
 func (e *fakeEngine) Usage(context.Context, string) (api.Usage, error) { return api.Usage{}, nil }
 
 func (e *fakeEngine) Events(ctx context.Context, ready func(), mark func(id, dockerID string)) error {

@@ -73,6 +73,8 @@ type Runtime interface {
 	RemoveVolume(ctx context.Context, name string) error
 	// Usage samples a running container's consumption; it may take a second.
 	Usage(ctx context.Context, dockerID string) (api.Usage, error)
+	// LastLines are the last lines that the container wrote to its output, oldest first: at most so many lines and bytes.
+	LastLines(ctx context.Context, dockerID string, lines, bytes int) ([]string, error)
 	// Events calls ready once it is subscribed, then mark for each event until the stream ends. mark must not block.
 	Events(ctx context.Context, ready func(), mark func(id, dockerID string)) error
 }
