@@ -31,6 +31,8 @@ type Config struct {
 	Ports PortRange
 	// AcceptEngine takes an engine that is not the one that the store remembers.
 	AcceptEngine bool
+	// Engine is told when the engine goes away, with why, and with nil when it is known again; it may be nil.
+	Engine func(err error)
 	// Fail is called with the name of each point at which a test may want the process to die; nil in production.
 	Fail func(point string)
 }
@@ -45,9 +47,17 @@ type Controller struct {
 	queue    workqueue.TypedDelayingInterface[string]
 	samples  sampler
 	ports    portPicker
-	why      atomic.Pointer[string] // why the engine is not known
-	once     sync.Map               // what was reported already and need not be again
+	why      atomic.Pointer[engineState]
+	once     sync.Map // what was reported already and need not be again
 }
+
+// engineState is why the engine is not known, and whether that was announced.
+type engineState struct {
+	err       error
+	announced bool
+}
+
+var errStarting = errors.New("EngineUnavailable: the engine has not been listed yet")
 
 // New makes a controller; Run runs it.
 func New(c Config) *Controller {
@@ -60,12 +70,14 @@ func New(c Config) *Controller {
 	if c.Fail == nil {
 		c.Fail = func(string) {}
 	}
+	if c.Engine == nil {
+		c.Engine = func(error) {}
+	}
 	k := &Controller{Config: c, observer: newObserver(c.Runtime, c.Resync, c.Log), queue: workqueue.NewTypedDelayingQueue[string]()}
 	k.observer.changed, k.observer.admit, k.observer.away = k.queue.Add, k.admit, k.lost
 	k.samples.runtime = c.Runtime
 	k.ports = portPicker{between: c.Ports}
-	starting := "the engine has not been listed yet"
-	k.why.Store(&starting)
+	k.why.Store(&engineState{err: errStarting, announced: true})
 	return k
 }
 
@@ -109,18 +121,31 @@ func (k *Controller) Ready() error {
 		return fmt.Errorf("StoreNotWritable: %w", err)
 	}
 	if !k.observer.ready() {
-		return errors.New(*k.why.Load())
+		return k.why.Load().err
 	}
 	return nil
 }
 
-func (k *Controller) lost(err error) {
-	why := "EngineUnavailable: " + err.Error()
-	if errors.Is(err, ErrEngineChanged) {
-		why = err.Error()
+// EngineKnown is nil while the engine is known; else the error says why not.
+func (k *Controller) EngineKnown() error {
+	if k.observer.ready() {
+		return nil
 	}
-	if old := k.why.Swap(&why); *old != why {
-		k.Log.Warn().Err(err).Str("operation", "observe").Msg("the engine is not known; nothing is done until it is listed again")
+	return k.why.Load().err
+}
+
+// lost is called after each session with the engine that ended, those that never came about included.
+func (k *Controller) lost(err error) {
+	if !errors.Is(err, ErrEngineChanged) {
+		err = fmt.Errorf("EngineUnavailable: %w", err)
+	}
+	old := k.why.Swap(&engineState{err: err, announced: true})
+	if old.announced && old.err.Error() == err.Error() {
+		return
+	}
+	k.Log.Warn().Err(err).Str("operation", "observe").Msg("the engine is not known; nothing is done until it is listed again")
+	if !old.announced {
+		k.Engine(err)
 	}
 }
 
@@ -150,6 +175,9 @@ func (k *Controller) admitted() error {
 		defer k.queue.Add(r.ID)
 	}
 	k.Log.Info().Str("operation", "observe").Int("declared", len(records)).Msg("the engine is listed; reconciling")
+	if old := k.why.Swap(&engineState{err: errStarting}); old.err != errStarting {
+		k.Engine(nil)
+	}
 	return nil
 }
 

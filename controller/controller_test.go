@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -483,6 +484,9 @@ func once(call string, fault error) func(string) error {
 
 func TestController_EngineAwayAndBack(t *testing.T) {
 	inWorld(t, func(w *world) {
+		var told []bool
+		w.stop()
+		w.boot(Config{Engine: func(err error) { told = append(told, err == nil) }})
 		w.declare("web", nil)
 		w.engine.told()
 		w.engine.leave()
@@ -496,8 +500,8 @@ func TestController_EngineAwayAndBack(t *testing.T) {
 		w.after(5 * time.Second)
 		w.expect("late", api.StateRunning, "create start")
 		w.expect("web", api.StateRunning, "")
-		if err := w.control.Ready(); err != nil {
-			t.Error(err)
+		if err := w.control.Ready(); err != nil || fmt.Sprint(told) != "[false true]" {
+			t.Errorf("ready: %v; told: %v", err, told)
 		}
 	})
 }

@@ -134,7 +134,16 @@ func planAbsent(r *store.Record) step {
 	case !current(r):
 		return step{action: intend, cause: api.CauseDeclaration}
 	}
-	return step{action: create, cause: api.CauseDeclaration}
+	return step{action: create, cause: why(r)}
+}
+
+// why tells drift from a declaration: what is to be done now though the newest generation was seen done already, an
+// outside hand has undone.
+func why(r *store.Record) string {
+	if r.Status.ObservedGeneration >= r.Generation && r.Failure == nil {
+		return api.CauseDrift
+	}
+	return api.CauseDeclaration
 }
 
 // current tells whether the placement was made from a template that serves the declaration.
@@ -192,19 +201,21 @@ func planDesired(r *store.Record, o *Observed, now time.Time) step {
 	switch r.Spec.DesiredState {
 	case api.DesiredCreated, api.DesiredStopped:
 		if alive(o) {
-			return stopping(r, o, now)
+			next := stopping(r, o, now)
+			next.cause = why(r)
+			return next
 		}
 		return step{}
 	case api.DesiredPaused:
 		if o.State == "running" {
-			return step{action: freeze, on: o, cause: api.CauseDeclaration}
+			return step{action: freeze, on: o, cause: why(r)}
 		}
 		if o.State == "paused" {
 			return step{}
 		}
 	}
 	if o.State == "paused" {
-		return step{action: unpause, on: o, cause: api.CauseDeclaration}
+		return step{action: unpause, on: o, cause: why(r)}
 	}
 	if alive(o) {
 		return step{}
@@ -219,7 +230,7 @@ func planStart(r *store.Record, o *Observed, now time.Time) step {
 	case r.Ended != "":
 		return step{}
 	case o.StartedAt.IsZero(), r.Handled == asked(o):
-		return step{action: start, on: o, cause: api.CauseDeclaration}
+		return step{action: start, on: o, cause: why(r)}
 	case r.Handled != run(o):
 		return step{action: count, on: o, cause: api.CauseExit}
 	case next != nil && now.Before(*next):

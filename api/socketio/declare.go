@@ -289,5 +289,9 @@ func (s *Server) join(r *store.Record) joined {
 		j.LastCommunication = &last
 	}
 	j.Uptime, j.UptimeSeconds = uptime(&r.Status, time.Now())
+	if err := s.Engine.EngineKnown(); err != nil {
+		j.SetCondition(api.Condition{Type: api.Ready, Status: api.Unknown, Reason: "EngineUnavailable", Message: err.Error(),
+			ObservedGeneration: r.Status.ObservedGeneration, LastTransitionAt: time.Now().UTC()})
+	}
 	return j
 }

@@ -31,6 +31,12 @@ type Stats interface {
 	Usage(ctx context.Context, c *api.Container) api.Usage
 }
 
+// Engine tells whether what is stored about containers can be relied upon.
+type Engine interface {
+	// EngineKnown is nil while the engine answers; else the error says why not.
+	EngineKnown() error
+}
+
 // Policy says what a declaration may reach.
 type Policy interface {
 	// Check refuses with an *api.Error.
@@ -42,6 +48,7 @@ type Backend struct {
 	Store     *store.Store
 	Messenger Messenger
 	Stats     Stats
+	Engine    Engine
 	Policy    Policy
 	Log       zerolog.Logger
 	Version   string

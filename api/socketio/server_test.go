@@ -3,6 +3,7 @@ package socketio
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -21,11 +22,14 @@ import (
 type backend struct {
 	mu   sync.Mutex
 	sent []string
+	away error
 }
 
 func (b *backend) Path(id string) string                           { return "/run/x/" + id + ".sock" }
 func (b *backend) Facts(string) (bool, time.Time)                  { return true, time.Unix(1, 0) }
 func (b *backend) Usage(context.Context, *api.Container) api.Usage { return api.Usage{Pids: 7} }
+func (b *backend) EngineKnown() error                              { return b.away }
+
 func (b *backend) Check(s *api.Spec) error {
 	if s.Image == "forbidden" {
 		return api.Errorf(api.PolicyError, "not this one")
@@ -67,7 +71,7 @@ func serve(t *testing.T) *served {
 		t.Fatal(err)
 	}
 	b := &backend{}
-	server := NewServer(Backend{Store: s, Messenger: b, Stats: b, Policy: b, Log: zerolog.Nop(), Version: "test"})
+	server := NewServer(Backend{Store: s, Messenger: b, Stats: b, Engine: b, Policy: b, Log: zerolog.Nop(), Version: "test"})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- server.Run(ctx) }()
@@ -498,5 +502,18 @@ func TestServer_RestartPauseUnpause(t *testing.T) {
 		if e := p.event(step.answer); e["status"] != step.state {
 			t.Errorf("%s: %v", step.answer, e)
 		}
+	}
+}
+
+func TestServer_WhileTheEngineIsAwayNobodyKnows(t *testing.T) {
+	s := serve(t)
+	p := s.join()
+	p.ask(api.CreateContainer, webSpec)
+	s.observe("web", api.StateRunning, nil)
+	s.backend.away = errors.New("away")
+	status := p.ask(api.GetContainerStatus, `{"container_id":"web"}`)
+	ready := status["conditions"].([]any)[0].(map[string]any)
+	if status["state"] != "running" || ready["type"] != "Ready" || ready["status"] != "Unknown" || ready["reason"] != "EngineUnavailable" {
+		t.Errorf("status: %v", status)
 	}
 }

@@ -90,13 +90,22 @@ func (m *manager) open(s *settings) error {
 	policy := controller.Policy{HostPaths: s.AllowHostPaths, Never: []string{s.DataDir, s.RunDir}}
 	m.controller = controller.New(controller.Config{
 		Store: m.store, Runtime: m.runtime, Endpoints: m.hub, Policy: policy, Log: m.log, Workers: s.Workers,
-		Resync: s.ResyncInterval, Ports: s.ports, AcceptEngine: s.AcceptEngine, Fail: fail,
+		Resync: s.ResyncInterval, Ports: s.ports, AcceptEngine: s.AcceptEngine, Engine: m.announceEngine, Fail: fail,
 	})
 	m.server = socketio.NewServer(socketio.Backend{
-		Store: m.store, Messenger: messenger{m.hub}, Stats: m.controller, Policy: &policy, Log: m.log, Version: version(), Fail: fail,
+		Store: m.store, Messenger: messenger{m.hub}, Stats: m.controller, Engine: m.controller, Policy: &policy, Log: m.log, Version: version(), Fail: fail,
 	})
 	m.flows.tell = m.server.Broadcast
 	return m.listen(s)
+}
+
+// announceEngine tells every session that the engine went away or came back.
+func (m *manager) announceEngine(err error) {
+	if err != nil {
+		m.server.Broadcast(api.Event{Name: api.EngineUnavailable, Data: api.Encode(map[string]string{"message": err.Error()})})
+		return
+	}
+	m.server.Broadcast(api.Event{Name: api.EngineAvailable, Data: api.Encode(map[string]string{"message": "the engine is listed again"})})
 }
 
 func (m *manager) listen(s *settings) error {
