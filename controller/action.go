@@ -101,6 +101,8 @@ func (k *Controller) called(ctx context.Context, r *store.Record, next step) err
 		case signal:
 			deadline := now.Add(time.Duration(*c.Spec.StopGrace) * time.Second)
 			c.StopDeadline = &deadline
+		case start:
+			c.Boot = k.Boot
 		case limit:
 			c.Placement.Resources = r.Spec.Resources
 		case remove:
@@ -226,9 +228,13 @@ func (k *Controller) record(ctx context.Context, r *store.Record, dockerID strin
 func (k *Controller) count(ctx context.Context, r *store.Record, o *Observed) error {
 	v := judge(r, o, time.Now())
 	return k.edit(ctx, r, func(c *store.Record) {
-		c.Handled, c.Ended, c.Status.CrashStreak, c.Status.NextRestartAt = run(o), v.ended, v.streak, nil
-		if v.ended == "" {
-			c.Status.NextRestartAt = timePointer(v.next)
+		decided := c.Handled == run(o) && c.Ended == "" // to be restarted, and counted for it
+		c.Handled, c.Ended, c.Status.CrashStreak, c.Status.NextRestartAt = v.handled, v.ended, v.streak, nil
+		if v.ended != "" {
+			return
+		}
+		c.Status.NextRestartAt = timePointer(v.next)
+		if !decided {
 			c.Status.RestartCount++
 		}
 	}, k.crash(ctx, r, o, v)...)

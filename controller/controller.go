@@ -31,6 +31,8 @@ type Config struct {
 	Ports PortRange
 	// AcceptEngine takes an engine that is not the one that the store remembers.
 	AcceptEngine bool
+	// Boot is the host's boot id, "" where it is not known: what ran under another one was interrupted.
+	Boot string
 	// Engine is told when the engine goes away, with why, and with nil when it is known again; it may be nil.
 	Engine func(err error)
 	// Fail is called with the name of each point at which a test may want the process to die; nil in production.

@@ -721,3 +721,71 @@ func TestController_ACrashIsToldWithItsLastLines(t *testing.T) {
 		}
 	})
 }
+
+// outage ends every run as an engine does that goes down, and brings the engine back.
+func (w *world) outage(code int) {
+	w.engine.behind(func() {
+		for _, c := range w.engine.containers {
+			if c.State == "running" {
+				c.end(code)
+			}
+		}
+	})
+	w.engine.leave()
+	w.after(20 * time.Second)
+	w.engine.come()
+	w.after(10 * time.Second)
+}
+
+func TestController_AnOutageOfTheEngineIsNobodysCrash(t *testing.T) {
+	tests := []struct {
+		policy string
+		code   int
+		state  string
+		reason string
+	}{
+		{api.RestartAlways, 137, api.StateRunning, "Running"},
+		{api.RestartOnFailure, 0, api.StateRunning, "Running"},
+		{api.RestartNever, 0, api.StateExited, "Interrupted"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.policy, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				w.declare("web", func(s *api.Spec) { s.RestartPolicy.Name = tt.policy })
+				w.after(time.Hour)
+				w.outage(tt.code)
+				st := w.status("web")
+				if st.State != tt.state || st.CrashStreak != 0 || st.Condition(api.Ready).Reason != tt.reason || len(w.engine.containers) != 1 {
+					t.Errorf("status: %s", api.Encode(st))
+				}
+			})
+		})
+	}
+}
+
+func TestController_ARebootOfTheHostIsNobodysCrash(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.stop()
+		w.boot(Config{Boot: "one"})
+		w.declare("web", func(s *api.Spec) { s.RestartPolicy.Name = api.RestartOnFailure })
+		w.declare("job", func(s *api.Spec) { s.RestartPolicy.Name = api.RestartNever })
+		w.desire("web", api.DesiredPaused)
+		w.stop()
+		w.engine.behind(func() {
+			for _, c := range w.engine.containers {
+				c.end(0)
+			}
+			clear(w.endpoints.open)
+		})
+		w.engine.told()
+		w.boot(Config{Boot: "two"})
+		w.after(time.Second)
+		w.expect("web", api.StatePaused, "start pause")
+		w.expect("job", api.StateExited, "")
+		if st := w.status("web"); st.CrashStreak != 0 || st.LastError != nil {
+			t.Errorf("status: %s", api.Encode(st))
+		}
+		w.wake("job")
+		w.expect("job", api.StateRunning, "start")
+	})
+}

@@ -30,9 +30,19 @@ type observer struct {
 
 	mu       sync.Mutex
 	known    bool
+	outages  []outage          // oldest first
 	contains map[string]*entry // by Docker id
 	byID     map[string]map[string]*entry
 }
+
+// outage is a time during which the engine's events did not reach us; the last one may not have ended.
+type outage struct{ from, to time.Time }
+
+const (
+	// outageLead is how long before its events end an engine that is being stopped may have begun to stop containers.
+	outageLead = 30 * time.Second
+	maxOutages = 16
+)
 
 // entry is one container; dirty means that it must be inspected before anybody relies on it.
 type entry struct {
@@ -142,6 +152,9 @@ func (b *observer) merge(seen []Observed, first bool) []string {
 			e.dirty, worth[e.ID] = true, true
 		}
 	}
+	if n := len(b.outages); !b.known && n > 0 {
+		b.outages[n-1].to = time.Now()
+	}
 	b.known = true
 	ids := make([]string, 0, len(worth))
 	for id := range worth {
@@ -176,10 +189,26 @@ func (b *observer) mark(id, dockerID string) {
 func (b *observer) lose() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.known {
+		b.outages = append(b.outages, outage{from: time.Now().Add(-outageLead)})
+		b.outages = b.outages[max(0, len(b.outages)-maxOutages):]
+	}
 	b.known = false
 	for _, e := range b.contains {
 		e.dirty = true
 	}
+}
+
+// brokeAround tells whether what ended then may have ended because the engine did.
+func (b *observer) brokeAround(at time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, o := range b.outages {
+		if at.After(o.from) && (o.to.IsZero() || at.Before(o.to)) {
+			return true
+		}
+	}
+	return false
 }
 
 func (b *observer) ready() bool {

@@ -227,10 +227,14 @@ func planDesired(r *store.Record, o *Observed, now time.Time) step {
 func planStart(r *store.Record, o *Observed, now time.Time) step {
 	next := r.Status.NextRestartAt
 	switch {
+	case o.Interrupted && r.Handled != asked(o) && r.Handled != interrupted(o):
+		return step{action: count, on: o, cause: api.CauseRecovery}
 	case r.Ended != "":
 		return step{}
 	case o.StartedAt.IsZero(), r.Handled == asked(o):
 		return step{action: start, on: o, cause: why(r)}
+	case r.Handled == interrupted(o):
+		return step{action: start, on: o, cause: api.CauseRecovery}
 	case r.Handled != run(o):
 		return step{action: count, on: o, cause: api.CauseExit}
 	case next != nil && now.Before(*next):
@@ -242,6 +246,9 @@ func planStart(r *store.Record, o *Observed, now time.Time) step {
 // asked stands in Tracking.Handled for a run whose end does not count, because an explicit start came after it.
 func asked(o *Observed) string { return "asked:" + run(o) }
 
+// interrupted stands in Tracking.Handled for a run that was found to have been interrupted.
+func interrupted(o *Observed) string { return "interrupted:" + run(o) }
+
 // run names one run of one container.
 func run(o *Observed) string {
 	return o.DockerID[:min(12, len(o.DockerID))] + "@" + o.StartedAt.UTC().Format(time.RFC3339Nano)
@@ -249,14 +256,18 @@ func run(o *Observed) string {
 
 // verdict is what the restart policy says about an exit: a restart at next, or none because of ended.
 type verdict struct {
-	streak int
-	next   time.Time
-	ended  string
+	handled string
+	streak  int
+	next    time.Time
+	ended   string
 }
 
 // judge applies the restart policy to a run that ended by itself.
 func judge(r *store.Record, o *Observed, now time.Time) verdict {
-	v := verdict{streak: r.Status.CrashStreak + 1}
+	if o.Interrupted {
+		return excuse(r, o, now)
+	}
+	v := verdict{handled: run(o), streak: r.Status.CrashStreak + 1}
 	if o.FinishedAt.Sub(o.StartedAt) >= longRun {
 		v.streak = 1
 	}
@@ -271,6 +282,19 @@ func judge(r *store.Record, o *Observed, now time.Time) verdict {
 		v.ended = "GaveUp"
 	default:
 		v.next = now.Add(restartDelay(r.ID, v.streak))
+	}
+	return v
+}
+
+// excuse applies the restart policy to a run that was interrupted. It counts for no streak, also where it was counted
+// before anybody knew.
+func excuse(r *store.Record, o *Observed, now time.Time) verdict {
+	v := verdict{handled: interrupted(o), streak: r.Status.CrashStreak, next: now}
+	if r.Handled == run(o) {
+		v.streak = max(v.streak-1, 0)
+	}
+	if r.Spec.RestartPolicy.Name == api.RestartNever {
+		v.ended = "Interrupted"
 	}
 	return v
 }

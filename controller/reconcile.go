@@ -29,6 +29,9 @@ func (k *Controller) reconcile(stopping, ctx context.Context, id string) (time.D
 			return 0, err
 		}
 		s := look(r, seen)
+		if o := s.standing; o != nil && !alive(o) {
+			o.Interrupted = k.observer.brokeAround(o.FinishedAt) || r.Boot != "" && k.Boot != "" && r.Boot != k.Boot
+		}
 		k.reportForeign(ctx, r, s.foreign)
 		now := time.Now()
 		next := plan(r, s, now)

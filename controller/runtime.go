@@ -36,6 +36,8 @@ type Observed struct {
 	OOMKilled  bool
 	// StartError is the engine's text about a start that failed, for people.
 	StartError string
+	// Interrupted is the controller's own finding: the run ended because the host or the engine did, not by itself.
+	Interrupted bool
 	// Digest sums up what a list shows of the container; it differs when an inspection is worth while.
 	Digest string
 }

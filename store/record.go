@@ -38,8 +38,11 @@ type Tracking struct {
 	RestartFrom string `json:"restart_from,omitempty"`
 	// Handled is the run (Docker id and start time) whose exit was counted, or forgiven by an explicit start.
 	Handled string `json:"handled,omitempty"`
-	// Ended is why the restart policy leaves an ended container alone: Completed, Failed or GaveUp. A start clears it.
+	// Ended is why the restart policy leaves an ended container alone: Completed, Failed, GaveUp or Interrupted. A start
+	// clears it.
 	Ended string `json:"ended,omitempty"`
+	// Boot is the host's boot id at the newest start.
+	Boot string `json:"boot,omitempty"`
 	// Failure is the newest action that did not work; it is gone once one does.
 	Failure *Failure `json:"failure,omitempty"`
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/mattn/go-isatty"
@@ -40,6 +41,15 @@ func serveCommand() *cobra.Command {
 	}
 	addFlags(cmd.Flags())
 	return cmd
+}
+
+// bootID is the kernel's name for this run of the host, or "" where it does not tell.
+func bootID() string {
+	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(id))
 }
 
 func logger(s *settings) zerolog.Logger {
@@ -90,7 +100,7 @@ func (m *manager) open(s *settings) error {
 	policy := controller.Policy{HostPaths: s.AllowHostPaths, Never: []string{s.DataDir, s.RunDir}}
 	m.controller = controller.New(controller.Config{
 		Store: m.store, Runtime: m.runtime, Endpoints: m.hub, Policy: policy, Log: m.log, Workers: s.Workers,
-		Resync: s.ResyncInterval, Ports: s.ports, AcceptEngine: s.AcceptEngine, Engine: m.announceEngine, Fail: fail,
+		Resync: s.ResyncInterval, Ports: s.ports, AcceptEngine: s.AcceptEngine, Boot: bootID(), Engine: m.announceEngine, Fail: fail,
 	})
 	m.server = socketio.NewServer(socketio.Backend{
 		Store: m.store, Messenger: messenger{m.hub}, Stats: m.controller, Engine: m.controller, Policy: &policy, Log: m.log, Version: version(), Fail: fail,
