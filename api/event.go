@@ -15,6 +15,7 @@ const (
 	PauseContainer     = "pause_container"
 	UnpauseContainer   = "unpause_container"
 	DeleteContainer    = "delete_container"
+	WaitContainer      = "wait_container"
 	GetContainer       = "get_container"
 	GetContainerStatus = "get_container_status"
 	GetStatus          = "get_status" // an alias of GetContainerStatus
@@ -24,7 +25,7 @@ const (
 
 // Requests lists the events that clients send.
 func Requests() []string {
-	return []string{CreateContainer, ApplyContainer, StartContainer, StopContainer, RestartContainer, PauseContainer, UnpauseContainer, DeleteContainer,
+	return []string{CreateContainer, ApplyContainer, StartContainer, StopContainer, RestartContainer, PauseContainer, UnpauseContainer, DeleteContainer, WaitContainer,
 		GetContainer, GetContainerStatus, GetStatus, ListContainers, SendMessage}
 }
 

@@ -1,6 +1,9 @@
 package api
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"fmt"
+)
 
 // Asked is what any request may carry.
 type Asked struct {
@@ -12,6 +15,7 @@ type Declaring struct {
 	Asked
 	IdempotencyKey string `json:"idempotency_key"`
 	IfGeneration   *int64 `json:"if_generation"`
+	Wait           *int   `json:"wait_seconds"`
 }
 
 // DeclareRequest is create_container and apply_container: the spec's fields, flat.
@@ -42,6 +46,32 @@ type ReadRequest struct {
 	ContainerID string `json:"container_id"`
 }
 
+// WaitRequest is wait_container.
+type WaitRequest struct {
+	Asked
+	ContainerID string `json:"container_id"`
+	Generation  int64  `json:"generation"`
+	Wait        *int   `json:"wait_seconds"`
+}
+
+// Validate checks the bounds of a wait_container.
+func (w *WaitRequest) Validate() []FieldError {
+	v := validation{}
+	v.check(w.Generation > 0, "generation", "is required: the generation whose outcome is waited for, 1 or more")
+	v.check(w.Wait != nil, "wait_seconds", fmt.Sprintf("is required: how long to wait at most, 1 to %d", maxWaitSeconds))
+	v.wait(w.Wait)
+	return v.bad
+}
+
+// maxWaitSeconds is how long an acknowledgement can be waited for.
+const maxWaitSeconds = 600
+
+func (v *validation) wait(seconds *int) {
+	if seconds != nil {
+		v.between("wait_seconds", *seconds, 1, maxWaitSeconds)
+	}
+}
+
 // ListRequest is list_containers.
 type ListRequest struct {
 	Asked
@@ -67,5 +97,6 @@ func (d *Declaring) Validate() []FieldError {
 	if n := len(d.IdempotencyKey); n > 0 {
 		v.check(n >= 16 && n <= 128, "idempotency_key", "must have 16 to 128 characters")
 	}
+	v.wait(d.Wait)
 	return v.bad
 }

@@ -110,6 +110,7 @@ func (k *Controller) fail(ctx context.Context, r *store.Record, s sight, next st
 		c.Status.LastError = &api.LastError{ErrorType: told.Type, Message: told.Message, At: now}
 		c.Status.ObservedGeneration = max(c.Status.ObservedGeneration, r.Generation)
 		observe(c, s, step{action: wait, until: at}, now)
+		c.Conclude(store.Outcome{Generation: r.Generation, State: c.Status.State, ErrorType: told.Type, Message: told.Message})
 	}, events...)
 }
 

@@ -25,6 +25,11 @@ func observe(r *store.Record, s sight, next step, now time.Time) {
 func converged(r *store.Record) {
 	r.Failure, r.Status.LastError = nil, nil
 	r.Status.ObservedGeneration = r.Generation
+	outcome := store.Outcome{Generation: r.Generation, State: r.Status.State}
+	if r.Ended != "" && r.Ended != "Completed" {
+		outcome.ErrorType, outcome.Message = api.DockerAPIError, exitMessage(r)
+	}
+	r.Conclude(outcome)
 }
 
 func copyFacts(r *store.Record, o *Observed) {

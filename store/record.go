@@ -41,10 +41,35 @@ type Tracking struct {
 	// Ended is why the restart policy leaves an ended container alone: Completed, Failed, GaveUp or Interrupted. A start
 	// clears it.
 	Ended string `json:"ended,omitempty"`
+	// Outcomes are what became of the last generations, oldest first.
+	Outcomes []Outcome `json:"outcomes,omitempty"`
 	// Boot is the host's boot id at the newest start.
 	Boot string `json:"boot,omitempty"`
 	// Failure is the newest action that did not work; it is gone once one does.
 	Failure *Failure `json:"failure,omitempty"`
+}
+
+// Outcome is what became of a generation: the state that was reached, or an error.
+type Outcome struct {
+	Generation int64         `json:"generation"`
+	State      string        `json:"state"`
+	ErrorType  api.ErrorType `json:"error_type,omitempty"`
+	Message    string        `json:"message,omitempty"`
+}
+
+// maxOutcomes is how many generations back an outcome can be asked for.
+const maxOutcomes = 10
+
+// Conclude notes what became of a generation, in place of what was noted for it before.
+func (t *Tracking) Conclude(o Outcome) {
+	kept := make([]Outcome, 0, maxOutcomes)
+	for _, old := range t.Outcomes {
+		if old.Generation != o.Generation {
+			kept = append(kept, old)
+		}
+	}
+	kept = append(kept, o)
+	t.Outcomes = kept[max(0, len(kept)-maxOutcomes):]
 }
 
 // Failure says which generation could not be brought about, how often in a row, why, and when the next attempt is due.

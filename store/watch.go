@@ -41,12 +41,13 @@ type Seen struct {
 	Desired        string
 	Deleting       bool
 	Ended          string
+	Outcomes       []Outcome
 	Status         api.Status
 }
 
 // Seen is how the record stands.
 func (r *Record) Seen() *Seen {
-	return &Seen{r.Generation, r.SpecGeneration, r.Spec.DesiredState, r.DeletedAt != nil, r.Ended, r.Status}
+	return &Seen{r.Generation, r.SpecGeneration, r.Spec.DesiredState, r.DeletedAt != nil, r.Ended, r.Outcomes, r.Status}
 }
 
 const (

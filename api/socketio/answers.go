@@ -23,6 +23,8 @@ type answer struct {
 	id, name   string
 	generation int64
 	wish       wish
+	// wait is told the outcome instead of the session, and judges by readiness.
+	wait chan *outcome
 }
 
 // wish is what a request asked for.
@@ -34,6 +36,7 @@ const (
 	wishPaused              // a paused one
 	wishStopped             // one that is not running
 	wishDeleted
+	wishOutcome // whatever the generation asked for
 )
 
 // answers are what sessions are owed, by container.
@@ -49,6 +52,13 @@ func (a *answers) add(p *answer) {
 		a.owed = map[string][]*answer{}
 	}
 	a.owed[p.id] = append(a.owed[p.id], p)
+}
+
+// remove forgets one answer, where it is still owed.
+func (a *answers) remove(p *answer) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.keepLocked(p.id, slices.DeleteFunc(a.owed[p.id], func(one *answer) bool { return one == p }))
 }
 
 // leave forgets what a session that is gone was owed.
@@ -136,6 +146,8 @@ func judge(p *answer, v *store.Seen) *outcome {
 		return superseded(p, "the container was deleted", 0)
 	case v.Generation < p.generation, p.wish == wishDeleted:
 		return nil // a change from before the request, or a deletion that goes on
+	case p.wish == wishOutcome && v.Generation > p.generation:
+		return recorded(p, v)
 	case v.Deleting:
 		return superseded(p, "the container is being deleted", v.Generation)
 	case !included(p, v):
@@ -160,6 +172,8 @@ func included(p *answer, v *store.Seen) bool {
 		return v.Desired == api.DesiredPaused
 	case wishStopped:
 		return !runs(v.Desired)
+	case wishOutcome:
+		return true
 	}
 	return v.SpecGeneration <= p.generation
 }
@@ -176,7 +190,7 @@ func reached(p *answer, v *store.Seen) *outcome {
 		if st.DockerID != "" && (st.State == api.StateCreated || st.State == api.StateStopped) {
 			return &outcome{status: st.State}
 		}
-	case st.State == v.Desired, v.Ended == "Completed":
+	case st.State == v.Desired && p.satisfied(st), v.Ended == "Completed":
 		return &outcome{status: st.State}
 	case v.Ended != "", st.CrashStreak >= crashesTold:
 		return &outcome{err: crashed(st)}
@@ -193,8 +207,31 @@ func crashed(st *api.Status) *api.Error {
 	return e.With("exit_code", st.ExitCode).With("crash_streak", st.CrashStreak)
 }
 
+// satisfied tells whether a state that is as desired is enough: who waits wants readiness as well.
+func (p *answer) satisfied(st *api.Status) bool {
+	return p.wait == nil || st.State != api.StateRunning || st.Condition(api.Ready).Status == api.True
+}
+
+// recorded is what became of a generation that is not the newest any more.
+func recorded(p *answer, v *store.Seen) *outcome {
+	for _, o := range v.Outcomes {
+		if o.Generation != p.generation {
+			continue
+		}
+		if o.ErrorType != "" {
+			return &outcome{err: api.Errorf(o.ErrorType, "%s", o.Message)}
+		}
+		return &outcome{status: o.State}
+	}
+	return superseded(p, "a later request came", v.Generation)
+}
+
 func (s *Server) deliver(d delivery) {
 	p := d.to
+	if p.wait != nil {
+		p.wait <- d.what
+		return
+	}
 	if d.what.err != nil {
 		e := d.what.err.For(p.operation, p.requestID, p.id)
 		p.session.Emit(api.ErrorEvent, e.Body(time.Now()))

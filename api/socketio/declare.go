@@ -208,11 +208,11 @@ func (s *Server) declare(c *Session, r *Request, in *api.Declaring, event string
 	if r.Event == api.ApplyContainer && !result.Created {
 		event = api.ContainerUpdated
 	}
-	s.accepted(r, in, &result)
 	p := &answer{session: c, operation: r.Event, event: event, requestID: in.RequestID, id: result.ID, generation: result.Generation, wish: asks}
 	if result.Record != nil {
 		p.name = result.Record.Name
 	}
+	s.accepted(r, in, &result, p)
 	s.answers.add(p)
 	s.settle(result.ID, nil) // the outcome may have been there already, or have come before the answer was owed
 	return nil
@@ -230,8 +230,8 @@ func forRequest(err error, requestID string) error {
 	return e.For("", requestID, "")
 }
 
-// accepted acknowledges what is on disk.
-func (s *Server) accepted(r *Request, in *api.Declaring, result *store.Result) {
+// accepted acknowledges what is on disk, at once or, where the client waits for the outcome, with that.
+func (s *Server) accepted(r *Request, in *api.Declaring, result *store.Result, p *answer) {
 	log := s.Log.Info().Str("operation", r.Event).Str("id", result.ID).Int64("generation", result.Generation).Bool("changed", result.Changed)
 	ack := map[string]any{"ok": true, "container_id": result.ID, "generation": result.Generation, "changed": result.Changed}
 	if in.RequestID != "" {
@@ -242,8 +242,12 @@ func (s *Server) accepted(r *Request, in *api.Declaring, result *store.Result) {
 		log = log.Str("name", result.Record.Name)
 	}
 	log.Msg("accepted")
-	if r.WantsAck() {
+	switch {
+	case !r.WantsAck():
+	case in.Wait == nil:
 		r.Ack(api.Encode(ack))
+	default:
+		s.await(r, *p, time.Duration(*in.Wait)*time.Second, ack)
 	}
 }
 

@@ -92,6 +92,7 @@ func NewServer(b Backend) *Server {
 		api.PauseContainer:     (*Server).pauseContainer,
 		api.UnpauseContainer:   (*Server).unpauseContainer,
 		api.DeleteContainer:    (*Server).deleteContainer,
+		api.WaitContainer:      (*Server).waitContainer,
 		api.GetContainer:       (*Server).getContainer,
 		api.GetContainerStatus: (*Server).getContainerStatus,
 		api.GetStatus:          (*Server).getContainerStatus,

@@ -517,3 +517,74 @@ func TestServer_WhileTheEngineIsAwayNobodyKnows(t *testing.T) {
 		t.Errorf("status: %v", status)
 	}
 }
+
+// sent sends a request; acked takes its acknowledgement, which may come after those of later ones.
+func (p *peer) sent(event, requestID, body string) {
+	p.t.Helper()
+	p.acks++
+	p.send(fmt.Sprintf(`42%d["%s",%s]`, p.acks, event, strings.Replace(body, "{", fmt.Sprintf(`{"request_id":%q,`, requestID), 1)))
+}
+
+func (p *peer) acked(requestID string) map[string]any {
+	p.t.Helper()
+	for {
+		for i, k := range p.kept {
+			if k.name == "ack" && k.body["request_id"] == requestID {
+				p.kept = slices.Delete(p.kept, i, i+1)
+				return k.body
+			}
+		}
+		p.kept = append(p.kept, p.hear())
+	}
+}
+
+func TestServer_WaitingForTheOutcome(t *testing.T) {
+	s := serve(t)
+	p := s.join()
+	declared := func(generation int64) {
+		t.Helper()
+		eventually(t, "it is declared", func() bool {
+			r, err := s.store.Resolve("web")
+			return err == nil && r.Generation == generation
+		})
+	}
+	ready := func(status string) func(*store.Record) {
+		return func(c *store.Record) {
+			c.Status.SetCondition(api.Condition{Type: api.Ready, Status: status, Reason: "Test"})
+			c.Conclude(store.Outcome{Generation: c.Generation, State: c.Status.State})
+		}
+	}
+	p.sent(api.ApplyContainer, "one", `{"name":"web","image":"app","wait_seconds":60}`)
+	declared(1)
+	s.observe("web", api.StateRunning, ready(api.False)) // it runs, but is not ready
+	p.event(api.ContainerCreated)
+	s.observe("web", api.StateRunning, ready(api.True))
+	if ack := p.acked("one"); ack["ok"] != true || ack["status"] != "running" || ack["generation"] != 1.0 {
+		t.Errorf("ready: %v", ack)
+	}
+	p.sent(api.RestartContainer, "two", `{"container_id":"web","wait_seconds":60}`)
+	declared(2)
+	p.sent(api.StopContainer, "stop", `{"container_id":"web"}`)
+	if ack := p.acked("two"); ack["ok"] != false || ack["error_type"] != "conflict_error" || ack["generation"] != nil {
+		t.Errorf("superseded: %v", ack)
+	}
+	p.sent(api.StartContainer, "three", `{"container_id":"web","wait_seconds":1}`)
+	if ack := p.acked("three"); ack["ok"] != false || ack["error_type"] != "timeout_error" {
+		t.Errorf("timed out: %v", ack)
+	}
+	s.observe("web", api.StateRunning, ready(api.True))
+	p.sent(api.StopContainer, "again", `{"container_id":"web"}`)
+	declared(5)
+	for generation, want := range map[int]any{4: nil, 1: nil, 2: "conflict_error", 6: "validation_error"} {
+		name := fmt.Sprint("wait", generation)
+		p.sent(api.WaitContainer, name, fmt.Sprintf(`{"container_id":"web","generation":%d,"wait_seconds":5}`, generation))
+		if ack := p.acked(name); ack["error_type"] != want {
+			t.Errorf("generation %d: %v", generation, ack)
+		}
+	}
+	p.sent(api.WaitContainer, "newest", `{"container_id":"web","generation":5,"wait_seconds":60}`)
+	s.observe("web", api.StateStopped, nil)
+	if ack := p.acked("newest"); ack["ok"] != true || ack["status"] != "stopped" {
+		t.Errorf("newest: %v", ack)
+	}
+}
