@@ -92,6 +92,9 @@ func stopSignal(s *api.Spec) string {
 // called writes what a step that worked leaves behind.
 func (k *Controller) called(ctx context.Context, r *store.Record, next step) error {
 	now := time.Now().UTC()
+	if next.action == start && next.cause == api.CauseExit {
+		k.metrics.restarted.Observe(now.Sub(next.on.FinishedAt).Seconds())
+	}
 	if point, ok := map[action]string{start: "after-start", signal: "during-stop", remove: "during-delete"}[next.action]; ok {
 		k.Fail(point)
 	}

@@ -48,6 +48,8 @@ type Controller struct {
 	observer *observer
 	queue    workqueue.TypedDelayingInterface[string]
 	samples  sampler
+	metrics  *metrics
+	beat     atomic.Int64 // unix nanoseconds of the newest pass of the loop
 	ports    portPicker
 	why      atomic.Pointer[engineState]
 	once     sync.Map // what was reported already and need not be again
@@ -75,8 +77,11 @@ func New(c Config) *Controller {
 	if c.Engine == nil {
 		c.Engine = func(error) {}
 	}
-	k := &Controller{Config: c, observer: newObserver(c.Runtime, c.Resync, c.Log), queue: workqueue.NewTypedDelayingQueue[string]()}
-	k.observer.changed, k.observer.admit, k.observer.away = k.queue.Add, k.admit, k.lost
+	m := newMetrics()
+	c.Runtime = counted{c.Runtime, m.calls}
+	k := &Controller{Config: c, metrics: m, observer: newObserver(c.Runtime, c.Resync, c.Log), queue: workqueue.NewTypedDelayingQueue[string]()}
+	k.observer.changed, k.observer.admit, k.observer.found, k.observer.away, k.observer.metrics = k.queue.Add, k.admit, k.found, k.lost, m
+	k.beat.Store(time.Now().UnixNano())
 	k.samples.runtime = c.Runtime
 	k.ports = portPicker{between: c.Ports}
 	k.why.Store(&engineState{err: errStarting, announced: true})
@@ -96,6 +101,7 @@ func (k *Controller) Run(ctx context.Context) error {
 	defer cut()
 	group.Go(func() error { k.observer.run(ctx); return nil })
 	group.Go(func() error { return k.follow(ctx, revision) })
+	group.Go(func() error { k.pulse(ctx); return nil })
 	for range k.Workers {
 		group.Go(func() error { k.work(ctx, steps); return nil })
 	}
@@ -159,7 +165,7 @@ func (k *Controller) admit(ctx context.Context, seen []Observed) error {
 	}
 	remembered := k.Store.Engine()
 	if remembered == id {
-		return k.admitted()
+		return nil
 	}
 	if remembered != "" && !k.AcceptEngine && !k.anyOurs(seen) {
 		return ErrEngineChanged
@@ -167,20 +173,20 @@ func (k *Controller) admit(ctx context.Context, seen []Observed) error {
 	if err := k.Store.SetEngine(ctx, id); err != nil {
 		return fmt.Errorf("remember the engine: %w", err)
 	}
-	return k.admitted()
+	return nil
 }
 
-// admitted puts every record into the queue: the engine may have lost some while nobody looked.
-func (k *Controller) admitted() error {
+// found is called when a session's first list is known. It puts every record into the queue: the engine may have lost
+// some while nobody looked, and turns of before were dropped.
+func (k *Controller) found() {
 	records, _ := k.Store.List()
-	for _, r := range records {
-		defer k.queue.Add(r.ID)
-	}
 	k.Log.Info().Str("operation", "observe").Int("declared", len(records)).Msg("the engine is listed; reconciling")
+	for _, r := range records {
+		k.queue.Add(r.ID)
+	}
 	if old := k.why.Swap(&engineState{err: errStarting}); old.err != errStarting {
 		k.Engine(nil)
 	}
-	return nil
 }
 
 func (k *Controller) anyOurs(seen []Observed) bool {
@@ -225,9 +231,37 @@ func (k *Controller) work(ctx, steps context.Context) {
 		if down {
 			return
 		}
-		k.turn(ctx, steps, id)
+		k.beat.Store(time.Now().UnixNano())
+		if id != heartbeat {
+			k.turn(ctx, steps, id)
+		}
 		k.queue.Done(id)
 	}
+}
+
+// heartbeat is an id that goes through the queue though it is nobody's, so that a loop that stands still is seen.
+const (
+	heartbeat     = ""
+	heartbeatPace = 30 * time.Second
+	// stalled is how long the loop may take nothing from its queue before it counts as dead.
+	stalled = 3 * time.Minute
+)
+
+func (k *Controller) pulse(ctx context.Context) {
+	for ctx.Err() == nil {
+		k.queue.Add(heartbeat)
+		pause(ctx, heartbeatPace)
+	}
+}
+
+func (k *Controller) sinceBeat() time.Duration { return time.Since(time.Unix(0, k.beat.Load())) }
+
+// Alive is nil while the loop goes round.
+func (k *Controller) Alive() error {
+	if idle := k.sinceBeat(); idle > stalled {
+		return fmt.Errorf("the reconcile loop has not gone round for %s", idle.Round(time.Second))
+	}
+	return nil
 }
 
 // turn reconciles one id and decides when to look again.
@@ -235,7 +269,9 @@ func (k *Controller) turn(ctx, steps context.Context, id string) {
 	if !k.observer.ready() {
 		return // everything is put into the queue again when the engine is back
 	}
+	began := time.Now()
 	again, err := k.reconcile(ctx, steps, id)
+	k.metrics.reconciles.WithLabelValues(result(again, err)).Observe(time.Since(began).Seconds())
 	switch {
 	case ctx.Err() != nil:
 	case err != nil:
@@ -244,6 +280,17 @@ func (k *Controller) turn(ctx, steps context.Context, id string) {
 	case again > 0:
 		k.queue.AddAfter(id, again)
 	}
+}
+
+// result is what became of a turn, as a label.
+func result(again time.Duration, err error) string {
+	switch {
+	case err != nil:
+		return "error"
+	case again > 0:
+		return "again"
+	}
+	return "settled"
 }
 
 // logID is a line about what has an id, and a record perhaps.

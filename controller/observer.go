@@ -26,7 +26,9 @@ type observer struct {
 	log     zerolog.Logger
 	changed func(id string)                         // something of id is worth a look; must not block
 	admit   func(context.Context, []Observed) error // judges the engine before anything is known of it
+	found   func()                                  // the engine is known now
 	away    func(error)
+	metrics *metrics
 
 	mu       sync.Mutex
 	known    bool
@@ -82,7 +84,7 @@ func (b *observer) session(ctx context.Context) error {
 	subscribed := make(chan struct{})
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		if err := b.runtime.Events(ctx, func() { close(subscribed) }, b.mark); err != nil {
+		if err := b.runtime.Events(ctx, func() { close(subscribed) }, b.event); err != nil {
 			return fmt.Errorf("read the engine's events: %w", err)
 		}
 		return errors.New("the engine's event stream ended")
@@ -115,6 +117,7 @@ func (b *observer) listing(ctx context.Context) error {
 func (b *observer) list(ctx context.Context, first bool) error {
 	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
+	b.metrics.resyncs.Inc()
 	seen, err := b.runtime.List(ctx)
 	if err != nil {
 		return fmt.Errorf("list containers: %w", err)
@@ -126,6 +129,9 @@ func (b *observer) list(ctx context.Context, first bool) error {
 	}
 	for _, id := range b.merge(seen, first) {
 		b.changed(id)
+	}
+	if first {
+		b.found()
 	}
 	return nil
 }
@@ -173,6 +179,12 @@ func (b *observer) addLocked(id, dockerID string) *entry {
 	return e
 }
 
+// event is mark for what the engine tells.
+func (b *observer) event(id, dockerID string) {
+	b.metrics.events.Inc()
+	b.mark(id, dockerID)
+}
+
 // mark notes that something happened to a container. It never blocks for long and is called by the reader of events.
 func (b *observer) mark(id, dockerID string) {
 	b.mu.Lock()
@@ -215,6 +227,19 @@ func (b *observer) ready() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.known
+}
+
+// all gives what has been inspected of all containers.
+func (b *observer) all() []Observed {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	seen := make([]Observed, 0, len(b.contains))
+	for _, e := range b.contains {
+		if e.Name != "" {
+			seen = append(seen, e.Observed)
+		}
+	}
+	return seen
 }
 
 // see gives what bears id, inspecting what is marked.

@@ -62,6 +62,7 @@ func (k *Controller) write(ctx context.Context, r *store.Record, s sight, next s
 		}
 		old := c.Status
 		observe(c, s, next, now)
+		k.measure(c, &old, now)
 		return activities(c, &old)
 	})
 	k.Fail("after-status")
@@ -69,6 +70,13 @@ func (k *Controller) write(ctx context.Context, r *store.Record, s sight, next s
 		return nil
 	}
 	return err
+}
+
+// measure times what a status write completes.
+func (k *Controller) measure(r *store.Record, old *api.Status, now time.Time) {
+	if r.Status.ObservedGeneration > old.ObservedGeneration && r.Failure == nil {
+		k.metrics.converged.Observe(now.Sub(r.DeclaredAt).Seconds())
+	}
 }
 
 // do takes one step. What the engine refuses becomes the record's failure; that the engine is away is nobody's failure.

@@ -187,6 +187,7 @@ func (tx *txn) edit(d *Declaration, next *Record, w *Wish, fresh bool) bool {
 	next.Spec, next.Labels = w.Spec, w.Labels
 	if act {
 		next.Generation++
+		next.DeclaredAt = tx.now
 	}
 	if respecified {
 		next.SpecGeneration = next.Generation

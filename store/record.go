@@ -9,6 +9,8 @@ import (
 // Record is a declared container with what the controller has to remember of it.
 type Record struct {
 	api.Container
+	// DeclaredAt is when the newest generation was declared.
+	DeclaredAt time.Time
 	// SpecGeneration is the generation of the newest change of the spec itself.
 	SpecGeneration int64
 	// Wake grows with every explicit start; the controller notes in WakeSeen the one it has acted upon.
@@ -148,6 +150,7 @@ type declaration struct {
 	RemoveVolumes bool              `json:"remove_volumes,omitempty"`
 	Generation    int64             `json:"generation"`
 	SpecGen       int64             `json:"spec_generation"`
+	DeclaredAt    time.Time         `json:"declared_at"`
 	Wake          int64             `json:"wake,omitempty"`
 	Restart       int64             `json:"restart,omitempty"`
 	Revision      uint64            `json:"revision"`
@@ -164,7 +167,7 @@ type observation struct {
 func (r *Record) declaration() declaration {
 	return declaration{
 		ID: r.ID, Name: r.Name, Labels: r.Labels, CreatedAt: r.CreatedAt, CreatedBy: r.CreatedBy, DeletedAt: r.DeletedAt,
-		DeletedBy: r.DeletedBy, RemoveVolumes: r.RemoveVolumes, Generation: r.Generation, SpecGen: r.SpecGeneration, Wake: r.Wake, Restart: r.Restart, Revision: r.Revision, Spec: r.Spec,
+		DeletedBy: r.DeletedBy, RemoveVolumes: r.RemoveVolumes, Generation: r.Generation, SpecGen: r.SpecGeneration, DeclaredAt: r.DeclaredAt, Wake: r.Wake, Restart: r.Restart, Revision: r.Revision, Spec: r.Spec,
 	}
 }
 
@@ -178,7 +181,7 @@ func (s *Store) assemble(d declaration, o observation) *Record {
 			ID: d.ID, Name: d.Name, Labels: d.Labels, CreatedAt: d.CreatedAt, CreatedBy: d.CreatedBy, DeletedAt: d.DeletedAt,
 			Generation: d.Generation, Spec: d.Spec, Status: o.Status,
 		},
-		SpecGeneration: d.SpecGen, Wake: d.Wake, Restart: d.Restart, DeletedBy: d.DeletedBy, RemoveVolumes: d.RemoveVolumes, Tracking: o.Tracking,
+		SpecGeneration: d.SpecGen, DeclaredAt: d.DeclaredAt, Wake: d.Wake, Restart: d.Restart, DeletedBy: d.DeletedBy, RemoveVolumes: d.RemoveVolumes, Tracking: o.Tracking,
 		Revision: max(d.Revision, o.Revision),
 	}
 	r.ResourceVersion = s.Version(r.Revision)

@@ -63,7 +63,8 @@ func (e *privateEngine) start() {
 	}
 	defer log.Close()
 	e.forgetContainerd()
-	e.cmd = exec.Command("dockerd", "--host", e.host(), "--data-root", filepath.Join(e.dir, "data"), "--exec-root", filepath.Join(e.dir, "exec"),
+	// In a network of its own: an engine without a bridge removes that of the engine next to it.
+	e.cmd = exec.Command("unshare", "--net", "dockerd", "--host", e.host(), "--data-root", filepath.Join(e.dir, "data"), "--exec-root", filepath.Join(e.dir, "exec"),
 		"--pidfile", filepath.Join(e.dir, "pid"), "--bridge", "none", "--iptables=false", "--ip-forward=false", "--storage-driver", "overlay2")
 	e.cmd.Stdout, e.cmd.Stderr = log, log
 	if err := e.cmd.Start(); err != nil {

@@ -11,6 +11,9 @@ import (
 	"time"
 
 	"github.com/mattn/go-isatty"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -72,6 +75,7 @@ type manager struct {
 	transport  *socketio.Transport
 	listener   net.Listener
 	flows      *flows
+	metrics    *prometheus.Registry
 }
 
 func serve(ctx context.Context, s *settings, log zerolog.Logger) error {
@@ -106,7 +110,18 @@ func (m *manager) open(s *settings) error {
 		Store: m.store, Messenger: messenger{m.hub}, Stats: m.controller, Engine: m.controller, Policy: &policy, Log: m.log, Version: version(), Fail: fail,
 	})
 	m.flows.tell = m.server.Broadcast
-	return m.listen(s)
+	if err := m.listen(s); err != nil {
+		return err
+	}
+	return m.register()
+}
+
+// register makes /metrics of what the parts count.
+func (m *manager) register() error {
+	m.metrics = prometheus.NewRegistry()
+	m.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.metrics.MustRegister(sessionCounts{m.transport})
+	return m.controller.Register(m.metrics)
 }
 
 // announceEngine tells every session that the engine went away or came back.
@@ -205,7 +220,8 @@ func (m *manager) close() error {
 func (m *manager) mux() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/socket.io/", m.transport.Handler())
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, nil) })
+	mux.Handle("GET /metrics", promhttp.HandlerFor(m.metrics, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, m.controller.Alive()) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { answer(w, m.controller.Ready()) })
 	return m.transport.CheckHost(mux)
 }
