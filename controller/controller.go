@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -52,7 +51,6 @@ type Controller struct {
 	beat     atomic.Int64 // unix nanoseconds of the newest pass of the loop
 	ports    portPicker
 	why      atomic.Pointer[engineState]
-	once     sync.Map // what was reported already and need not be again
 }
 
 // engineState is why the engine is not known, and whether that was announced.

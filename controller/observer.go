@@ -46,10 +46,11 @@ const (
 	maxOutages = 16
 )
 
-// entry is one container; dirty means that it must be inspected before anybody relies on it.
+// entry is one container; dirty means that it must be inspected before anybody relies on it, reported that it was told of
+// as foreign.
 type entry struct {
 	Observed
-	dirty bool
+	dirty, reported bool
 }
 
 func newObserver(r Runtime, resync time.Duration, log zerolog.Logger) *observer {
@@ -227,6 +228,18 @@ func (b *observer) ready() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.known
+}
+
+// report tells whether a foreign container is to be told of: once while it is there.
+func (b *observer) report(dockerID string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e, ok := b.contains[dockerID]
+	if !ok || e.reported {
+		return false
+	}
+	e.reported = true
+	return true
 }
 
 // all gives what has been inspected of all containers.

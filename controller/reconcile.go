@@ -187,7 +187,7 @@ func gone(err error) bool { return errors.Is(err, ErrAbsent) || errors.Is(err, E
 func (k *Controller) reportForeign(ctx context.Context, r *store.Record, foreign []Observed) {
 	for i := range foreign {
 		o := &foreign[i]
-		if !k.first(o.DockerID) {
+		if !k.observer.report(o.DockerID) {
 			continue
 		}
 		k.logFor(r).Warn().Str("operation", "adopt").Str("docker_id", o.DockerID).Str("docker_name", o.Name).Msg("a foreign container bears this container's labels; it is left alone")
@@ -201,14 +201,8 @@ func (k *Controller) reportForeign(ctx context.Context, r *store.Record, foreign
 }
 
 func (k *Controller) reportStranger(o *Observed) {
-	if k.first(o.DockerID) {
+	if k.observer.report(o.DockerID) {
 		k.logID(o.ID).Warn().Str("operation", "adopt").Str("docker_id", o.DockerID).Str("docker_name", o.Name).
 			Msg("a container bears our labels and belongs to nothing declared here; it is left alone")
 	}
-}
-
-// first tells whether a thing is reported for the first time; the memory of it is bounded by what the engine holds.
-func (k *Controller) first(key string) bool {
-	_, reported := k.once.LoadOrStore(key, true)
-	return !reported
 }
