@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs all tests: the packages' own under the race detector, then the black box ones on a real Docker engine.
-# What they need and this machine lacks is installed first (an engine, a C compiler, strace, Node and the client in test/js).
+# What they need and this machine lacks is installed first (an engine, a C compiler, strace, Node and the client in test/js,
+# Python's client).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -12,6 +13,9 @@ need gcc gcc libc6-dev # the race detector is linked with it
 need strace strace
 need node nodejs
 need npm npm ca-certificates
+# Debian's modules are for Debian's Python, whichever comes first in PATH. Without websocket the client only polls.
+/usr/bin/python3 -c 'import requests, socketio, websocket' 2>/dev/null ||
+  packages+=(python3-socketio python3-requests python3-websocket)
 
 client() {
   local dir=test/js

@@ -9,9 +9,19 @@ import (
 // The official JavaScript client, with its default transports and the events that the very first version had, and no
 // acknowledgements, plays a container's whole life.
 func TestLife_JavaScriptClient(t *testing.T) {
+	playLife(t, "node", "js/life.mjs")
+}
+
+// Debian's Python client plays the same life. Its modules are for Debian's Python, whichever comes first in PATH.
+func TestLife_PythonClient(t *testing.T) {
+	playLife(t, "/usr/bin/python3", "py/life.py")
+}
+
+// playLife lets a client in another language play its program.
+func playLife(t *testing.T, interpreter, program string) {
+	t.Helper()
 	m := newManager(t)
-	cmd := exec.Command("node", "js/life.mjs", m.url(), echoImage, named(t, "js"))
-	out, err := cmd.CombinedOutput()
+	out, err := exec.Command(interpreter, program, m.url(), echoImage, named(t, "life")).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

@@ -127,21 +127,20 @@ func (s *Server) restartContainer(c *Session, r *Request) error {
 }
 
 func (s *Server) pauseContainer(c *Session, r *Request) error {
-	return s.change(c, r, api.ContainerPaused, wishPaused, func(w *store.Wish) error {
-		if !runs(w.Spec.DesiredState) {
-			return api.Errorf(api.ConflictError, "container %s is declared %s, and only one declared running can be paused; start it first", w.Name, w.Spec.DesiredState).For("", "", w.ID)
-		}
-		w.Spec.DesiredState = api.DesiredPaused
-		return nil
-	})
+	return s.turn(c, r, api.ContainerPaused, wishPaused, api.DesiredPaused)
 }
 
 func (s *Server) unpauseContainer(c *Session, r *Request) error {
-	return s.change(c, r, api.ContainerUnpaused, wishRunning, func(w *store.Wish) error {
+	return s.turn(c, r, api.ContainerUnpaused, wishRunning, api.DesiredRunning)
+}
+
+// turn changes between running and paused; a container that is declared to rest is neither.
+func (s *Server) turn(c *Session, r *Request, event string, asks wish, to string) error {
+	return s.change(c, r, event, asks, func(w *store.Wish) error {
 		if !runs(w.Spec.DesiredState) {
-			return api.Errorf(api.ConflictError, "container %s is declared %s, not paused; start_container starts it", w.Name, w.Spec.DesiredState).For("", "", w.ID)
+			return api.Errorf(api.ConflictError, "container %s is declared %s, so it cannot be made %s; start it first", w.Name, w.Spec.DesiredState, to).For("", "", w.ID)
 		}
-		w.Spec.DesiredState = api.DesiredRunning
+		w.Spec.DesiredState = to
 		return nil
 	})
 }

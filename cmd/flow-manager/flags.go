@@ -50,7 +50,7 @@ type settings struct {
 
 func addFlags(f *pflag.FlagSet) {
 	f.String("config", "", "YAML file with these settings by their names; flags and "+envPrefix+"* variables win over it")
-	f.String("listen", "127.0.0.1:8000", "address for Socket.IO, /healthz and /readyz")
+	f.String("listen", "127.0.0.1:8000", "address for Socket.IO, /healthz, /readyz and /metrics")
 	f.StringSlice("allowed-host", nil, "host names that requests may be for (default localhost, 127.0.0.1, [::1] and the listen address)")
 	f.StringSlice("allowed-origin", nil, "origins that web pages may come from (default an allowed host with the same port)")
 	f.Bool("insecure-no-auth", false, "listen on another address than loopback though anybody who reaches it may declare containers")

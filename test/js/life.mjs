@@ -90,6 +90,9 @@ await step("send_message", { container_id, message }, {
   message_received: { container_id, message: new RegExp(`"text":"${message.text}"`) },
 });
 await step("list_containers", {}, { container_list: { containers: [{ container_id, name, status: "running" }] } });
+await step("restart_container", { container_id }, { container_restarted: { container_id, status: "running" } });
+await step("pause_container", { container_id }, { container_paused: { container_id, status: "paused" } });
+await step("unpause_container", { container_id }, { container_unpaused: { container_id, status: "running" } });
 await step("stop_container", { container_id }, { container_stopped: { container_id, status: "stopped" } });
 await step("delete_container", { container_id }, { container_deleted: { container_id, status: "deleted" } });
 socket.close();
