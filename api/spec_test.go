@@ -79,12 +79,12 @@ func TestSpec_Validate(t *testing.T) {
 }
 
 func TestValidateName(t *testing.T) {
-	for _, name := range []string{"a", "web.1_x-y", strings.Repeat("z", 63), "flow-of-mine"} {
+	for _, name := range []string{"ab", "web.1_x-y", strings.Repeat("z", 63), "flow-of-mine"} {
 		if bad := ValidateName(name); len(bad) > 0 {
 			t.Errorf("%q is refused: %v", name, bad)
 		}
 	}
-	for _, name := range []string{"", "-a", "a/b", "ä", strings.Repeat("a", 64), "deadbeefdeadbeef", "d8fk2v6s3nvg00abcd0g", "flow-d8fk2v6s3nvg00abcd0g"} {
+	for _, name := range []string{"", "a", "-a", "a/b", "ä", strings.Repeat("a", 64), "deadbeefdeadbeef", "d8fk2v6s3nvg00abcd0g", "flow-d8fk2v6s3nvg00abcd0g"} {
 		if len(ValidateName(name)) == 0 {
 			t.Errorf("%q is taken", name)
 		}

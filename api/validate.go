@@ -34,7 +34,7 @@ const (
 const LabelPrefix = "io.flow-manager."
 
 var (
-	namePattern     = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$`)
+	namePattern     = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]{1,62}$`) // the engine refuses a single character
 	idPattern       = regexp.MustCompile(`^[0-9a-v]{20}$`)
 	dockerIDPattern = regexp.MustCompile(`^[0-9a-f]{12,64}$`)
 	volumePattern   = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]{1,127}$`)
@@ -56,7 +56,7 @@ func ValidateName(name string) []FieldError {
 	suffix, isDefault := strings.CutPrefix(name, "flow-")
 	switch {
 	case !namePattern.MatchString(name):
-		return []FieldError{{"name", fmt.Sprintf("%q must begin with a letter or digit and have up to 63 letters, digits, '_', '.' or '-'", clip(name))}}
+		return []FieldError{{"name", fmt.Sprintf("%q must begin with a letter or digit and have 2 to 63 letters, digits, '_', '.' or '-'", clip(name))}}
 	case IsID(name), IsDockerID(name):
 		return []FieldError{{"name", fmt.Sprintf("%q has the form of an id; choose a name that cannot be taken for one", name)}}
 	case isDefault && IsID(suffix):

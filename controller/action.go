@@ -24,7 +24,7 @@ func (k *Controller) act(ctx context.Context, r *store.Record, s sight, next ste
 	case record:
 		return k.record(ctx, r, next.on.DockerID)
 	case forget:
-		return k.edit(ctx, r, func(c *store.Record) { c.Superseded = nil })
+		return k.edit(ctx, r, func(c *store.Record) { c.Superseded = unseen(c.Superseded) })
 	case count:
 		return k.count(ctx, r, next.on)
 	case wake:
@@ -111,7 +111,7 @@ func (k *Controller) called(ctx context.Context, r *store.Record, next step) err
 		case remove:
 			c.StopDeadline = nil
 			if c.Placement.DockerID == next.on.DockerID {
-				c.Placement = store.Placement{Ports: c.Placement.Ports}
+				c.Placement = store.Placement{Ports: c.Placement.Ports, TemplateHash: c.Placement.TemplateHash}
 			}
 		}
 	})
@@ -172,7 +172,7 @@ func (k *Controller) intend(ctx context.Context, r *store.Record, next step) err
 
 // forgive resets what earlier exits led to.
 func forgive(c *store.Record) {
-	c.Status.CrashStreak, c.Status.NextRestartAt, c.Ended, c.Failure = 0, nil, "", nil
+	c.Status.CrashStreak, c.Status.NextRestartAt, c.Status.LastError, c.Ended, c.Failure = 0, nil, nil, "", nil
 }
 
 // create makes the intended container and records it. A taken name is either our own, made before we died, or somebody else's.
@@ -294,7 +294,7 @@ func (k *Controller) removeVolumes(ctx context.Context, r *store.Record) error {
 		if m.IsHostPath() {
 			continue
 		}
-		if err := k.Runtime.RemoveVolume(ctx, m.Source); err != nil && !gone(err) {
+		if err := k.Runtime.RemoveVolume(ctx, m.Source, k.Store.Instance()); err != nil && !gone(err) {
 			return fmt.Errorf("remove volume %s: %w", m.Source, err)
 		}
 	}

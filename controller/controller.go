@@ -46,7 +46,7 @@ type Controller struct {
 	Config
 	observer *observer
 	queue    workqueue.TypedDelayingInterface[string]
-	samples  sampler
+	samples  *sampler
 	metrics  *metrics
 	beat     atomic.Int64 // unix nanoseconds of the newest pass of the loop
 	ports    portPicker
@@ -80,7 +80,7 @@ func New(c Config) *Controller {
 	k := &Controller{Config: c, metrics: m, observer: newObserver(c.Runtime, c.Resync, c.Log), queue: workqueue.NewTypedDelayingQueue[string]()}
 	k.observer.changed, k.observer.admit, k.observer.found, k.observer.away, k.observer.metrics = k.queue.Add, k.admit, k.found, k.lost, m
 	k.beat.Store(time.Now().UnixNano())
-	k.samples.runtime = c.Runtime
+	k.samples = newSampler(c.Runtime)
 	k.ports = portPicker{between: c.Ports}
 	k.why.Store(&engineState{err: errStarting, announced: true})
 	return k

@@ -228,7 +228,7 @@ func (e *fakeEngine) Remove(_ context.Context, dockerID string) error {
 	})
 }
 
-func (e *fakeEngine) RemoveVolume(context.Context, string) error {
+func (e *fakeEngine) RemoveVolume(context.Context, string, string) error {
 	return e.do("remove-volume", "", func() error { return nil })
 }
 

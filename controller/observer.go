@@ -149,7 +149,7 @@ func (b *observer) merge(seen []Observed, first bool) []string {
 		if !ok {
 			e = b.addLocked(o.ID, o.DockerID)
 		}
-		if first || !ok || e.Digest != o.Digest {
+		if first || !ok || e.Digest != o.Digest || e.differs(&o) {
 			e.dirty, worth[o.ID] = true, true
 		}
 		e.Digest = o.Digest
@@ -168,6 +168,11 @@ func (b *observer) merge(seen []Observed, first bool) []string {
 		ids = append(ids, id)
 	}
 	return ids
+}
+
+// differs tells whether a list shows something else than was inspected last: events may have been lost in between.
+func (e *entry) differs(listed *Observed) bool {
+	return e.State != listed.State || e.Name != listed.Name || alive(listed) && listed.Health != "" && e.Health != listed.Health
 }
 
 func (b *observer) addLocked(id, dockerID string) *entry {

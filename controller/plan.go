@@ -75,7 +75,7 @@ func plan(r *store.Record, s sight, now time.Time) step {
 	if len(s.former) > 0 {
 		return retire(r, &s.former[0], now)
 	}
-	if len(r.Superseded) > 0 {
+	if len(unseen(r.Superseded)) < len(r.Superseded) {
 		return step{action: forget}
 	}
 	if r.DeletedAt != nil {
@@ -85,6 +85,20 @@ func plan(r *store.Record, s sight, now time.Time) step {
 		return planAbsent(r)
 	}
 	return planStanding(r, s.standing, now)
+}
+
+// maxUnseen is how many intents that led to nothing yet are kept for a container that may still come of them.
+const maxUnseen = 4
+
+// unseen are the placements that no container is known of: the engine may finish a create long after we stopped waiting for it.
+func unseen(superseded []store.Placement) []store.Placement {
+	var kept []store.Placement
+	for _, p := range superseded {
+		if p.DockerID == "" {
+			kept = append(kept, p)
+		}
+	}
+	return kept[max(0, len(kept)-maxUnseen):]
 }
 
 // planDelete ends with a tombstone once nothing is left.

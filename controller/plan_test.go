@@ -107,6 +107,9 @@ func TestPlan_ComesToRest(t *testing.T) {
 		now := aTime
 		for range 40 {
 			next := plan(r, look(r, own), now)
+			if next.action == nothing {
+				restsAsDeclared(rt, r, look(r, own).standing)
+			}
 			if next.action == bury || next.action == nothing {
 				return
 			}
@@ -114,6 +117,16 @@ func TestPlan_ComesToRest(t *testing.T) {
 		}
 		rt.Fatalf("no rest after 40 steps: %+v %+v", r, own)
 	})
+}
+
+func restsAsDeclared(rt *rapid.T, r *store.Record, o *Observed) {
+	want := map[string]string{api.DesiredRunning: "running", api.DesiredPaused: "paused"}[r.Spec.DesiredState]
+	switch {
+	case o == nil:
+		rt.Fatalf("at rest without a container: %+v", r)
+	case want == "" && alive(o), want != "" && o.State != want && (r.Ended == "" || alive(o)):
+		rt.Fatalf("at rest while %s, declared %s, ended %q", o.State, r.Spec.DesiredState, r.Ended)
+	}
 }
 
 // carryOut is an engine and a controller that always succeed, in the fewest words.
@@ -138,7 +151,7 @@ func carryOut(r *store.Record, own []Observed, next step, now time.Time) ([]Obse
 	case record:
 		r.Placement.DockerID = next.on.DockerID
 	case forget:
-		r.Superseded = nil
+		r.Superseded = unseen(r.Superseded)
 	case wake:
 		r.WakeSeen, r.Ended, r.Status.NextRestartAt = r.Wake, "", nil
 		for i := range own {

@@ -30,7 +30,7 @@ func (k *Controller) reconcile(stopping, ctx context.Context, id string) (time.D
 		}
 		s := look(r, seen)
 		if o := s.standing; o != nil && !alive(o) {
-			o.Interrupted = k.observer.brokeAround(o.FinishedAt) || r.Boot != "" && k.Boot != "" && r.Boot != k.Boot
+			o.Interrupted = k.observer.brokeAround(o.FinishedAt) || k.rebooted(r, o)
 		}
 		k.reportForeign(ctx, r, s.foreign)
 		now := time.Now()
@@ -43,6 +43,12 @@ func (k *Controller) reconcile(stopping, ctx context.Context, id string) (time.D
 		}
 	}
 	return time.Millisecond, nil
+}
+
+// rebooted tells whether a run ended because the host did. One whose end was settled before the host went down did not.
+func (k *Controller) rebooted(r *store.Record, o *Observed) bool {
+	settled := r.Handled == run(o) && r.Ended != ""
+	return r.Boot != "" && k.Boot != "" && r.Boot != k.Boot && !settled
 }
 
 func until(next step, now time.Time) time.Duration {
@@ -129,6 +135,9 @@ func explain(next step, r *store.Record, err error) (reason string, told *api.Er
 		case api.PolicyError:
 			return "PolicyViolation", e
 		case api.ConflictError:
+			if next.action == intend {
+				return "NoFreePort", e
+			}
 			return "NameConflict", e
 		}
 		return "ActionFailed", e

@@ -71,8 +71,8 @@ type Runtime interface {
 	Limit(ctx context.Context, dockerID string, r api.Resources) error
 	// Remove takes the container and its anonymous volumes away, running or not.
 	Remove(ctx context.Context, dockerID string) error
-	// RemoveVolume takes away a named volume that bears our label and that nobody mounts.
-	RemoveVolume(ctx context.Context, name string) error
+	// RemoveVolume takes away a named volume that bears this instance's label and that nobody mounts, and leaves others.
+	RemoveVolume(ctx context.Context, name, instance string) error
 	// Usage samples a running container's consumption; it may take a second.
 	Usage(ctx context.Context, dockerID string) (api.Usage, error)
 	// LastLines are the last lines that the container wrote to its output, oldest first: at most so many lines and bytes.

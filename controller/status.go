@@ -12,6 +12,9 @@ import (
 // the record it edits.
 func observe(r *store.Record, s sight, next step, now time.Time) {
 	copyFacts(r, s.standing)
+	if r.Failure == nil || r.Failure.Generation != r.Generation {
+		r.Status.LastError = nil // of an older declaration
+	}
 	r.Status.State = state(r, s.standing, next)
 	if next.action == nothing {
 		converged(r)

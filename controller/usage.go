@@ -25,9 +25,14 @@ type sampler struct {
 	runtime Runtime
 	drawing sync.WaitGroup
 
+	slots chan struct{} // holds one for each sample being drawn
+
 	mu      sync.Mutex
 	samples map[string]*sample
-	active  int
+}
+
+func newSampler(r Runtime) *sampler {
+	return &sampler{runtime: r, slots: make(chan struct{}, maxSampling), samples: map[string]*sample{}}
 }
 
 type sample struct {
@@ -52,7 +57,7 @@ func (s *sampler) usage(ctx context.Context, dockerID string) api.Usage {
 func (s *sampler) draw(dockerID string) *sample {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.samples == nil || len(s.samples) >= maxSamples {
+	if len(s.samples) >= maxSamples {
 		s.samples = map[string]*sample{}
 	}
 	p, ok := s.samples[dockerID]
@@ -60,22 +65,22 @@ func (s *sampler) draw(dockerID string) *sample {
 		p = &sample{ready: make(chan struct{})}
 		s.samples[dockerID] = p
 	}
-	if !p.drawing && s.active < maxSampling && time.Since(p.usage.Timestamp) > fresh {
+	if !p.drawing && time.Since(p.usage.Timestamp) > fresh {
 		p.drawing = true
-		s.active++
 		s.drawing.Go(func() { s.sample(dockerID, p) })
 	}
 	return p
 }
 
 func (s *sampler) sample(dockerID string, p *sample) {
+	s.slots <- struct{}{} // each that is held is given back within sampleTimeout
+	defer func() { <-s.slots }()
 	ctx, cancel := context.WithTimeout(context.Background(), sampleTimeout)
 	defer cancel()
 	usage, err := s.runtime.Usage(ctx, dockerID)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p.drawing = false
-	s.active--
 	if err == nil { // a sample that could not be drawn leaves the last one; its timestamp says how old it is
 		p.usage = usage
 	}

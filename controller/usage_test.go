@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -30,7 +31,7 @@ func (s *slowStats) Usage(ctx context.Context, _ string) (api.Usage, error) {
 func TestSampler_ManyAskersShareOneSample(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stats := &slowStats{}
-		s := &sampler{runtime: stats}
+		s := newSampler(stats)
 		began := time.Now()
 		var askers sync.WaitGroup
 		for range 100 {
@@ -64,7 +65,7 @@ func TestSampler_AFailureOrAnImpatientAskerEndsTheWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stats := &slowStats{}
 		stats.fail.Store(true)
-		s := &sampler{runtime: stats}
+		s := newSampler(stats)
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
 		began := time.Now()
@@ -75,6 +76,22 @@ func TestSampler_AFailureOrAnImpatientAskerEndsTheWait(t *testing.T) {
 		if u := s.usage(t.Context(), "a"); u.Pids != 0 || time.Since(began) != time.Second {
 			t.Errorf("the patient one got %+v after %s", u, time.Since(began))
 		}
+		s.wait()
+	})
+}
+
+func TestSampler_MoreContainersThanSlots(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSampler(&slowStats{})
+		var askers sync.WaitGroup
+		for i := range maxSampling + 10 {
+			askers.Go(func() {
+				if u := s.usage(t.Context(), fmt.Sprint(i)); u.Pids == 0 {
+					t.Errorf("container %d got no sample", i)
+				}
+			})
+		}
+		askers.Wait()
 		s.wait()
 	})
 }

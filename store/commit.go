@@ -46,6 +46,7 @@ type txn struct {
 	now     time.Time
 	next    uint64
 	count   int
+	idle    bool               // nothing was written, which says nothing about the disk
 	pending map[string]*Record // nil: dropped
 	named   map[string]string  // "": freed
 	effects []effect
@@ -125,7 +126,7 @@ func (s *Store) decideAll(batch []*op) (*txn, error) {
 		return tx.write()
 	})
 	if errors.Is(err, errNothing) {
-		err = nil
+		tx.idle, err = true, nil
 	}
 	return tx, err
 }
@@ -262,7 +263,9 @@ func (tx *txn) dropOldTombstones() error {
 func (s *Store) publish(tx *txn, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.broken = err
+	if !tx.idle {
+		s.broken = err
+	}
 	if err != nil {
 		return
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -51,7 +52,17 @@ type Options struct {
 }
 
 // Open opens or makes the store in dir, which is made with mode 0700 where it is absent.
-func Open(dir string, o Options) (*Store, error) {
+func Open(dir string, o Options) (s *Store, err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // bbolt maps the file, and a page of a truncated one is not there
+	defer func() {
+		if p := recover(); p != nil {
+			s, err = nil, fmt.Errorf("%s: %w: %v; restore it from a backup, or move it away to begin anew", dir, ErrDamaged, p)
+		}
+	}()
+	return openFile(dir, o)
+}
+
+func openFile(dir string, o Options) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the data directory: %w", err)
 	}

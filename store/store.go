@@ -24,15 +24,16 @@ type Store struct {
 	done     chan struct{}
 
 	// mu guards the mirror. Only the goroutine of run writes it, so that one may read without.
-	mu         sync.RWMutex
-	engine     string
-	revision   uint64
-	records    map[string]*Record
-	names      map[string]string
-	tombstones map[string]*Tombstone
-	recent     []Change
-	grown      chan struct{} // closed and replaced when revision grows
-	broken     error         // of the newest commit
+	mu          sync.RWMutex
+	engine      string
+	revision    uint64
+	records     map[string]*Record
+	names       map[string]string
+	tombstones  map[string]*Tombstone
+	recent      []Change
+	recentBytes int
+	grown       chan struct{} // closed and replaced when revision grows
+	broken      error         // of the newest commit
 }
 
 // Close waits for what is being committed and closes the file. Watches end with ErrClosed.

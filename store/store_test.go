@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -427,5 +429,77 @@ func TestWatch_ErrExpired(t *testing.T) {
 	}
 	if changes, err := s.Watch(10).Next(t.Context()); err != nil || len(changes) != 1 {
 		t.Errorf("of what is kept: %v, %v", changes, err)
+	}
+}
+
+func TestStore_ANoopSaysNothingOfTheDisk(t *testing.T) {
+	s := open(t, t.TempDir(), Options{})
+	web := declare(t, s, Declaration{Name: "web", Change: running})
+	s.publish(&txn{Store: s}, errors.New("no space left")) // what a commit does that did not work
+	if _, err := s.Observe(t.Context(), web.ID, func(*Record) []api.Event { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if s.Err() == nil {
+		t.Error("an Observe that wrote nothing made the store writable again")
+	}
+	declare(t, s, Declaration{Name: "other", Change: running})
+	if err := s.Err(); err != nil {
+		t.Errorf("after a commit that worked: %v", err)
+	}
+}
+
+func TestWatch_KeepsLittleInMemory(t *testing.T) {
+	s := open(t, t.TempDir(), Options{NoSync: true})
+	web := declare(t, s, Declaration{Name: "web", Change: running})
+	const total, size = 100, 256 << 10
+	event := api.Activity{ActivityType: api.ActivityActor, Message: strings.Repeat("x", size)}.Event()
+	for range total {
+		if _, err := s.Observe(t.Context(), web.ID, func(*Record) []api.Event { return []api.Event{event} }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if kept := len(s.recent) * size; kept > maxRecentBytes+size {
+		t.Errorf("%d bytes of events are kept in memory", kept)
+	}
+	seen := 0
+	for watch := s.Watch(0); seen <= total; {
+		changes, err := watch.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen += len(changes)
+	}
+}
+
+func TestOpen_ErrDamaged(t *testing.T) {
+	for name, damage := range map[string]func(data []byte) []byte{
+		"truncated": func(data []byte) []byte { return data[:len(data)/2] },
+		"zeroed":    func(data []byte) []byte { clear(data[3*4096:]); return data },
+		"no store":  func([]byte) []byte { return []byte(strings.Repeat("something else ", 5000)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			s, err := Open(dir, Options{NoSync: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range 100 {
+				declare(t, s, Declaration{Name: fmt.Sprint("c", i), Change: running})
+			}
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			path := filepath.Join(dir, "flow-manager.db")
+			data, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, damage(data), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if s, err := Open(dir, Options{}); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), dir) {
+				t.Errorf("got %v, %v", s, err)
+			}
+		})
 	}
 }

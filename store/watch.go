@@ -41,19 +41,25 @@ type Seen struct {
 	Desired        string
 	Deleting       bool
 	Ended          string
+	Attempts       int // that failed in a row at this generation
 	Outcomes       []Outcome
 	Status         api.Status
 }
 
 // Seen is how the record stands.
 func (r *Record) Seen() *Seen {
-	return &Seen{r.Generation, r.SpecGeneration, r.Spec.DesiredState, r.DeletedAt != nil, r.Ended, r.Outcomes, r.Status}
+	attempts := 0
+	if r.Failure != nil && r.Failure.Generation == r.Generation {
+		attempts = r.Failure.Attempts
+	}
+	return &Seen{r.Generation, r.SpecGeneration, r.Spec.DesiredState, r.DeletedAt != nil, r.Ended, attempts, r.Outcomes, r.Status}
 }
 
 const (
-	maxLog    = 100_000 // changes kept in the file
-	maxRecent = 1024    // changes kept in memory
-	pageSize  = 512     // changes that Next returns at most
+	maxLog         = 100_000 // changes kept in the file
+	maxRecentBytes = 8 << 20 // of their events
+	maxRecent      = 1024    // changes kept in memory
+	pageSize       = 512     // changes that Next returns at most
 )
 
 // Watch reads changes in order, each once, at its reader's own pace: a slow reader holds up nobody and loses nothing until
@@ -135,9 +141,33 @@ func (s *Store) readLog(after uint64) ([]Change, error) {
 // remember keeps the newest changes in memory.
 func (s *Store) remember(changes []Change) {
 	s.recent = append(s.recent, changes...)
-	if len(s.recent) > 2*maxRecent {
-		s.recent = append([]Change(nil), s.recent[len(s.recent)-maxRecent:]...)
+	for i := range changes {
+		s.recentBytes += changes[i].size()
 	}
+	drop := 0
+	if len(s.recent) > 2*maxRecent {
+		drop = len(s.recent) - maxRecent
+	}
+	for size, i := s.recentBytes, 0; size > maxRecentBytes && i < len(s.recent)-1; i++ {
+		size -= s.recent[i].size()
+		drop = max(drop, i+1)
+	}
+	if drop == 0 {
+		return
+	}
+	for i := range drop {
+		s.recentBytes -= s.recent[i].size()
+	}
+	s.recent = append([]Change(nil), s.recent[drop:]...)
+}
+
+// size is about how much memory a change's events take.
+func (c *Change) size() int {
+	n := 0
+	for i := range c.Events {
+		n += len(c.Events[i].Data)
+	}
+	return n
 }
 
 // trim drops what is too old or too much, a little more per commit than the commit adds.

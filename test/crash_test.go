@@ -24,7 +24,7 @@ func TestCrash_AtEachNamedPoint(t *testing.T) {
 			untouched := inspect(t, quiet)
 
 			m.start("FLOW_FAILPOINT=" + point)
-			id, acknowledged := liveUntilDeath(t, m, name)
+			id, acknowledged, asked := liveUntilDeath(t, m, name)
 			if err := m.wait(); err == nil {
 				t.Fatalf("the failpoint %s was not reached", point)
 			}
@@ -32,6 +32,8 @@ func TestCrash_AtEachNamedPoint(t *testing.T) {
 
 			m.start()
 			m.settles(t, name, id, acknowledged)
+			judged := &churner{name: name, acknowledged: acknowledged, unanswered: asked}
+			judged.judge(t, m.dial())
 			if again := m.runningRun(name); alive != "" && again != "" && again != alive {
 				t.Errorf("the running container was recreated: %s, then %s", alive, again)
 			}
@@ -44,12 +46,13 @@ func TestCrash_AtEachNamedPoint(t *testing.T) {
 	}
 }
 
-// liveUntilDeath declares, stops and deletes a container until the manager dies of it. acknowledged is what it promised last.
-func liveUntilDeath(t *testing.T, m *manager, name string) (id, acknowledged string) {
+// liveUntilDeath declares, stops and deletes a container until the manager dies of it. acknowledged is what it promised last,
+// asked what it was asked for last.
+func liveUntilDeath(t *testing.T, m *manager, name string) (id, acknowledged, asked string) {
 	t.Helper()
 	c, err := dial(m.addr)
 	if err != nil {
-		return "", ""
+		return "", "", ""
 	}
 	defer c.close()
 	steps := []struct {
@@ -63,19 +66,20 @@ func liveUntilDeath(t *testing.T, m *manager, name string) (id, acknowledged str
 		{"delete_container", object{"container_id": name}, "deleted", "container_deleted"},
 	}
 	for _, s := range steps {
+		asked = s.promise
 		answer, err := c.ask(s.request, s.body)
 		if err != nil {
-			return id, acknowledged
+			return id, acknowledged, asked
 		}
 		if answer["ok"] != true {
 			t.Fatalf("%s: %v", s.request, answer)
 		}
 		id, acknowledged = answer["container_id"].(string), s.promise
 		if _, err := c.await(s.event, func(o object) bool { return o["container_id"] == id }); err != nil {
-			return id, acknowledged
+			return id, acknowledged, asked
 		}
 	}
-	return id, acknowledged
+	return id, acknowledged, asked
 }
 
 // runningRun names the run of a container that runs now.

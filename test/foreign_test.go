@@ -6,6 +6,7 @@ import (
 
 	"github.com/docker/docker/api/types/container"
 	imagetypes "github.com/docker/docker/api/types/image"
+	"github.com/docker/docker/api/types/volume"
 )
 
 func TestForeign_OurNameOnAContainerOfSomebodyElse(t *testing.T) {
@@ -95,4 +96,42 @@ func foreignContainer(t *testing.T, name, image string) string {
 		t.Fatal(err)
 	}
 	return made.ID
+}
+
+func TestForeign_AVolumeOfAnotherManager(t *testing.T) {
+	m := newManager(t)
+	c := m.dial()
+	name := named(t, "volume")
+	if _, err := engine.VolumeCreate(t.Context(), volume.CreateOptions{Name: name, Labels: map[string]string{"io.flow-manager.instance": "another"}}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := engine.VolumeRemove(context.Background(), name, true); err != nil {
+			t.Error(err)
+		}
+	})
+	id := c.must(t, "apply_container", object{"name": name, "image": echoImage, "volumes": object{name: "/data"}, "request_id": "r1"})["container_id"]
+	refusal, err := c.await("error", func(o object) bool { return o["request_id"] == "r1" })
+	if err != nil || refusal["error_type"] != "policy_error" {
+		t.Errorf("%v, %v", refusal, err)
+	}
+	c.must(t, "delete_container", object{"container_id": id, "remove_volumes": true})
+	c.wait(t, "container_deleted", id)
+	if _, err := engine.VolumeInspect(t.Context(), name); err != nil {
+		t.Errorf("the volume of another manager is gone: %v", err)
+	}
+}
+
+func TestForeign_OurOwnVolumeGoesWhenAsked(t *testing.T) {
+	m := newManager(t)
+	c := m.dial()
+	name := named(t, "volume")
+	for _, remove := range []bool{false, true} {
+		id := c.run(t, object{"name": name, "volumes": object{name: "/data"}})
+		c.must(t, "delete_container", object{"container_id": id, "remove_volumes": remove})
+		c.wait(t, "container_deleted", id)
+		if _, err := engine.VolumeInspect(t.Context(), name); (err != nil) != remove {
+			t.Errorf("remove_volumes %v: %v", remove, err)
+		}
+	}
 }

@@ -11,6 +11,9 @@ import (
 	"github.com/flow-manager/flow-manager/store"
 )
 
+// failuresTold is after how many failed attempts a deletion's asker is told.
+const failuresTold = 3
+
 // crashesTold is after how many crashes in a row a start counts as failed, though it is tried on.
 const crashesTold = 3
 
@@ -39,18 +42,36 @@ const (
 	wishOutcome // whatever the generation asked for
 )
 
+// maxOwed is how many answers one session may be owed.
+const maxOwed = 1024
+
 // answers are what sessions are owed, by container.
 type answers struct {
-	mu   sync.Mutex
-	owed map[string][]*answer
+	mu    sync.Mutex
+	owed  map[string][]*answer
+	count map[*Session]int
+}
+
+// room tells whether a session may be owed another answer.
+func (a *answers) room(c *Session) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.count[c] < maxOwed
+}
+
+func (a *answers) paidLocked(p *answer) {
+	if a.count[p.session]--; a.count[p.session] <= 0 {
+		delete(a.count, p.session)
+	}
 }
 
 func (a *answers) add(p *answer) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.owed == nil {
-		a.owed = map[string][]*answer{}
+		a.owed, a.count = map[string][]*answer{}, map[*Session]int{}
 	}
+	a.count[p.session]++
 	a.owed[p.id] = append(a.owed[p.id], p)
 }
 
@@ -58,7 +79,12 @@ func (a *answers) add(p *answer) {
 func (a *answers) remove(p *answer) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.keepLocked(p.id, slices.DeleteFunc(a.owed[p.id], func(one *answer) bool { return one == p }))
+	a.keepLocked(p.id, slices.DeleteFunc(a.owed[p.id], func(one *answer) bool {
+		if one == p {
+			a.paidLocked(one)
+		}
+		return one == p
+	}))
 }
 
 // leave forgets what a session that is gone was owed.
@@ -68,6 +94,7 @@ func (a *answers) leave(c *Session) {
 	for id, list := range a.owed {
 		a.keepLocked(id, slices.DeleteFunc(list, func(p *answer) bool { return p.session == c }))
 	}
+	delete(a.count, c)
 }
 
 func (a *answers) keepLocked(id string, list []*answer) {
@@ -96,6 +123,7 @@ func (a *answers) settled(id string, verdict func(p *answer) *outcome) []deliver
 	a.keepLocked(id, slices.DeleteFunc(a.owed[id], func(p *answer) bool {
 		o := verdict(p)
 		if o != nil {
+			a.paidLocked(p)
 			done = append(done, delivery{p, o})
 		}
 		return o != nil
@@ -144,8 +172,10 @@ func judge(p *answer, v *store.Seen) *outcome {
 		return &outcome{status: "deleted"}
 	case v == nil:
 		return superseded(p, "the container was deleted", 0)
-	case v.Generation < p.generation, p.wish == wishDeleted:
-		return nil // a change from before the request, or a deletion that goes on
+	case v.Generation < p.generation:
+		return nil // a change from before the request
+	case p.wish == wishDeleted:
+		return undeleted(v)
 	case p.wish == wishOutcome && v.Generation > p.generation:
 		return recorded(p, v)
 	case v.Deleting:
@@ -158,6 +188,15 @@ func judge(p *answer, v *store.Seen) *outcome {
 	return reached(p, v)
 }
 
+// undeleted tells when a deletion has failed often enough for its asker to hear of it. It is tried on.
+func undeleted(v *store.Seen) *outcome {
+	if v.Attempts < failuresTold || v.Status.LastError == nil {
+		return nil
+	}
+	e := api.Errorf(v.Status.LastError.ErrorType, "the container cannot be deleted yet, and it is tried on: %s", v.Status.LastError.Message)
+	return &outcome{err: e.With("cleanup", map[string]string{"container": "failed", "volumes": "pending", "socket": "pending"})}
+}
+
 func superseded(p *answer, why string, by int64) *outcome {
 	e := api.Errorf(api.ConflictError, "%s before %s was seen to be done", why, p.operation)
 	return &outcome{err: e.With("superseded_by", by)}
@@ -167,7 +206,7 @@ func superseded(p *answer, why string, by int64) *outcome {
 func included(p *answer, v *store.Seen) bool {
 	switch p.wish {
 	case wishRunning:
-		return runs(v.Desired)
+		return v.Desired == api.DesiredRunning
 	case wishPaused:
 		return v.Desired == api.DesiredPaused
 	case wishStopped:

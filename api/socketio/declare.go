@@ -1,6 +1,7 @@
 package socketio
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -195,11 +196,15 @@ func (s *Server) declare(c *Session, r *Request, in *api.Declaring, event string
 	if d.ContainerID == "" && d.Name == "" && asks != wishSpec {
 		return api.Invalid(api.FieldError{Field: "container_id", Message: "is required: the container's id, name or Docker id"}).For("", in.RequestID, "")
 	}
+	if !s.answers.room(c) {
+		return api.Errorf(api.RateLimitError, "%d accepted requests of this session wait for their outcome; wait for some of them", maxOwed).For("", in.RequestID, "")
+	}
 	d.Principal, d.Key, d.IfGeneration = c.Principal().Name, in.IdempotencyKey, in.IfGeneration
 	if d.Key != "" {
 		d.BodyHash = bodyHash(r)
 	}
-	result, err := s.Store.Declare(c.Context(), d)
+	// A client that has said goodbye meanwhile has asked for it all the same.
+	result, err := s.Store.Declare(context.WithoutCancel(c.Context()), d)
 	if err != nil {
 		return forRequest(err, in.RequestID)
 	}

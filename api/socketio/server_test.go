@@ -588,3 +588,72 @@ func TestServer_WaitingForTheOutcome(t *testing.T) {
 		t.Errorf("newest: %v", ack)
 	}
 }
+
+func TestServer_APauseOvertakesARestart(t *testing.T) {
+	s := serve(t)
+	p := s.join()
+	p.ask(api.ApplyContainer, webSpec)
+	s.observe("web", api.StateRunning, nil)
+	p.ask(api.RestartContainer, `{"container_id":"web","request_id":"restart"}`)
+	p.ask(api.PauseContainer, `{"container_id":"web","request_id":"pause"}`)
+	if e := p.event(api.ErrorEvent); e["request_id"] != "restart" || e["error_type"] != "conflict_error" {
+		t.Errorf("restart: %v", e)
+	}
+	s.observe("web", api.StatePaused, nil)
+	if e := p.event(api.ContainerPaused); e["request_id"] != "pause" {
+		t.Errorf("pause: %v", e)
+	}
+}
+
+func TestServer_WhatIsSentBeforeAGoodbyeIsDeclared(t *testing.T) {
+	s := serve(t)
+	p := s.join()
+	const sent = 50
+	for range sent {
+		p.send(`42["create_container",{"image":"app"}]`)
+	}
+	p.send("41")
+	eventually(t, "all is declared", func() bool { records, _ := s.store.List(); return len(records) == sent })
+}
+
+func TestServer_OwesASessionSoMuchAndNoMore(t *testing.T) {
+	s := serve(t)
+	p := s.join()
+	id := p.ask(api.CreateContainer, webSpec)["container_id"].(string)
+	refused := 0
+	for range maxOwed + 10 {
+		if p.ask(api.DeleteContainer, `{"container_id":"web"}`)["error_type"] == "rate_limit_error" {
+			refused++
+		}
+	}
+	if refused < 10 || refused > 12 {
+		t.Errorf("%d of %d were refused", refused, maxOwed+10)
+	}
+	if err := s.store.Bury(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	p.event(api.ContainerDeleted)
+	eventually(t, "all is paid", func() bool { return s.server.answers.room(nil) && len(s.server.answers.waiting()) == 0 })
+	if ack := p.ask(api.CreateContainer, webSpec); ack["ok"] != true {
+		t.Errorf("after all was paid: %v", ack)
+	}
+}
+
+func TestServer_ADeletionThatFailsIsTold(t *testing.T) {
+	s := serve(t)
+	p := s.join()
+	p.ask(api.CreateContainer, webSpec)
+	s.observe("web", api.StateCreated, nil)
+	p.event(api.ContainerCreated)
+	p.ask(api.DeleteContainer, `{"container_id":"web","request_id":"delete"}`)
+	for attempt := range 4 {
+		s.observe("web", api.StateRemoving, func(c *store.Record) {
+			c.Failure = &store.Failure{Generation: c.Generation, Attempts: attempt + 1}
+			c.Status.LastError = &api.LastError{ErrorType: api.DockerAPIError, Message: "it is stuck"}
+		})
+	}
+	if e := p.event(api.ErrorEvent); e["request_id"] != "delete" || e["details"].(map[string]any)["cleanup"] == nil {
+		t.Errorf("got %v", e)
+	}
+	p.quiet(api.ErrorEvent)
+}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -90,7 +91,8 @@ func defaultRunDir() string {
 // readSettings merges file, environment and flags; what is more explicit wins.
 func readSettings(cmd *cobra.Command) (*settings, error) {
 	k := koanf.New(".")
-	if path, _ := cmd.Flags().GetString("config"); path != "" {
+	path, _ := cmd.Flags().GetString("config") // the flag is there
+	if path = cmp.Or(path, os.Getenv(envPrefix+"CONFIG")); path != "" {
 		if err := k.Load(file.Provider(path), yaml.Parser()); err != nil {
 			return nil, usageError{fmt.Errorf("read --config: %w", err)}
 		}

@@ -13,6 +13,9 @@ import (
 	"github.com/flow-manager/flow-manager/store"
 )
 
+// maxActorData is how much data of an actor event is stored; of more, only the size is.
+const maxActorData = 4 << 10
+
 // maxActorEvents is how many actor events wait to be stored; a flow that raises more than the disk takes loses the rest.
 const maxActorEvents = 256
 
@@ -65,7 +68,9 @@ func (f *flows) Message(id string, message json.RawMessage) {
 // ActorEvent implements sockets.Watcher.
 func (f *flows) ActorEvent(id, actor, event string, data json.RawMessage) {
 	a := api.Activity{ActivityType: api.ActivityActor, ContainerID: id, Message: actor + ": " + event, Details: map[string]any{"actor": actor, "event": event}}
-	if len(data) > 0 {
+	if n := len(data); n > maxActorData {
+		a.Details["data_bytes"] = n
+	} else if n > 0 {
 		a.Details["data"] = data
 	}
 	select {

@@ -21,6 +21,7 @@ func summary(c *container.Summary) controller.Observed {
 	if len(c.Names) > 0 {
 		o.Name = strings.TrimPrefix(c.Names[0], "/")
 	}
+	o.Health = map[string]string{"healthy": api.HealthHealthy, "unhealthy": api.HealthUnhealthy, "health: starting": api.HealthStarting}[status]
 	o.Digest = strings.Join([]string{c.State, o.Name, status}, " ")
 	return o
 }

@@ -155,12 +155,12 @@ func (r *Runtime) Remove(ctx context.Context, dockerID string) error {
 }
 
 // RemoveVolume implements controller.Runtime.
-func (r *Runtime) RemoveVolume(ctx context.Context, name string) error {
+func (r *Runtime) RemoveVolume(ctx context.Context, name, instance string) error {
 	v, err := r.client.VolumeInspect(ctx, name)
 	if err != nil {
 		return classed(err)
 	}
-	if v.Labels[labelInstance] == "" {
+	if instance == "" || v.Labels[labelInstance] != instance {
 		return nil
 	}
 	return classed(r.client.VolumeRemove(ctx, name, false))

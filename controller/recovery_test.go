@@ -1,0 +1,113 @@
+package controller
+
+import (
+	"testing"
+	"time"
+
+	"github.com/flow-manager/flow-manager/api"
+)
+
+func TestController_ANewTemplateStartsWhatHadEnded(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.declare("web", func(s *api.Spec) { s.RestartPolicy.Name = api.RestartNever })
+		w.engine.exit("web", 1)
+		w.after(time.Second)
+		w.expect("web", api.StateExited, "create start")
+		w.declare("web", func(s *api.Spec) { s.Command = []string{"fixed"} })
+		w.expect("web", api.StateRunning, "remove create start")
+	})
+}
+
+// The engine may finish a create long after its caller gave up, and after another template was declared.
+func TestController_ALateContainerOfAnOlderTemplateIsTakenAway(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.engine.behind(func() {
+			w.engine.before = func(call string) error {
+				if call == "create" {
+					return ErrUnavailable
+				}
+				return nil
+			}
+		})
+		w.declare("web", nil)
+		r, err := w.store.Resolve("web")
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.declare("web", func(s *api.Spec) { s.Command = []string{"newer"} })
+		w.engine.behind(func() {
+			late := w.engine.addLocked("web")
+			late.ID, late.Token, late.Hash = r.ID, r.Placement.Token, r.Placement.TemplateHash
+			w.engine.before = nil
+		})
+		w.after(time.Minute)
+		if st := w.status("web"); st.State != api.StateRunning || len(w.engine.containers) != 1 {
+			t.Errorf("%d containers, %s", len(w.engine.containers), api.Encode(st))
+		}
+	})
+}
+
+// A list that looks like the one before it can still differ from what an event has shown in between.
+func TestController_AListFindsWhatALostEventHid(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.declare("web", nil)
+		for range 11 {
+			w.engine.exit("web", 1)
+			w.after(6 * time.Minute)
+		}
+		w.engine.exit("web", 1)
+		w.after(2 * time.Minute) // it waits for its restart, and was listed so
+		if st := w.status("web"); st.State != api.StateRestarting {
+			t.Fatalf("status: %s", api.Encode(st))
+		}
+		w.after(210 * time.Second)
+		for w.status("web").State != api.StateRunning {
+			w.after(time.Second)
+		}
+		w.engine.mu.Lock()
+		for _, c := range w.engine.containers {
+			c.end(1) // and nobody is told
+		}
+		w.engine.mu.Unlock()
+		w.after(2 * time.Minute)
+		if st := w.status("web"); st.State != api.StateRestarting {
+			t.Errorf("it is dead, and the status says %s", st.State)
+		}
+	})
+}
+
+func TestController_AnErrorBelongsToItsGeneration(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.declare("web", func(s *api.Spec) { s.Image = "typo" })
+		w.engine.behind(func() {
+			w.engine.after = func(call string) error {
+				if call == "start" { // its process ends at once
+					for _, c := range w.engine.containers {
+						c.end(1)
+					}
+				}
+				return nil
+			}
+		})
+		w.declare("web", func(s *api.Spec) { s.Image = "app" })
+		w.after(time.Second)
+		if st := w.status("web"); st.LastError != nil {
+			t.Errorf("generation %d is told the error of the one before: %s", st.ObservedGeneration, api.Encode(st.LastError))
+		}
+	})
+}
+
+func TestController_AFinishedJobStaysFinishedAfterAReboot(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.stop()
+		w.boot(Config{Boot: "one"})
+		w.declare("job", func(s *api.Spec) { s.RestartPolicy.Name = api.RestartOnFailure })
+		w.engine.exit("job", 0)
+		w.after(24 * time.Hour)
+		w.engine.told()
+		w.stop()
+		w.boot(Config{Boot: "two"})
+		w.after(time.Minute)
+		w.expect("job", api.StateExited, "")
+	})
+}
