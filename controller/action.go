@@ -104,8 +104,6 @@ func (k *Controller) called(ctx context.Context, r *store.Record, next step) err
 		case signal:
 			deadline := now.Add(time.Duration(*c.Spec.StopGrace) * time.Second)
 			c.StopDeadline = &deadline
-		case start:
-			c.Boot = k.Boot
 		case limit:
 			c.Placement.Resources = r.Spec.Resources
 		case remove:
@@ -138,6 +136,9 @@ func (k *Controller) start(ctx context.Context, r *store.Record, dockerID string
 	if err := k.Endpoints.Open(r.ID); err != nil {
 		return fmt.Errorf("open the flow's socket: %w", err)
 	}
+	if err := k.noteStart(ctx, r); err != nil {
+		return err
+	}
 	err := k.Runtime.Start(ctx, dockerID)
 	if err == nil || !errors.Is(err, ErrAbsent) {
 		return err
@@ -146,6 +147,14 @@ func (k *Controller) start(ctx context.Context, r *store.Record, dockerID string
 		return err // the container itself; the next look shows it
 	}
 	return fmt.Errorf("something that it needs is missing: %s", err.Error())
+}
+
+// noteStart writes under which boot of the host the container runs, and that it does, before it can be so.
+func (k *Controller) noteStart(ctx context.Context, r *store.Record) error {
+	if r.Ran && r.Boot == k.Boot {
+		return nil
+	}
+	return k.edit(ctx, r, func(c *store.Record) { c.Ran, c.Boot = true, k.Boot })
 }
 
 // intend writes what is about to be created. The former placement is kept until its container is known to be gone.
@@ -162,6 +171,9 @@ func (k *Controller) intend(ctx context.Context, r *store.Record, next step) err
 		if hash := api.TemplateHash(&r.Spec); c.Placement.TemplateHash != "" && c.Placement.TemplateHash != hash {
 			forgive(c)
 		}
+		if next.cause == api.CauseDrift && c.Ran && c.Ended == "" && r.Spec.RestartPolicy.Name == api.RestartNever {
+			c.Ended, c.EndedUnder = "Interrupted", r.Spec.RestartPolicy // it runs once for each explicit start
+		}
 		c.Placement = store.Placement{Token: xid.New().String(), DockerName: r.Name, Generation: r.Generation,
 			TemplateHash: api.TemplateHash(&r.Spec), Resources: r.Spec.Resources, Ports: ports}
 		c.Status.LastAction = &api.LastAction{Action: "create", Cause: next.cause, Detail: next.detail, At: now}
@@ -172,7 +184,7 @@ func (k *Controller) intend(ctx context.Context, r *store.Record, next step) err
 
 // forgive resets what earlier exits led to.
 func forgive(c *store.Record) {
-	c.Status.CrashStreak, c.Status.NextRestartAt, c.Status.LastError, c.Ended, c.Failure = 0, nil, nil, "", nil
+	c.Status.CrashStreak, c.Status.NextRestartAt, c.Status.LastError, c.Ended, c.Failure, c.Ran = 0, nil, nil, "", nil, false
 }
 
 // create makes the intended container and records it. A taken name is either our own, made before we died, or somebody else's.
@@ -232,6 +244,7 @@ func (k *Controller) count(ctx context.Context, r *store.Record, o *Observed) er
 	v := judge(r, o, time.Now())
 	return k.edit(ctx, r, func(c *store.Record) {
 		decided := c.Handled == run(o) && c.Ended == "" // to be restarted, and counted for it
+		c.EndedUnder = r.Spec.RestartPolicy
 		c.Handled, c.Ended, c.Status.CrashStreak, c.Status.NextRestartAt = v.handled, v.ended, v.streak, nil
 		if v.ended != "" {
 			return

@@ -18,7 +18,7 @@ const (
 
 // crash are the events of an exit that nobody asked for; one with code 0 is no crash, nor is an interruption.
 func (k *Controller) crash(ctx context.Context, r *store.Record, o *Observed, v verdict) []api.Event {
-	if o.Interrupted || o.ExitCode == 0 && !o.OOMKilled {
+	if told := r.Handled == run(o); told || o.Interrupted || o.ExitCode == 0 && !o.OOMKilled {
 		return nil
 	}
 	redactor := api.NewRedactor(r.Spec.Environment)

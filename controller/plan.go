@@ -243,6 +243,8 @@ func planStart(r *store.Record, o *Observed, now time.Time) step {
 	switch {
 	case o.Interrupted && r.Handled != asked(o) && r.Handled != interrupted(o):
 		return step{action: count, on: o, cause: api.CauseRecovery}
+	case r.Ended != "" && r.EndedUnder != r.Spec.RestartPolicy && !o.StartedAt.IsZero():
+		return step{action: count, on: o, cause: api.CauseDeclaration}
 	case r.Ended != "":
 		return step{}
 	case o.StartedAt.IsZero(), r.Handled == asked(o):
@@ -281,7 +283,10 @@ func judge(r *store.Record, o *Observed, now time.Time) verdict {
 	if o.Interrupted {
 		return excuse(r, o, now)
 	}
-	v := verdict{handled: run(o), streak: r.Status.CrashStreak + 1}
+	v := verdict{handled: run(o), streak: r.Status.CrashStreak}
+	if r.Handled != run(o) { // else it was counted, under another policy
+		v.streak++
+	}
 	if o.FinishedAt.Sub(o.StartedAt) >= longRun {
 		v.streak = 1
 	}

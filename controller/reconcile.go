@@ -48,7 +48,7 @@ func (k *Controller) reconcile(stopping, ctx context.Context, id string) (time.D
 // rebooted tells whether a run ended because the host did. One whose end was settled before the host went down did not.
 func (k *Controller) rebooted(r *store.Record, o *Observed) bool {
 	settled := r.Handled == run(o) && r.Ended != ""
-	return r.Boot != "" && k.Boot != "" && r.Boot != k.Boot && !settled
+	return !o.StartedAt.IsZero() && r.Boot != "" && k.Boot != "" && r.Boot != k.Boot && !settled
 }
 
 func until(next step, now time.Time) time.Duration {

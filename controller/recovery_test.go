@@ -111,3 +111,44 @@ func TestController_AFinishedJobStaysFinishedAfterAReboot(t *testing.T) {
 		w.expect("job", api.StateExited, "")
 	})
 }
+
+func TestController_AnotherPolicyIsAskedAnew(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.declare("web", func(s *api.Spec) { s.RestartPolicy.Name = api.RestartNever })
+		w.engine.exit("web", 0)
+		w.after(time.Second)
+		w.expect("web", api.StateExited, "create start")
+		w.declare("web", func(s *api.Spec) { s.RestartPolicy.Name = api.RestartAlways })
+		w.after(time.Second)
+		w.expect("web", api.StateRunning, "start")
+	})
+}
+
+func TestController_NeverRunsOnceThoughItWasRemovedWhileItRan(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.declare("job", func(s *api.Spec) { s.RestartPolicy.Name = api.RestartNever })
+		w.engine.told()
+		w.engine.behind(func() { clear(w.engine.containers) })
+		w.after(2 * time.Minute)
+		w.expect("job", api.StateExited, "create")
+		w.wake("job")
+		w.expect("job", api.StateRunning, "start")
+	})
+}
+
+func TestController_AFreshContainerIsNotInterruptedByAnEarlierReboot(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.stop()
+		w.boot(Config{Boot: "one"})
+		w.declare("job", func(s *api.Spec) { s.RestartPolicy.Name = api.RestartNever })
+		w.desire("job", api.DesiredStopped)
+		w.stop()
+		w.engine.behind(func() { clear(w.engine.containers) })
+		w.boot(Config{Boot: "two"})
+		w.desire("job", api.DesiredRunning)
+		w.after(time.Second)
+		if st := w.status("job"); st.State != api.StateRunning {
+			t.Errorf("status: %s", api.Encode(st))
+		}
+	})
+}

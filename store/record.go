@@ -43,6 +43,10 @@ type Tracking struct {
 	// Ended is why the restart policy leaves an ended container alone: Completed, Failed, GaveUp or Interrupted. A start
 	// clears it.
 	Ended string `json:"ended,omitempty"`
+	// EndedUnder is the restart policy that decided so; under another one it is decided anew.
+	EndedUnder api.RestartPolicy `json:"ended_under,omitzero"`
+	// Ran is set before the first start since the newest explicit one.
+	Ran bool `json:"ran,omitempty"`
 	// Outcomes are what became of the last generations, oldest first.
 	Outcomes []Outcome `json:"outcomes,omitempty"`
 	// Boot is the host's boot id at the newest start.
