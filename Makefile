@@ -1,8 +1,8 @@
 .DEFAULT_GOAL := help
-.PHONY: help build demo test check clean
+.PHONY: help build demo test check sim mutants clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## Build bin/flow-manager and bin/flowctl
 	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/flow-manager ./cmd/flowctl
@@ -15,6 +15,12 @@ test: ## Run all tests, those on a real Docker engine included
 
 check: ## Check format, vet, staticcheck, go.mod and the layering
 	@hack/check.sh
+
+sim: ## Play SEEDS (2000) random lives of the reconcile loop against a faulty engine in fake time
+	SIM_SEEDS=$(or $(SEEDS),2000) go test -tags sim -run '^TestSimulator$$' -count=1 -timeout 0 -v ./controller
+
+mutants: ## Plant known faults into copies of the loop and see the simulator find them
+	@hack/mutants.sh
 
 clean: ## Stop what a demo left running, remove what was built
 	@hack/demo.sh stop

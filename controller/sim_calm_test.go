@@ -1,0 +1,223 @@
+//go:build sim
+
+package controller
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/store"
+)
+
+// converge ends the faults, grants the time that the manager may need, and then expects all as declared and silence.
+func (w *simWorld) converge() error {
+	w.engine.settle()
+	if err := w.pass(0); err != nil {
+		return err
+	}
+	w.life.left.Store(1 << 40)
+	if err := w.pass(w.pending() + 2*time.Minute*11/10 + 30*time.Second); err != nil {
+		return err
+	}
+	if err := w.settled(); err != nil {
+		return fmt.Errorf("not converged: %w", err)
+	}
+	return w.silence()
+}
+
+// pending is the longest backoff that stands, or that an exit nobody counted yet will lead to.
+func (w *simWorld) pending() time.Duration {
+	w.engine.mu.Lock()
+	defer w.engine.mu.Unlock()
+	longest := time.Duration(0)
+	records, _ := w.life.store.List()
+	for _, r := range records {
+		wait := time.Duration(0)
+		if r.Failure != nil {
+			wait = max(0, time.Until(r.Failure.RetryAt))
+		}
+		if next := r.Status.NextRestartAt; next != nil {
+			wait = max(wait, time.Until(*next))
+		}
+		if c := w.engine.oursLocked(r.Name); c != nil && !c.alive() && r.Handled != run(&c.Observed) {
+			wait += restartDelay(r.ID, r.Status.CrashStreak+1)
+		}
+		longest = max(longest, wait)
+	}
+	return longest
+}
+
+// silence is a quiet world: nothing but lists, except for what is retried because it cannot work.
+func (w *simWorld) silence() error {
+	w.engine.mu.Lock()
+	clear(w.court.exempt)
+	records, _ := w.life.store.List()
+	for _, r := range records {
+		w.court.exempt[r.Name] = r.Failure != nil
+		w.court.file(r.ID).stops = 0
+	}
+	w.court.quiet = true
+	revision := w.life.store.Revision()
+	busy := len(w.court.exempt) > 0 && anyTrue(w.court.exempt)
+	w.engine.mu.Unlock()
+	err := w.pass(4 * time.Minute)
+	w.engine.mu.Lock()
+	w.court.quiet = false
+	w.engine.mu.Unlock()
+	if now := w.life.store.Revision(); err == nil && !busy && now != revision {
+		return fmt.Errorf("a quiet world wrote %d changes", now-revision)
+	}
+	return err
+}
+
+func anyTrue(set map[string]bool) bool {
+	for _, yes := range set {
+		if yes {
+			return true
+		}
+	}
+	return false
+}
+
+// settled tells what is not as declared and says no reason for it.
+func (w *simWorld) settled() error {
+	w.engine.mu.Lock()
+	defer w.engine.mu.Unlock()
+	var errs []error
+	for _, d := range w.court.model.all {
+		if err := w.settledOne(d); err != nil {
+			errs = append(errs, fmt.Errorf("%s (declared %s): %w", d.name, d.spec.DesiredState, err))
+		}
+	}
+	for _, c := range w.engine.containers {
+		if !c.ours && c.Observed != c.born {
+			errs = append(errs, fmt.Errorf("the foreign %s was %+v and is %+v", c.Name, c.born, c.Observed))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (w *simWorld) settledOne(d *simDeclared) error {
+	var own []*simContainer
+	for _, c := range w.engine.containers {
+		if c.ours && c.ID == d.id {
+			own = append(own, c)
+		}
+	}
+	r, ok := w.life.store.Get(d.id)
+	if d.deleted {
+		return w.gone(d, ok, own)
+	}
+	if reason := w.excuse(r, d); reason != "" {
+		return nil
+	}
+	if len(own) != 1 {
+		return fmt.Errorf("it has %d containers; %s", len(own), api.Encode(r.Status))
+	}
+	return w.asDeclared(d, r, own[0])
+}
+
+func (w *simWorld) gone(d *simDeclared, declared bool, own []*simContainer) error {
+	switch {
+	case declared:
+		return errors.New("it was deleted and its record is still there")
+	case len(own) > 0:
+		return fmt.Errorf("it was deleted and %s is still there, %s", own[0].Name, own[0].State)
+	case w.folders[d.id] || w.listening[d.id]:
+		return errors.New("it was deleted and its socket is still there")
+	}
+	return nil
+}
+
+// excuse is the reason for a record's failure where that names what the script did, and "" where it does not.
+func (w *simWorld) excuse(r *store.Record, d *simDeclared) string {
+	reason := r.Status.Condition(api.Degraded).Reason
+	if r.Failure == nil || r.Status.Condition(api.Degraded).Status != api.True || r.Status.LastError == nil {
+		return ""
+	}
+	switch {
+	case d.spec.Image == "missing" && reason == "ImageNotFound",
+		d.spec.Image == "broken" && reason == "StartFailed",
+		w.engine.squatterLocked(d.name) && (reason == "NameConflict" || reason == "EngineError"):
+		return reason
+	}
+	return ""
+}
+
+func (w *simWorld) asDeclared(d *simDeclared, r *store.Record, c *simContainer) error {
+	st := &r.Status
+	switch {
+	case c.Hash != api.TemplateHash(&d.spec):
+		return errors.New("its container is of another template")
+	case c.template.Spec.Resources != d.spec.Resources:
+		return fmt.Errorf("its limits are %+v", c.template.Spec.Resources)
+	case c.Name != d.name:
+		return fmt.Errorf("its container is called %s", c.Name)
+	case !w.listens(d.id):
+		return errors.New("nobody listens on its socket")
+	case st.ObservedGeneration != d.generation || st.DockerID != c.DockerID || st.LastError != nil:
+		return fmt.Errorf("its status does not say so: %s", api.Encode(st))
+	case !w.court.file(d.id).blind && !c.StartedAt.Equal(deref(st.StartedAt)):
+		return fmt.Errorf("its status tells of a run from %v and it began at %v", st.StartedAt, c.StartedAt)
+	case st.LastAction == nil || st.LastAction.Cause == "":
+		return fmt.Errorf("its last action has no cause: %s", api.Encode(st.LastAction))
+	}
+	return w.process(d, r, c)
+}
+
+func (w *simWorld) process(d *simDeclared, r *store.Record, c *simContainer) error {
+	want, state := map[string]string{api.DesiredRunning: "running", api.DesiredPaused: "paused"}[d.spec.DesiredState], r.Status.State
+	switch {
+	case d.rests() && c.alive():
+		return errors.New("it is " + c.State)
+	case d.rests() && state != api.StateStopped && state != api.StateCreated:
+		return errors.New("its state is called " + state)
+	case d.rests():
+		return nil
+	case c.State == want && state != want:
+		return fmt.Errorf("it is %s and its state is called %s", want, state)
+	case c.State == want && want == "running" && !c.StartedAt.After(d.restarted):
+		return fmt.Errorf("it was to be restarted at %v and has run since %v", d.restarted, c.StartedAt)
+	case c.State == want:
+		return nil
+	case c.alive():
+		return errors.New("it is " + c.State)
+	}
+	return w.atRest(d, r, c)
+}
+
+// atRest finds the policy's reason for a process that ended.
+func (w *simWorld) atRest(d *simDeclared, r *store.Record, c *simContainer) error {
+	policy, ended := d.spec.RestartPolicy, r.Ended
+	allowed := map[string]bool{
+		"Completed":   policy.Name == api.RestartNever || policy.Name == api.RestartOnFailure && c.ExitCode == 0,
+		"Failed":      policy.Name == api.RestartNever,
+		"Interrupted": policy.Name == api.RestartNever,
+		"GaveUp":      policy.MaxAttempts > 0 && r.Status.CrashStreak > policy.MaxAttempts,
+	}
+	last, gaps := w.court.file(d.id), knownGaps()
+	switch {
+	case ended == "Interrupted" && c.run == 0 && gaps.freshIsInterrupted:
+		return nil
+	case ended != "" && gaps.newTemplateStaysEnded && c.run == 0 && last.hash != c.Hash:
+		return nil
+	case ended != "" && c.run == 0 && last.hash != c.Hash:
+		return errors.New("it has a new template, which was never started")
+	case !allowed[ended] && (ended == "" || !gaps.policyStaysEnded):
+		return fmt.Errorf("it is %s because of %q: %s", c.State, ended, api.Encode(r.Status))
+	case r.Status.State != api.StateExited:
+		return fmt.Errorf("it has ended and its state is called %s", r.Status.State)
+	case !last.ran.After(d.woken):
+		return errors.New("it has not run since it was started explicitly")
+	}
+	return nil
+}
+
+func deref(t *time.Time) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return *t
+}

@@ -1,0 +1,295 @@
+//go:build sim
+
+package controller
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/store"
+)
+
+// simSlack is how old a declaration may be that a step was decided by: looking takes at most that long.
+const simSlack = 2*callTimeout + 5*time.Second
+
+// simCalls is more than any script needs: a seed's world takes some thousand calls.
+const simCalls = 30_000
+
+// court holds what the manager does against the rules. The engine's mutex guards it.
+type court struct {
+	model   *simModel
+	began   time.Time
+	files   map[string]*simFile // by record id
+	verdict string
+	story   []func() string
+	shaky   bool          // the event streams broke and the engine was not listed since
+	over    chan struct{} // closed with the first violation
+	calls   int
+	quiet   bool // nothing but lists may reach the engine
+	exempt  map[string]bool
+	reached map[string]int
+}
+
+// simFile is what the court knows of one record's containers.
+type simFile struct {
+	stops  int       // reasons to stop its process that were not used up
+	streak int       // consecutive short runs, as far as is certain: nobody touched it since
+	exit   *simExit  // the newest run's end that nobody asked for, where the policy's answer is certain
+	doubt  time.Time // until when calls whose outcome nobody knows may still take effect
+	blind  bool      // an event was lost, and no list since shows whether a run is the one that was seen
+	hands  time.Time // when an outside hand last touched it
+	ran    time.Time // when its newest run began
+	hash   string    // of the container that ran then
+}
+
+type simExit struct {
+	at     time.Time
+	code   int
+	policy api.RestartPolicy
+}
+
+func newCourt() *court {
+	return &court{model: &simModel{live: map[string]*simDeclared{}, all: map[string]*simDeclared{}}, began: time.Now(),
+		over: make(chan struct{}), files: map[string]*simFile{}, exempt: map[string]bool{}, reached: map[string]int{}}
+}
+
+func (c *court) note(format string, args ...any) {
+	at := time.Since(c.began)
+	c.story = append(c.story, func() string { return fmt.Sprintf("%12v  "+format, append([]any{at}, args...)...) })
+}
+
+// violate keeps the first violation.
+func (c *court) violate(format string, args ...any) {
+	c.note("VIOLATION "+format, args...)
+	if c.verdict == "" {
+		c.verdict = fmt.Sprintf(format, args...)
+		close(c.over)
+	}
+}
+
+func (c *court) tell() string {
+	var b strings.Builder
+	for _, line := range c.story[max(0, len(c.story)-120):] {
+		b.WriteString(line() + "\n")
+	}
+	return b.String()
+}
+
+func (c *court) file(id string) *simFile {
+	f := c.files[id]
+	if f == nil {
+		f = &simFile{}
+		c.files[id] = f
+	}
+	return f
+}
+
+// called sees each call that reaches the engine.
+func (c *court) called(call, name string) {
+	if c.calls++; c.calls == simCalls {
+		c.violate("the manager spins: %d calls", c.calls)
+	}
+	if call != "list" && call != "inspect" {
+		c.note("call  %s %s", call, name)
+	}
+	if c.quiet && call != "list" && !c.exempt[name] {
+		c.violate("a quiet world's engine was asked to %s %s", call, name)
+	}
+}
+
+// disturb forgives what is uncertain about a record from now on.
+func (c *court) disturb(id string) {
+	f := c.file(id)
+	f.stops++
+	f.streak, f.exit = 0, nil
+}
+
+func (c *court) disturbName(name string) {
+	for id, d := range c.model.all {
+		if d.name == name {
+			c.disturb(id)
+			c.file(id).doubt = time.Now().Add(simSlack)
+		}
+	}
+}
+
+func (c *court) touched(id, kind string) {
+	c.note("hand  %s", kind)
+	f := c.file(id)
+	if kind != "exit" {
+		c.disturb(id)
+	}
+	f.hands = time.Now()
+}
+
+// outage makes the ends of runs around it uncertain.
+func (c *court) outage() {
+	c.shaky = true
+	for id := range c.model.all {
+		c.disturb(id)
+		c.file(id).blind = false
+	}
+}
+
+// creates checks that the intent is on disk, and with it whose container this is.
+func (c *court) creates(l *simLife, t *Template) {
+	r, ok := l.store.Get(t.ID)
+	if !ok || r.Placement.Token != t.Token {
+		c.violate("%s is created without an intent on disk", t.DockerName)
+	}
+}
+
+// replaced tells whether a container of a create that came late is one too many: the create was repeated meanwhile, and
+// another container recorded. Such a one is reported and left alone, as any that bears our labels.
+func (c *court) replaced(t *Template) bool {
+	r, ok := c.model.life.store.Get(t.ID)
+	return ok && r.Placement.Token == t.Token && r.Placement.DockerID != ""
+}
+
+// asks checks a call against what is on disk when it is made.
+func (c *court) asks(l *simLife, call string, o *simContainer) {
+	if !o.ours {
+		c.violate("the manager would %s %s, which is not its own", call, o.Name)
+		return
+	}
+	r, ok := l.store.Get(o.ID)
+	d := c.model.all[o.ID]
+	switch call {
+	case "start":
+		c.asksStart(l, o, r, d)
+	case "kill":
+		c.asksKill(o, r)
+	case "remove":
+		c.asksRemove(o, r, d)
+	case "rename":
+		if ok && o.Name == r.Name {
+			c.violate("%s is renamed though it has its name", o.Name)
+		}
+	case "pause":
+		if d != nil && d.unsure == nil && d.spec.DesiredState != api.DesiredPaused && time.Since(d.changed) > simSlack {
+			c.violate("%s is paused though it is declared %s", o.Name, d.spec.DesiredState)
+		}
+	}
+}
+
+func (c *court) asksStart(l *simLife, o *simContainer, r *store.Record, d *simDeclared) {
+	if r == nil || r.Placement.DockerID != o.DockerID {
+		c.violate("%s is started before its Docker id is recorded", o.Name)
+	}
+	if !l.world.listens(o.ID) {
+		c.violate("%s is started without its socket", o.Name)
+	}
+	if d != nil && d.unsure == nil && d.rests() && time.Since(d.changed) > simSlack {
+		c.violate("%s is started though it was declared to rest", o.Name)
+	}
+}
+
+func (c *court) asksKill(o *simContainer, r *store.Record) {
+	if r == nil || o.byHand || !o.alive() {
+		return // what is left of a deleted one is collected, and a hand may have begun another run while we waited
+	}
+	if o.asked.IsZero() {
+		c.violate("%s is killed and was never asked to stop", o.Name)
+	}
+	if r.StopDeadline == nil || time.Now().Before(*r.StopDeadline) {
+		c.violate("%s is killed before its grace is over", o.Name)
+	}
+}
+
+func (c *court) asksRemove(o *simContainer, r *store.Record, d *simDeclared) {
+	if r != nil && o.alive() && time.Since(c.file(o.ID).hands) > simSlack {
+		c.violate("%s is removed while it runs", o.Name)
+	}
+	if d == nil || d.unsure != nil || d.deleted || time.Since(d.changed) <= simSlack || o.State == "dead" || o.State == "removing" {
+		return
+	}
+	if r != nil && r.Placement.DockerID == o.DockerID && o.Hash == api.TemplateHash(&d.spec) && o.template.Spec.Resources == d.spec.Resources {
+		c.violate("%s is removed though it is what is declared", o.Name)
+	}
+}
+
+// takes sees a call of the manager take effect.
+func (c *court) takes(call string, o *simContainer) {
+	if call != "stop" || !o.alive() {
+		return
+	}
+	if f := c.file(o.ID); o.asked.IsZero() {
+		if f.stops == 0 {
+			c.violate("%s is asked to stop and nothing asks for that", o.Name)
+		}
+		f.stops = max(0, f.stops-1)
+	}
+	o.asked = time.Now()
+}
+
+// started sees a run begin.
+func (c *court) started(e *simEngine, o *simContainer) {
+	c.note("      %s runs", o.Name)
+	for _, other := range e.containers {
+		if other != o && other.ours && other.ID == o.ID && other.alive() {
+			c.violate("two containers of %s run", o.template.Name)
+		}
+	}
+	f := c.file(o.ID)
+	if f.exit != nil && !o.byHand {
+		c.judgeRestart(o, f)
+	}
+	f.exit, f.ran, f.hash = nil, o.StartedAt, o.Hash
+}
+
+// judgeRestart holds a start after an exit that nobody asked for against the restart policy.
+func (c *court) judgeRestart(o *simContainer, f *simFile) {
+	p := f.exit.policy
+	switch due := nominalDelay(f.streak); {
+	case p.Name == api.RestartNever:
+		c.violate("%s is started again though its policy is never", o.Name)
+	case p.Name == api.RestartOnFailure && f.exit.code == 0:
+		c.violate("%s is started again after it succeeded", o.Name)
+	case p.MaxAttempts > 0 && f.streak > p.MaxAttempts:
+		c.violate("%s is started for the %dth time, its policy gives up after %d", o.Name, f.streak, p.MaxAttempts)
+	case time.Since(f.exit.at) < due*9/10:
+		c.violate("%s is started %v after exit %d in a row, which has to wait %v", o.Name, time.Since(f.exit.at), f.streak, due)
+	}
+}
+
+func nominalDelay(streak int) time.Duration {
+	if streak < 2 {
+		return 0
+	}
+	return min(time.Second<<min(streak-2, 9), 300*time.Second)
+}
+
+// ended sees a run end.
+func (c *court) ended(o *simContainer) {
+	c.note("      %s ends, code %d", o.Name, o.ExitCode)
+	d, f := c.model.all[o.ID], c.file(o.ID)
+	if !o.ours || d == nil || !o.asked.IsZero() || o.byHand || time.Now().Before(f.doubt) || !c.settled(d) {
+		f.exit, f.streak = nil, 0
+		return
+	}
+	f.streak++
+	if o.FinishedAt.Sub(o.StartedAt) >= longRun {
+		f.streak = 1
+	}
+	f.exit = &simExit{time.Now(), o.ExitCode, d.spec.RestartPolicy}
+}
+
+// removed sees an outside hand take a container away, which is drift and no exit; but what shall never run again has run.
+func (c *court) removed(o *simContainer) {
+	if f := c.file(o.ID); f.exit == nil || f.exit.policy.Name != api.RestartNever || knownGaps().neverRunsAgain {
+		c.disturb(o.ID)
+	}
+}
+
+// settled tells whether the manager has acted upon all that was declared.
+func (c *court) settled(d *simDeclared) bool {
+	l := c.model.life
+	if l == nil || l.isDead() || l.control == nil || d.unsure != nil || c.shaky || !l.control.observer.ready() {
+		return false
+	}
+	r, ok := l.store.Get(d.id)
+	return ok && r.Status.ObservedGeneration == d.generation && r.WakeSeen == r.Wake && r.RestartSeen >= r.Restart && r.RestartFrom == "" &&
+		r.Failure == nil && r.StopDeadline == nil && d.spec.DesiredState == api.DesiredRunning
+}

@@ -1,0 +1,410 @@
+//go:build sim
+
+package controller
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/flow-manager/flow-manager/api"
+)
+
+// simEngine is a state machine that obeys Docker's rules, with faults that a script arms. Requests that reached it take
+// effect whatever becomes of who asked.
+type simEngine struct {
+	court *court
+
+	mu         sync.Mutex
+	serial     int
+	containers map[string]*simContainer
+	restarts   int
+	away       bool
+	calm       bool // what exits by itself no longer does
+	latency    time.Duration
+	removal    time.Duration
+	stream     chan struct{} // closed when the event streams end
+	marks      map[*simPort]func(id, dockerID string)
+	armed      []*simFault
+	terms      map[string]reaction
+}
+
+type simContainer struct {
+	Observed
+	ours     bool // made by a call to Create
+	template Template
+	run      int
+	byHand   bool          // this run was begun by an outside hand
+	asked    time.Time     // when the manager first asked this run to stop
+	pending  bool          // a signal waits until it is unpaused
+	gone     chan struct{} // closed when a removal that takes time has ended
+	born     Observed      // of a foreign one: what it looked like
+}
+
+// reaction is how a process answers the stop signal.
+type reaction struct {
+	ignore bool
+	after  time.Duration
+	code   int
+}
+
+// simFault happens to the next call of a kind upon a name.
+type simFault struct {
+	name, call string
+	after      bool // the call takes effect first
+	err        error
+	delay      time.Duration
+}
+
+func newSimEngine(s simScript) *simEngine {
+	return &simEngine{containers: map[string]*simContainer{}, latency: s.Latency, removal: s.Removal, stream: make(chan struct{}),
+		marks: map[*simPort]func(string, string){}, terms: map[string]reaction{}}
+}
+
+func (c *simContainer) alive() bool { return alive(&c.Observed) }
+
+func (e *simEngine) findLocked(ref string) (*simContainer, error) {
+	if c, ok := e.containers[ref]; ok {
+		return c, nil
+	}
+	for _, c := range e.containers {
+		if c.Name == ref {
+			return c, nil
+		}
+	}
+	return nil, ErrAbsent
+}
+
+// oursLocked finds the newest container that was made for a record's name.
+func (e *simEngine) oursLocked(name string) *simContainer {
+	var newest *simContainer
+	for _, c := range e.containers {
+		if c.ours && c.template.Name == name && (newest == nil || c.DockerID > newest.DockerID) {
+			newest = c
+		}
+	}
+	return newest
+}
+
+func (e *simEngine) addLocked(name string) *simContainer {
+	e.serial++
+	c := &simContainer{Observed: Observed{DockerID: fmt.Sprintf("%012d%052d", e.serial, 0), Name: name, State: "created"}}
+	e.containers[c.DockerID] = c
+	return c
+}
+
+func (e *simEngine) createLocked(t Template) (string, error) {
+	if t.Spec.Image == "missing" {
+		return "", ErrAbsent
+	}
+	if _, err := e.findLocked(t.DockerName); err == nil {
+		return "", ErrConflict
+	}
+	c := e.addLocked(t.DockerName)
+	c.ours, c.template = true, t
+	c.ID, c.Token, c.Hash, c.Instance, c.ImageID = t.ID, t.Token, t.Hash, t.Instance, t.Spec.Image
+	if e.court.replaced(&t) {
+		c.ours, c.born = false, c.Observed
+	}
+	e.tellLocked(c)
+	return c.DockerID, nil
+}
+
+func (e *simEngine) startLocked(c *simContainer, byHand bool) error {
+	switch {
+	case c.State == "running":
+		return nil
+	case c.State != "created" && c.State != "exited":
+		return ErrConflict
+	case c.template.Spec.Image == "broken":
+		c.StartError, c.ExitCode = "no such command", 127
+		return ErrInvalid
+	}
+	e.serial++
+	c.run++
+	c.State, c.FinishedAt, c.ExitCode, c.byHand, c.asked, c.pending = "running", time.Time{}, 0, byHand, time.Time{}, false
+	c.StartedAt = time.Now().Add(time.Duration(e.serial)) // fake time stands still between steps, and no two runs begin at the same instant
+	e.court.started(e, c)
+	e.tellLocked(c)
+	e.liveLocked(c)
+	return nil
+}
+
+// liveLocked lets those processes end that end by themselves.
+func (e *simEngine) liveLocked(c *simContainer) {
+	code, known := map[string]int{"crash": 1, "job": 0}[c.template.Spec.Image]
+	if !c.ours || !known || e.calm {
+		return
+	}
+	e.laterLocked(c, 40*time.Millisecond, func() {
+		if !e.calm {
+			e.endLocked(c, code)
+		}
+	})
+}
+
+// laterLocked does f if the same run is still alive then.
+func (e *simEngine) laterLocked(c *simContainer, d time.Duration, f func()) {
+	run := c.run
+	time.AfterFunc(d, func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if c.run == run && c.alive() && e.containers[c.DockerID] == c {
+			f()
+		}
+	})
+}
+
+func (e *simEngine) endLocked(c *simContainer, code int) {
+	if !c.alive() {
+		return
+	}
+	c.State, c.ExitCode, c.FinishedAt = "exited", code, time.Now()
+	e.court.ended(c)
+	e.tellLocked(c)
+}
+
+func (e *simEngine) killLocked(c *simContainer, signal string) error {
+	if !c.alive() {
+		return ErrConflict
+	}
+	if signal == "" {
+		e.endLocked(c, 137)
+		return nil
+	}
+	if c.State == "paused" {
+		c.pending = true
+		return nil
+	}
+	e.terminateLocked(c)
+	return nil
+}
+
+func (e *simEngine) terminateLocked(c *simContainer) {
+	e.tellLocked(c)
+	switch how := e.terms[c.template.Name]; {
+	case how.ignore:
+	case how.after > 0:
+		e.laterLocked(c, how.after, func() { e.endLocked(c, how.code) })
+	default:
+		e.endLocked(c, how.code)
+	}
+}
+
+func (e *simEngine) pauseLocked(c *simContainer) error {
+	if c.State != "running" {
+		return ErrConflict
+	}
+	c.State = "paused"
+	e.tellLocked(c)
+	return nil
+}
+
+func (e *simEngine) unpauseLocked(c *simContainer) error {
+	if c.State != "paused" {
+		return errEngine // an Internal, as the engine has it
+	}
+	c.State = "running"
+	e.tellLocked(c)
+	if c.pending {
+		c.pending = false
+		e.terminateLocked(c)
+	}
+	return nil
+}
+
+func (e *simEngine) renameLocked(c *simContainer, name string) error {
+	if c.Name == name {
+		return ErrInvalid
+	}
+	if _, err := e.findLocked(name); err == nil {
+		return ErrConflict
+	}
+	c.Name = name
+	e.tellLocked(c)
+	return nil
+}
+
+func (e *simEngine) limitLocked(c *simContainer, r api.Resources) error {
+	was := c.template.Spec.Resources
+	if r.MemoryBytes != 0 {
+		was.MemoryBytes = r.MemoryBytes
+	}
+	was.PidsLimit = r.PidsLimit
+	c.template.Spec.Resources = was
+	return nil
+}
+
+func (e *simEngine) removeLocked(c *simContainer) error {
+	if c.State == "removing" {
+		return ErrConflict
+	}
+	if e.removal == 0 {
+		e.dropLocked(c)
+		return nil
+	}
+	gone := make(chan struct{})
+	c.State, c.gone = "removing", gone
+	time.AfterFunc(e.removal, func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.dropLocked(c)
+		close(gone)
+	})
+	return nil
+}
+
+func (e *simEngine) dropLocked(c *simContainer) {
+	if e.containers[c.DockerID] != c {
+		return
+	}
+	delete(e.containers, c.DockerID)
+	c.State = "gone"
+	e.tellLocked(c)
+}
+
+// tellLocked sends an event, unless a fault takes it, holds it up or repeats it.
+func (e *simEngine) tellLocked(c *simContainer) {
+	if c.ID == "" {
+		return
+	}
+	times, delay := 1, time.Duration(0)
+	if f := e.takeLocked("event", c.template.Name); f != nil {
+		e.court.disturb(c.ID)
+		times, delay = map[time.Duration]int{0: 0, time.Nanosecond: 2}[f.delay], f.delay
+		if f.delay > time.Nanosecond {
+			times = 1
+		}
+		if times == 0 {
+			e.court.file(c.ID).blind = true
+		}
+	}
+	for _, port := range slices.SortedFunc(maps.Keys(e.marks), func(a, b *simPort) int { return a.number - b.number }) {
+		mark := e.marks[port]
+		for range times {
+			if delay > time.Nanosecond {
+				time.AfterFunc(delay, func() { mark(c.ID, c.DockerID) })
+				continue
+			}
+			mark(c.ID, c.DockerID)
+		}
+	}
+}
+
+// takeLocked finds and disarms the fault that is meant for a call.
+func (e *simEngine) takeLocked(call, name string) *simFault {
+	for i, f := range e.armed {
+		if f.call == call && (f.name == name || call == "list") {
+			e.armed = slices.Delete(e.armed, i, i+1)
+			return f
+		}
+	}
+	return nil
+}
+
+// breakStreamLocked ends the event streams, and with away the engine answers nobody.
+func (e *simEngine) breakStreamLocked(away bool) {
+	e.away = away
+	close(e.stream)
+	e.stream = make(chan struct{})
+	clear(e.marks)
+	e.court.outage()
+}
+
+// restartLocked ends all processes and forgets the requests that are under way.
+func (e *simEngine) restartLocked(code int) {
+	e.restarts++
+	for _, c := range e.containers {
+		if c.alive() {
+			e.endLocked(c, code)
+			c.born.State, c.born.ExitCode, c.born.FinishedAt = c.State, c.ExitCode, c.FinishedAt
+		}
+	}
+}
+
+// settle ends all faults.
+func (e *simEngine) settle() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.calm, e.away, e.armed = true, false, nil
+	clear(e.terms)
+}
+
+// hand is what somebody else does to a container of ours.
+func (e *simEngine) hand(kind, name string, arg int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	c := e.oursLocked(name)
+	if kind == "hand-take" || kind == "hand-leave" {
+		e.squatLocked(kind, name, c)
+		return
+	}
+	if c == nil {
+		return
+	}
+	e.court.touched(c.ID, kind)
+	switch kind {
+	case "exit":
+		e.endLocked(c, [4]int{0, 1, 137, 3}[arg%4])
+	case "hand-stop":
+		if c.alive() && c.State == "running" {
+			e.endLocked(c, 143)
+		}
+	case "hand-kill":
+		e.endLocked(c, 137)
+	case "hand-remove":
+		e.endLocked(c, 137)
+		e.court.removed(c)
+		e.dropLocked(c)
+	case "hand-start":
+		_ = e.startLocked(c, true) // where it cannot be started, the hand is told so
+	case "hand-pause":
+		_ = e.pauseLocked(c)
+	case "hand-unpause":
+		_ = e.unpauseLocked(c)
+	case "hand-rename":
+		_ = e.renameLocked(c, fmt.Sprintf("%s-%d", name, arg))
+	case "hand-copy":
+		e.copyLocked(c, fmt.Sprintf("copy-%d", e.serial))
+	}
+}
+
+// copyLocked is `docker commit` and a run of the image: another container with the same labels.
+func (e *simEngine) copyLocked(c *simContainer, name string) {
+	copied := e.addLocked(name)
+	copied.ID, copied.Token, copied.Hash, copied.Instance = c.ID, c.Token, c.Hash, c.Instance
+	copied.State, copied.StartedAt = "running", time.Now()
+	copied.born = copied.Observed
+	e.tellLocked(copied)
+}
+
+// squatLocked puts a foreign container under a name of ours, or takes it away again.
+func (e *simEngine) squatLocked(kind, name string, ours *simContainer) {
+	holder, err := e.findLocked(name)
+	switch {
+	case kind == "hand-leave" && err == nil && !holder.ours:
+		e.dropLocked(holder)
+		return
+	case kind == "hand-leave":
+		return
+	case err == nil && holder.ours:
+		_ = e.renameLocked(holder, name+"-moved") // the name may be taken; then nobody squats
+	}
+	if ours != nil {
+		e.court.touched(ours.ID, kind)
+	}
+	if _, err := e.findLocked(name); errors.Is(err, ErrAbsent) {
+		c := e.addLocked(name)
+		c.State, c.StartedAt = "running", time.Now()
+		c.born = c.Observed
+	}
+}
+
+// squatter tells whether somebody else has a name.
+func (e *simEngine) squatterLocked(name string) bool {
+	c, err := e.findLocked(name)
+	return err == nil && !c.ours
+}

@@ -1,0 +1,190 @@
+//go:build sim
+
+package controller
+
+import (
+	"errors"
+	"maps"
+	"time"
+
+	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/store"
+)
+
+// simDeclared is what a client was told is declared.
+type simDeclared struct {
+	id, name                  string
+	spec                      api.Spec
+	labels                    map[string]string
+	generation, wake, restart int64
+	deleted                   bool
+	changed                   time.Time // when the newest change was acknowledged
+	woken                     time.Time // when the newest start, restart or creation was
+	restarted                 time.Time
+	// unsure is a change that was asked for and never answered: it happened or it did not.
+	unsure *store.Wish
+}
+
+// rests tells whether no process is wanted.
+func (d *simDeclared) rests() bool {
+	return d.deleted || d.spec.DesiredState == api.DesiredStopped || d.spec.DesiredState == api.DesiredCreated
+}
+
+// simModel is what was acknowledged, by name for the living and by id for all.
+type simModel struct {
+	live map[string]*simDeclared
+	all  map[string]*simDeclared
+	life *simLife
+	// orphan are creations that were never answered.
+	orphan []store.Wish
+}
+
+func simSpec(arg int, name string) api.Spec {
+	zero, three, ten := 0, 3, 10
+	s := api.Spec{Image: "app", StopGrace: &ten}
+	switch arg % 16 {
+	case 1, 2:
+		s.Environment = map[string]string{"A": string(rune('0' + arg%16))}
+	case 3:
+		s.Image = "app2"
+	case 4:
+		s.Image = "crash"
+	case 5:
+		s.Image, s.RestartPolicy = "crash", api.RestartPolicy{Name: api.RestartOnFailure, MaxAttempts: 2}
+	case 6:
+		s.Image, s.RestartPolicy.MaxAttempts = "crash", 3
+	case 7:
+		s.Image, s.RestartPolicy.Name = "job", api.RestartNever
+	case 8:
+		s.Image, s.RestartPolicy.Name = "job", api.RestartOnFailure
+	case 9:
+		s.Image = "job"
+	case 10:
+		s.Resources.MemoryBytes = 64 << 20
+	case 11:
+		s.Resources.MemoryBytes = 128 << 20
+	case 12:
+		s.Image = "missing"
+	case 13:
+		s.Image = "broken"
+	case 14:
+		s.StopGrace = &three
+	case 15:
+		s.StopGrace, s.Volumes = &zero, map[string]string{"data": "/data"}
+	}
+	s.DesiredState = [4]string{"", api.DesiredRunning, api.DesiredStopped, api.DesiredPaused}[arg/16]
+	s.Default(name)
+	return s
+}
+
+var errRefused = errors.New("refused")
+
+// wish edits what stands as the handler of an operation does.
+func wish(op string, arg int, w *store.Wish) error {
+	runs := w.Spec.DesiredState == api.DesiredRunning || w.Spec.DesiredState == api.DesiredPaused
+	switch {
+	case op == "delete":
+		w.Delete, w.RemoveVolumes = true, arg%2 == 1
+		return nil
+	case w.Deleting:
+		return errRefused
+	case op == "apply":
+		rested, state := w.Exists && !runs, w.Spec.DesiredState
+		w.Spec = simSpec(arg, w.Name)
+		if w.Spec.DesiredState == "" && w.Exists {
+			w.Spec.DesiredState = state
+		} else if w.Spec.DesiredState == "" {
+			w.Spec.DesiredState = api.DesiredRunning
+		}
+		now := w.Spec.DesiredState == api.DesiredRunning || w.Spec.DesiredState == api.DesiredPaused
+		w.Labels, w.Wake = map[string]string{"arg": string(rune('a' + arg%5))}, rested && now
+	case !w.Exists:
+		return errRefused
+	case op == "start":
+		w.Wake = w.Spec.DesiredState != api.DesiredRunning || w.Status.State != api.StateRunning
+		w.Spec.DesiredState = api.DesiredRunning
+	case op == "restart":
+		w.Wake, w.Restart, w.Spec.DesiredState = !runs, true, api.DesiredRunning
+	case op == "stop":
+		w.Spec.DesiredState = api.DesiredStopped
+	case (op == "pause" || op == "unpause") && !runs:
+		return errRefused
+	case op == "pause":
+		w.Spec.DesiredState = api.DesiredPaused
+	case op == "unpause":
+		w.Spec.DesiredState = api.DesiredRunning
+	}
+	return nil
+}
+
+// acknowledge notes what a client was told.
+func (m *simModel) acknowledge(result *store.Result, w *store.Wish) {
+	d := m.all[result.ID]
+	if d == nil {
+		d = &simDeclared{id: result.ID, name: w.Name, woken: time.Now()}
+		m.all[d.id], m.live[d.name] = d, d
+	}
+	d.take(w, result.Generation)
+}
+
+// take makes a wish the declaration of generation.
+func (d *simDeclared) take(w *store.Wish, generation int64) {
+	if generation != d.generation {
+		d.changed = time.Now()
+	}
+	if w.Wake || w.Restart {
+		d.woken = time.Now()
+	}
+	if w.Restart {
+		d.restarted, d.restart = time.Now(), generation
+	}
+	if w.Wake {
+		d.wake++
+	}
+	d.spec, d.labels, d.generation = w.Spec, w.Labels, generation
+	d.deleted = d.deleted || w.Delete
+}
+
+// compare tells how the store's record differs from what was acknowledged, "" where it does not.
+func (d *simDeclared) compare(r *store.Record) string {
+	switch {
+	case r.Generation != d.generation:
+		return "another generation"
+	case !api.SameSpec(&r.Spec, &d.spec):
+		return "another spec"
+	case !maps.Equal(r.Labels, d.labels):
+		return "other labels"
+	case r.Wake != d.wake || r.Restart != d.restart:
+		return "another start or restart"
+	case (r.DeletedAt != nil) != d.deleted:
+		return "deleted or not"
+	}
+	return ""
+}
+
+// adopt finds out what became of changes that were never answered.
+func (m *simModel) adopt(s *store.Store) {
+	for _, d := range m.all {
+		w := d.unsure
+		if w == nil {
+			continue
+		}
+		d.unsure = nil
+		if r, ok := s.Get(d.id); ok && r.Generation == d.generation+1 {
+			d.take(w, r.Generation)
+		} else if ok && !maps.Equal(r.Labels, d.labels) {
+			d.labels = w.Labels
+		} else if !ok && w.Delete {
+			d.deleted = true
+		}
+	}
+	for _, w := range m.orphan {
+		records, _ := s.List()
+		for _, r := range records {
+			if r.Name == w.Name && m.all[r.ID] == nil {
+				m.acknowledge(&store.Result{ID: r.ID, Generation: r.Generation}, &w)
+			}
+		}
+	}
+	m.orphan = nil
+}

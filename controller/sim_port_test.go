@@ -1,0 +1,280 @@
+//go:build sim
+
+package controller
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/flow-manager/flow-manager/api"
+)
+
+// simPort is one manager's way to the engine. When that manager has died, nothing passes any more.
+type simPort struct {
+	Runtime // nil: what the simulator does not know fails loudly
+	number  int
+	engine  *simEngine
+	life    *simLife
+}
+
+// call asks the engine for an effect, under whatever fault is armed for it.
+func (p *simPort) call(ctx context.Context, call, name string, effect func() error) error {
+	p.life.point()
+	if p.engine.latency > 0 {
+		time.Sleep(p.engine.latency)
+	}
+	f, err := p.admit(call, name)
+	if err == nil {
+		err = p.carry(ctx, f, effect)
+	}
+	p.life.point()
+	if p.life.isDead() {
+		return ErrUnavailable
+	}
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", call, name, err)
+	}
+	return nil
+}
+
+func (p *simPort) admit(call, name string) (*simFault, error) {
+	e := p.engine
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.away || p.life.isDead() {
+		return nil, ErrUnavailable
+	}
+	e.court.called(call, name)
+	f := e.takeLocked(call, name)
+	if f != nil {
+		e.court.note("fault: %s %s: err %v, after %v, delay %v", call, name, f.err, f.after, f.delay)
+		e.court.disturbName(name)
+		if call == "list" {
+			e.court.outage() // the session with the engine ends
+		}
+	}
+	return f, nil
+}
+
+func (p *simPort) carry(ctx context.Context, f *simFault, effect func() error) error {
+	switch {
+	case f == nil:
+		return p.locked(effect)
+	case f.delay == 0 && f.after:
+		_ = p.locked(effect) // the fault hides what came of it
+		return f.err
+	case f.delay == 0:
+		return f.err
+	case f.after:
+		err := p.locked(effect)
+		return p.await(ctx, f.delay, func() error { return err })
+	}
+	return p.await(ctx, f.delay, p.engine.inThisLife(effect))
+}
+
+// locked lets a request of a manager that died meanwhile count as never sent.
+func (p *simPort) locked(effect func() error) error {
+	p.engine.mu.Lock()
+	defer p.engine.mu.Unlock()
+	if p.life.isDead() {
+		return ErrUnavailable
+	}
+	return effect()
+}
+
+// inThisLife is an effect that is lost when the engine itself ends before.
+func (e *simEngine) inThisLife(effect func() error) func() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	restarts := e.restarts
+	return func() error {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if e.restarts != restarts {
+			return ErrUnavailable
+		}
+		return effect()
+	}
+}
+
+// await lets the engine finish after d, also when nobody waits for it any more.
+func (p *simPort) await(ctx context.Context, d time.Duration, finish func() error) error {
+	done := make(chan error, 1)
+	time.AfterFunc(d, func() { done <- finish() })
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-p.life.dead:
+		return ErrUnavailable
+	}
+}
+
+// upon is a call that changes a container.
+func (p *simPort) upon(ctx context.Context, call, ref string, effect func(c *simContainer) error) error {
+	name := p.judge(call, ref)
+	return p.call(ctx, call, name, func() error {
+		c, err := p.engine.findLocked(ref)
+		if err != nil {
+			return err
+		}
+		p.engine.court.takes(call, c)
+		return effect(c)
+	})
+}
+
+// judge holds a call against the rules at the moment that it is made.
+func (p *simPort) judge(call, ref string) string {
+	e := p.engine
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	c, err := e.findLocked(ref)
+	if err != nil || p.life.isDead() {
+		return ""
+	}
+	e.court.asks(p.life, call, c)
+	return c.template.Name
+}
+
+func (p *simPort) Engine(ctx context.Context) (string, error) {
+	return "engine-1", p.call(ctx, "engine", "", func() error { p.engine.court.shaky = false; return nil })
+}
+
+func (p *simPort) List(ctx context.Context) (list []Observed, err error) {
+	e := p.engine
+	err = p.call(ctx, "list", "", func() error {
+		for _, id := range slices.Sorted(maps.Keys(e.containers)) {
+			if c := e.containers[id]; c.ID != "" {
+				list = append(list, c.listed())
+			}
+		}
+		return nil
+	})
+	return list, err
+}
+
+func (c *simContainer) listed() Observed {
+	digest := fmt.Sprint(c.State, " ", c.Name, " ", c.ExitCode)
+	if knownGaps().digestOfOldList {
+		digest += fmt.Sprint(" ", c.run)
+	}
+	return Observed{DockerID: c.DockerID, Name: c.Name, ID: c.ID, Token: c.Token, Hash: c.Hash, State: c.State, Digest: digest}
+}
+
+func (p *simPort) Inspect(ctx context.Context, ref string) (o Observed, err error) {
+	e := p.engine
+	e.mu.Lock()
+	name := ref
+	if c, err := e.findLocked(ref); err == nil && c.ours {
+		name = c.template.Name
+	}
+	e.mu.Unlock()
+	err = p.call(ctx, "inspect", name, func() error {
+		c, err := e.findLocked(ref)
+		if err == nil {
+			o = c.Observed
+		}
+		return err
+	})
+	return o, err
+}
+
+func (p *simPort) Create(ctx context.Context, t Template) (dockerID string, err error) {
+	p.engine.mu.Lock()
+	if !p.life.isDead() {
+		p.engine.court.creates(p.life, &t)
+	}
+	p.engine.mu.Unlock()
+	err = p.call(ctx, "create", t.Name, func() error {
+		var err error
+		dockerID, err = p.engine.createLocked(t)
+		return err
+	})
+	return dockerID, err
+}
+
+func (p *simPort) Start(ctx context.Context, dockerID string) error {
+	return p.upon(ctx, "start", dockerID, func(c *simContainer) error { return p.engine.startLocked(c, false) })
+}
+
+func (p *simPort) Kill(ctx context.Context, dockerID, signal string) error {
+	call := "stop"
+	if signal == "" {
+		call = "kill"
+	}
+	return p.upon(ctx, call, dockerID, func(c *simContainer) error { return p.engine.killLocked(c, signal) })
+}
+
+func (p *simPort) Pause(ctx context.Context, dockerID string) error {
+	return p.upon(ctx, "pause", dockerID, p.engine.pauseLocked)
+}
+
+func (p *simPort) Unpause(ctx context.Context, dockerID string) error {
+	return p.upon(ctx, "unpause", dockerID, p.engine.unpauseLocked)
+}
+
+func (p *simPort) Rename(ctx context.Context, dockerID, name string) error {
+	return p.upon(ctx, "rename", dockerID, func(c *simContainer) error { return p.engine.renameLocked(c, name) })
+}
+
+func (p *simPort) Limit(ctx context.Context, dockerID string, r api.Resources) error {
+	return p.upon(ctx, "limit", dockerID, func(c *simContainer) error { return p.engine.limitLocked(c, r) })
+}
+
+func (p *simPort) Remove(ctx context.Context, dockerID string) error {
+	var gone chan struct{}
+	err := p.upon(ctx, "remove", dockerID, func(c *simContainer) error {
+		err := p.engine.removeLocked(c)
+		gone = c.gone
+		return err
+	})
+	if err != nil || gone == nil {
+		return err
+	}
+	select {
+	case <-gone:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-p.life.dead:
+		return ErrUnavailable
+	}
+}
+
+func (p *simPort) RemoveVolume(ctx context.Context, name, _ string) error {
+	return p.call(ctx, "remove-volume", name, func() error { return nil })
+}
+
+func (p *simPort) LastLines(ctx context.Context, dockerID string, _, _ int) ([]string, error) {
+	return []string{"the end"}, p.call(ctx, "logs", "", func() error { return nil })
+}
+
+func (p *simPort) Events(ctx context.Context, ready func(), mark func(id, dockerID string)) error {
+	e := p.engine
+	e.mu.Lock()
+	if e.away || p.life.isDead() {
+		e.mu.Unlock()
+		return ErrUnavailable
+	}
+	e.marks[p] = mark
+	stream := e.stream
+	e.mu.Unlock()
+	defer func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		delete(e.marks, p)
+	}()
+	ready()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-p.life.dead:
+		return ErrUnavailable
+	case <-stream:
+		return ErrUnavailable
+	}
+}
