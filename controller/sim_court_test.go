@@ -148,6 +148,20 @@ func (c *court) replaced(t *Template) bool {
 	return ok && r.Placement.Token == t.Token && r.Placement.DockerID != ""
 }
 
+// recorded tells whether a container's Docker id is on disk.
+func (c *court) recorded(o *simContainer) bool {
+	r, ok := c.model.life.store.Get(o.ID)
+	if !ok {
+		return true
+	}
+	for _, p := range append([]store.Placement{r.Placement}, r.Superseded...) {
+		if p.DockerID == o.DockerID {
+			return true
+		}
+	}
+	return false
+}
+
 // asks checks a call against what is on disk when it is made.
 func (c *court) asks(l *simLife, call string, o *simContainer) {
 	if !o.ours {

@@ -366,9 +366,17 @@ func (e *simEngine) hand(kind, name string, arg int) {
 	case "hand-unpause":
 		_ = e.unpauseLocked(c)
 	case "hand-rename":
-		_ = e.renameLocked(c, fmt.Sprintf("%s-%d", name, arg))
+		e.carryOffLocked(c, fmt.Sprintf("%s-%d", name, arg))
 	case "hand-copy":
 		e.copyLocked(c, fmt.Sprintf("copy-%d", e.serial))
+	}
+}
+
+// carryOffLocked renames a container. One whose id nobody recorded yet is recognised by its name alone: under another it is
+// nobody's, reported and left alone.
+func (e *simEngine) carryOffLocked(c *simContainer, name string) {
+	if e.renameLocked(c, name) == nil && !e.court.recorded(c) {
+		c.ours, c.born = false, c.Observed
 	}
 }
 
@@ -391,7 +399,7 @@ func (e *simEngine) squatLocked(kind, name string, ours *simContainer) {
 	case kind == "hand-leave":
 		return
 	case err == nil && holder.ours:
-		_ = e.renameLocked(holder, name+"-moved") // the name may be taken; then nobody squats
+		e.carryOffLocked(holder, name+"-moved")
 	}
 	if ours != nil {
 		e.court.touched(ours.ID, kind)
