@@ -17,7 +17,7 @@ check: ## Check format, vet, staticcheck, go.mod and the layering
 	@hack/check.sh
 
 sim: ## Play SEEDS (2000) random lives of the reconcile loop against a faulty engine in fake time
-	SIM_SEEDS=$(or $(SEEDS),2000) go test -tags sim -run '^TestSimulator$$' -count=1 -timeout 0 -v ./controller
+	@hack/sim.sh
 
 mutants: ## Plant known faults into copies of the loop and see the simulator find them
 	@hack/mutants.sh

@@ -102,7 +102,7 @@ func (w *simWorld) settled() error {
 func (w *simWorld) settledOne(d *simDeclared) error {
 	var own []*simContainer
 	for _, c := range w.engine.containers {
-		if c.ours && c.ID == d.id {
+		if c.ID == d.id && w.court.owns(c) {
 			own = append(own, c)
 		}
 	}
@@ -197,15 +197,13 @@ func (w *simWorld) atRest(d *simDeclared, r *store.Record, c *simContainer) erro
 		"Interrupted": policy.Name == api.RestartNever,
 		"GaveUp":      policy.MaxAttempts > 0 && r.Status.CrashStreak > policy.MaxAttempts,
 	}
-	last, gaps := w.court.file(d.id), knownGaps()
+	last := w.court.file(d.id)
 	switch {
-	case ended == "Interrupted" && c.run == 0 && gaps.freshIsInterrupted:
-		return nil
-	case ended != "" && gaps.newTemplateStaysEnded && c.run == 0 && last.hash != c.Hash:
+	case knownGaps().freshStaysEnded && ended != "" && c.run == 0 && r.EndedUnder != policy:
 		return nil
 	case ended != "" && c.run == 0 && last.hash != c.Hash:
 		return errors.New("it has a new template, which was never started")
-	case !allowed[ended] && (ended == "" || !gaps.policyStaysEnded):
+	case !allowed[ended]:
 		return fmt.Errorf("it is %s because of %q: %s", c.State, ended, api.Encode(r.Status))
 	case r.Status.State != api.StateExited:
 		return fmt.Errorf("it has ended and its state is called %s", r.Status.State)

@@ -4,6 +4,7 @@ package controller
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,6 +30,7 @@ type court struct {
 	calls   int
 	quiet   bool // nothing but lists may reach the engine
 	exempt  map[string]bool
+	stood   map[string]bool // create tokens of containers that the manager has used
 	reached map[string]int
 }
 
@@ -52,7 +54,7 @@ type simExit struct {
 
 func newCourt() *court {
 	return &court{model: &simModel{live: map[string]*simDeclared{}, all: map[string]*simDeclared{}}, began: time.Now(),
-		over: make(chan struct{}), files: map[string]*simFile{}, exempt: map[string]bool{}, reached: map[string]int{}}
+		over: make(chan struct{}), files: map[string]*simFile{}, exempt: map[string]bool{}, stood: map[string]bool{}, reached: map[string]int{}}
 }
 
 func (c *court) note(format string, args ...any) {
@@ -144,30 +146,36 @@ func (c *court) creates(l *simLife, t *Template) {
 // replaced tells whether a container of a create that came late is one too many: the create was repeated meanwhile, and
 // another container recorded. Such a one is reported and left alone, as any that bears our labels.
 func (c *court) replaced(t *Template) bool {
-	r, ok := c.model.life.store.Get(t.ID)
-	return ok && r.Placement.Token == t.Token && r.Placement.DockerID != ""
+	return c.stood[t.Token] || slices.ContainsFunc(c.placements(t.ID), func(p store.Placement) bool { return p.Token == t.Token && p.DockerID != "" })
 }
 
-// recorded tells whether a container's Docker id is on disk.
-func (c *court) recorded(o *simContainer) bool {
-	r, ok := c.model.life.store.Get(o.ID)
-	if !ok {
-		return true
+// owns tells whether a container is the manager's by its rule. One whose id nobody recorded is recognised by its name alone:
+// where a hand has given it another, it is nobody's.
+func (c *court) owns(o *simContainer) bool {
+	if !o.ours || !o.carried {
+		return o.ours
 	}
-	for _, p := range append([]store.Placement{r.Placement}, r.Superseded...) {
-		if p.DockerID == o.DockerID {
-			return true
-		}
+	return slices.ContainsFunc(c.placements(o.ID), func(p store.Placement) bool { return p.DockerID == o.DockerID })
+}
+
+// placements are those that the store knows of an id, living or buried.
+func (c *court) placements(id string) []store.Placement {
+	if r, ok := c.model.life.store.Get(id); ok {
+		return append([]store.Placement{r.Placement}, r.Superseded...)
 	}
-	return false
+	if stone, ok := c.model.life.store.Tombstone(id); ok {
+		return stone.Placements
+	}
+	return nil
 }
 
 // asks checks a call against what is on disk when it is made.
 func (c *court) asks(l *simLife, call string, o *simContainer) {
-	if !o.ours {
+	if !c.owns(o) {
 		c.violate("the manager would %s %s, which is not its own", call, o.Name)
 		return
 	}
+	c.stood[o.Token] = true
 	r, ok := l.store.Get(o.ID)
 	d := c.model.all[o.ID]
 	switch call {
@@ -292,7 +300,7 @@ func (c *court) ended(o *simContainer) {
 
 // removed sees an outside hand take a container away, which is drift and no exit; but what shall never run again has run.
 func (c *court) removed(o *simContainer) {
-	if f := c.file(o.ID); f.exit == nil || f.exit.policy.Name != api.RestartNever || knownGaps().neverRunsAgain {
+	if f := c.file(o.ID); f.exit == nil || f.exit.policy.Name != api.RestartNever {
 		c.disturb(o.ID)
 	}
 }

@@ -40,6 +40,7 @@ type simContainer struct {
 	byHand   bool          // this run was begun by an outside hand
 	asked    time.Time     // when the manager first asked this run to stop
 	pending  bool          // a signal waits until it is unpaused
+	carried  bool          // an outside hand has given it another name
 	gone     chan struct{} // closed when a removal that takes time has ended
 	born     Observed      // of a foreign one: what it looked like
 }
@@ -372,12 +373,9 @@ func (e *simEngine) hand(kind, name string, arg int) {
 	}
 }
 
-// carryOffLocked renames a container. One whose id nobody recorded yet is recognised by its name alone: under another it is
-// nobody's, reported and left alone.
+// carryOffLocked renames a container.
 func (e *simEngine) carryOffLocked(c *simContainer, name string) {
-	if e.renameLocked(c, name) == nil && !e.court.recorded(c) {
-		c.ours, c.born = false, c.Observed
-	}
+	c.carried = e.renameLocked(c, name) == nil || c.carried
 }
 
 // copyLocked is `docker commit` and a run of the image: another container with the same labels.

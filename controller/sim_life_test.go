@@ -125,11 +125,7 @@ func (w *simWorld) end() (string, error) {
 	defer w.engine.mu.Unlock()
 	clear(w.listening)
 	for id := range w.court.model.all {
-		f := w.court.file(id)
-		f.stops++ // what was asked to stop and not noted is asked again
-		if w.boots > 0 && knownGaps().bootNotedAfterStart {
-			f.doubt = time.Now().Add(simSlack)
-		}
+		w.court.file(id).stops++ // what was asked to stop and not noted is asked again
 	}
 	if l.isDead() {
 		return l.heir, nil // how a dead process ends is nobody's concern
@@ -150,7 +146,7 @@ func (s *simEndpoints) Open(id string) error {
 func (s *simEndpoints) Remove(id string) error {
 	return s.do(func() {
 		for _, c := range s.world.engine.containers {
-			if c.ours && c.ID == id {
+			if c.ID == id && s.world.court.owns(c) {
 				s.world.court.violate("the socket folder of %s is removed while its container is there", c.Name)
 			}
 		}

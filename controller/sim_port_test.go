@@ -157,12 +157,10 @@ func (p *simPort) List(ctx context.Context) (list []Observed, err error) {
 	return list, err
 }
 
+// listed is what a list shows: neither times nor which run this is.
 func (c *simContainer) listed() Observed {
-	digest := fmt.Sprint(c.State, " ", c.Name, " ", c.ExitCode)
-	if knownGaps().digestOfOldList {
-		digest += fmt.Sprint(" ", c.run)
-	}
-	return Observed{DockerID: c.DockerID, Name: c.Name, ID: c.ID, Token: c.Token, Hash: c.Hash, State: c.State, Digest: digest}
+	return Observed{DockerID: c.DockerID, Name: c.Name, ID: c.ID, Token: c.Token, Hash: c.Hash, State: c.State,
+		Digest: fmt.Sprint(c.State, " ", c.Name, " ", c.ExitCode)}
 }
 
 func (p *simPort) Inspect(ctx context.Context, ref string) (o Observed, err error) {
