@@ -23,6 +23,8 @@ func (k *Controller) act(ctx context.Context, r *store.Record, s sight, next ste
 		return k.create(ctx, r)
 	case record:
 		return k.record(ctx, r, next.on.DockerID)
+	case listen:
+		return k.listen(r)
 	case forget:
 		return k.edit(ctx, r, func(c *store.Record) { c.Superseded = unseen(c.Superseded) })
 	case count:
@@ -133,9 +135,6 @@ func (k *Controller) start(ctx context.Context, r *store.Record, dockerID string
 	if err := k.Policy.Check(&r.Spec); err != nil {
 		return err
 	}
-	if err := k.Endpoints.Open(r.ID); err != nil {
-		return fmt.Errorf("open the flow's socket: %w", err)
-	}
 	if err := k.noteStart(ctx, r); err != nil {
 		return err
 	}
@@ -147,6 +146,14 @@ func (k *Controller) start(ctx context.Context, r *store.Record, dockerID string
 		return err // the container itself; the next look shows it
 	}
 	return fmt.Errorf("something that it needs is missing: %s", err.Error())
+}
+
+// listen opens the flow's socket. That needs no note: it is looked at before each step.
+func (k *Controller) listen(r *store.Record) error {
+	if err := k.Endpoints.Open(r.ID); err != nil {
+		return fmt.Errorf("open the flow's socket: %w", err)
+	}
+	return nil
 }
 
 // noteStart writes under which boot of the host the container runs, and that it does, before it can be so.
@@ -191,9 +198,6 @@ func forgive(c *store.Record) {
 func (k *Controller) create(ctx context.Context, r *store.Record) error {
 	if err := k.Policy.Check(&r.Spec); err != nil {
 		return err
-	}
-	if err := k.Endpoints.Open(r.ID); err != nil {
-		return fmt.Errorf("open the flow's socket: %w", err)
 	}
 	dockerID, err := k.Runtime.Create(ctx, k.template(r))
 	k.Fail("after-create")

@@ -78,7 +78,8 @@ func New(c Config) *Controller {
 	m := newMetrics()
 	c.Runtime = counted{c.Runtime, m.calls}
 	k := &Controller{Config: c, metrics: m, observer: newObserver(c.Runtime, c.Resync, c.Log), queue: workqueue.NewTypedDelayingQueue[string]()}
-	k.observer.changed, k.observer.admit, k.observer.found, k.observer.away, k.observer.metrics = k.queue.Add, k.admit, k.found, k.lost, m
+	k.observer.changed, k.observer.admit, k.observer.found, k.observer.listed = k.queue.Add, k.admit, k.found, k.queueDeaf
+	k.observer.away, k.observer.metrics = k.lost, m
 	k.beat.Store(time.Now().UnixNano())
 	k.samples = newSampler(c.Runtime)
 	k.ports = portPicker{between: c.Ports}
@@ -116,7 +117,7 @@ func (k *Controller) Run(ctx context.Context) error {
 func (k *Controller) openEndpoints(records []*store.Record) {
 	for _, r := range records {
 		if err := k.Endpoints.Open(r.ID); err != nil {
-			k.logFor(r).Error().Err(err).Str("operation", "open_socket").Msg("the flow's socket could not be opened; the next start tries again")
+			k.logFor(r).Error().Err(err).Str("operation", "open_socket").Msg("the flow's socket could not be opened; the loop tries again")
 		}
 	}
 }
@@ -184,6 +185,16 @@ func (k *Controller) found() {
 	}
 	if old := k.why.Swap(&engineState{err: errStarting}); old.err != errStarting {
 		k.Engine(nil)
+	}
+}
+
+// queueDeaf is a resync's look at what no list of the engine shows: sockets that were taken away behind our back.
+func (k *Controller) queueDeaf() {
+	records, _ := k.Store.List()
+	for _, r := range records {
+		if !k.Endpoints.Listening(r.ID) {
+			k.queue.Add(r.ID)
+		}
 	}
 }
 

@@ -16,9 +16,10 @@ const (
 	crashTimeout = 2 * time.Second
 )
 
-// crash are the events of an exit that nobody asked for; one with code 0 is no crash, nor is an interruption.
+// crash are the events of an exit that nobody asked for; one with code 0 is no crash, nor is an interruption, nor what is
+// decided anew about a container that never ran.
 func (k *Controller) crash(ctx context.Context, r *store.Record, o *Observed, v verdict) []api.Event {
-	if told := r.Handled == run(o); told || o.Interrupted || o.ExitCode == 0 && !o.OOMKilled {
+	if told := r.Handled == run(o); told || o.StartedAt.IsZero() || o.Interrupted || o.ExitCode == 0 && !o.OOMKilled {
 		return nil
 	}
 	redactor := api.NewRedactor(r.Spec.Environment)

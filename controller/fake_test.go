@@ -321,6 +321,12 @@ func (f *fakeEndpoints) Open(id string) error {
 	return nil
 }
 
+func (f *fakeEndpoints) Listening(id string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.open[id]
+}
+
 func (f *fakeEndpoints) Remove(id string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()

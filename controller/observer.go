@@ -27,6 +27,7 @@ type observer struct {
 	changed func(id string)                         // something of id is worth a look; must not block
 	admit   func(context.Context, []Observed) error // judges the engine before anything is known of it
 	found   func()                                  // the engine is known now
+	listed  func()                                  // it was listed again
 	away    func(error)
 	metrics *metrics
 
@@ -133,6 +134,8 @@ func (b *observer) list(ctx context.Context, first bool) error {
 	}
 	if first {
 		b.found()
+	} else {
+		b.listed()
 	}
 	return nil
 }

@@ -16,6 +16,7 @@ const (
 	intend  action = "intend"  // write a create intent
 	create  action = "create"  // make the intended container
 	record  action = "record"  // write the Docker id of the container that the intent led to
+	listen  action = "listen"  // open the flow's socket
 	start   action = "start"   // give it a process
 	signal  action = "stop"    // ask to stop and note the deadline
 	kill    action = "kill"    // the deadline is past
@@ -47,6 +48,7 @@ type sight struct {
 	standing *Observed  // the one of the current placement
 	former   []Observed // those of superseded placements
 	foreign  []Observed // those that bear its labels and are not its own
+	deaf     bool       // nobody listens at the flow's socket
 }
 
 // look sorts what bears the record's id into what is its own and what is not.
@@ -69,6 +71,19 @@ func look(r *store.Record, seen []Observed) sight {
 // plan decides the next action for a record. It is a pure function: whatever it needs to know is an argument, and the same
 // arguments give the same step.
 func plan(r *store.Record, s sight, now time.Time) step {
+	next := decide(r, s, now)
+	if s.deaf && hears(r, s, next) {
+		return step{action: listen, cause: api.CauseRecovery}
+	}
+	return next
+}
+
+// hears tells whether a flow's socket has to be there by now: before its container is made or started, and at rest.
+func hears(r *store.Record, s sight, next step) bool {
+	return next.action == create || next.action == start || next.action == nothing && s.standing != nil && r.DeletedAt == nil
+}
+
+func decide(r *store.Record, s sight, now time.Time) step {
 	if f := r.Failure; f != nil && f.Generation == r.Generation && now.Before(f.RetryAt) {
 		return step{action: wait, until: f.RetryAt}
 	}
@@ -243,7 +258,7 @@ func planStart(r *store.Record, o *Observed, now time.Time) step {
 	switch {
 	case o.Interrupted && r.Handled != asked(o) && r.Handled != interrupted(o):
 		return step{action: count, on: o, cause: api.CauseRecovery}
-	case r.Ended != "" && r.EndedUnder != r.Spec.RestartPolicy && !o.StartedAt.IsZero():
+	case r.Ended != "" && r.EndedUnder != r.Spec.RestartPolicy:
 		return step{action: count, on: o, cause: api.CauseDeclaration}
 	case r.Ended != "":
 		return step{}
@@ -280,7 +295,10 @@ type verdict struct {
 
 // judge applies the restart policy to a run that ended by itself.
 func judge(r *store.Record, o *Observed, now time.Time) verdict {
-	if o.Interrupted {
+	switch {
+	case o.StartedAt.IsZero():
+		return reconsider(r, now)
+	case o.Interrupted:
 		return excuse(r, o, now)
 	}
 	v := verdict{handled: run(o), streak: r.Status.CrashStreak}
@@ -301,6 +319,20 @@ func judge(r *store.Record, o *Observed, now time.Time) verdict {
 		v.ended = "GaveUp"
 	default:
 		v.next = now.Add(restartDelay(r.ID, v.streak))
+	}
+	return v
+}
+
+// reconsider applies another restart policy to an end of which nothing is left to see, because the container was made anew
+// since.
+func reconsider(r *store.Record, now time.Time) verdict {
+	v := verdict{handled: r.Handled, streak: r.Status.CrashStreak, ended: r.Ended}
+	switch policy := r.Spec.RestartPolicy; {
+	case policy.Name == api.RestartNever, policy.Name == api.RestartOnFailure && r.Ended == "Completed":
+	case policy.MaxAttempts > 0 && v.streak > policy.MaxAttempts:
+		v.ended = "GaveUp"
+	default:
+		v.ended, v.next = "", now
 	}
 	return v
 }

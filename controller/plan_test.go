@@ -169,8 +169,8 @@ func carryOut(r *store.Record, own []Observed, next step, now time.Time) ([]Obse
 	case settle:
 		r.StopDeadline = nil
 	case count:
-		due := now.Add(time.Second)
-		r.Handled, r.Status.NextRestartAt = run(next.on), &due
+		v := judge(r, next.on, now)
+		r.Handled, r.Ended, r.EndedUnder, r.Status.NextRestartAt = v.handled, v.ended, r.Spec.RestartPolicy, timePointer(v.next)
 	case start:
 		at(func(o *Observed) { o.State, o.StartedAt = "running", now })
 	case signal:

@@ -29,6 +29,7 @@ func (k *Controller) reconcile(stopping, ctx context.Context, id string) (time.D
 			return 0, err
 		}
 		s := look(r, seen)
+		s.deaf = !k.Endpoints.Listening(id)
 		if o := s.standing; o != nil && !alive(o) {
 			o.Interrupted = k.observer.brokeAround(o.FinishedAt) || k.rebooted(r, o)
 		}
@@ -97,7 +98,7 @@ func (k *Controller) do(ctx context.Context, r *store.Record, s sight, next step
 	case ctx.Err() != nil, errors.Is(err, ErrUnavailable), errors.Is(err, context.DeadlineExceeded), isStoreError(err):
 		return err
 	}
-	log.Warn().Err(err).Msg("the engine refused; trying again later")
+	log.Warn().Err(err).Msg("this step did not work; trying again later")
 	return k.fail(ctx, r, s, next, err)
 }
 
@@ -134,6 +135,8 @@ func explain(next step, r *store.Record, err error) (reason string, told *api.Er
 		switch e.Type {
 		case api.PolicyError:
 			return "PolicyViolation", e
+		case api.SocketError:
+			return "SocketFailed", e
 		case api.ConflictError:
 			if next.action == intend {
 				return "NoFreePort", e

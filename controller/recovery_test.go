@@ -124,6 +124,40 @@ func TestController_AnotherPolicyIsAskedAnew(t *testing.T) {
 	})
 }
 
+// What a container ended of is remembered through its removal, and judged again where the policy changes.
+func TestController_AnotherPolicyIsAskedAnewOfAContainerThatWasMadeAnew(t *testing.T) {
+	tests := []struct {
+		name   string
+		code   int
+		policy api.RestartPolicy
+		state  string
+	}{
+		{"completed, on-failure", 0, api.RestartPolicy{Name: api.RestartOnFailure}, api.StateExited},
+		{"completed, always", 0, api.RestartPolicy{Name: api.RestartAlways}, api.StateRunning},
+		{"failed, on-failure", 1, api.RestartPolicy{Name: api.RestartOnFailure}, api.StateRunning},
+		{"failed, always", 1, api.RestartPolicy{Name: api.RestartAlways, MaxAttempts: 1}, api.StateRunning},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				w.declare("job", func(s *api.Spec) { s.RestartPolicy.Name = api.RestartNever })
+				w.engine.exit("job", tt.code)
+				w.after(time.Second)
+				w.engine.behind(func() { clear(w.engine.containers) })
+				w.after(2 * time.Minute)
+				if st := w.status("job"); st.State != api.StateExited || st.DockerID == "" {
+					t.Fatalf("not made anew and left at rest: %s", api.Encode(st))
+				}
+				w.declare("job", func(s *api.Spec) { s.RestartPolicy = tt.policy })
+				w.after(time.Second)
+				if st := w.status("job"); st.State != tt.state {
+					t.Errorf("status: %s", api.Encode(st))
+				}
+			})
+		})
+	}
+}
+
 func TestController_NeverRunsOnceThoughItWasRemovedWhileItRan(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.declare("job", func(s *api.Spec) { s.RestartPolicy.Name = api.RestartNever })

@@ -83,8 +83,10 @@ type Runtime interface {
 
 // Endpoints are the sockets of the flows.
 type Endpoints interface {
-	// Open makes the folder and the listener; it is called before every start and may be repeated.
+	// Open makes the folder and the listener, and may be repeated.
 	Open(id string) error
+	// Listening tells whether both are there.
+	Listening(id string) bool
 	// Remove takes both away.
 	Remove(id string) error
 	// Dir is the folder that is mounted into the container.

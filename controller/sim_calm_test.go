@@ -161,6 +161,8 @@ func (w *simWorld) asDeclared(d *simDeclared, r *store.Record, c *simContainer) 
 		return fmt.Errorf("its status does not say so: %s", api.Encode(st))
 	case !w.court.file(d.id).blind && !c.StartedAt.Equal(deref(st.StartedAt)):
 		return fmt.Errorf("its status tells of a run from %v and it began at %v", st.StartedAt, c.StartedAt)
+	case st.Health != c.health():
+		return fmt.Errorf("its health is %q and is told as %q", c.health(), st.Health)
 	case st.LastAction == nil || st.LastAction.Cause == "":
 		return fmt.Errorf("its last action has no cause: %s", api.Encode(st.LastAction))
 	}
@@ -199,8 +201,6 @@ func (w *simWorld) atRest(d *simDeclared, r *store.Record, c *simContainer) erro
 	}
 	last := w.court.file(d.id)
 	switch {
-	case knownGaps().freshStaysEnded && ended != "" && c.run == 0 && r.EndedUnder != policy:
-		return nil
 	case ended != "" && c.run == 0 && last.hash != c.Hash:
 		return errors.New("it has a new template, which was never started")
 	case !allowed[ended]:
@@ -211,6 +211,14 @@ func (w *simWorld) atRest(d *simDeclared, r *store.Record, c *simContainer) erro
 		return errors.New("it has not run since it was started explicitly")
 	}
 	return nil
+}
+
+// health is what is told of a container.
+func (c *simContainer) health() string {
+	if !c.alive() || c.Health == "" {
+		return api.HealthNone
+	}
+	return c.Health
 }
 
 func deref(t *time.Time) time.Time {

@@ -120,7 +120,7 @@ func (c *court) disturbName(name string) {
 func (c *court) touched(id, kind string) {
 	c.note("hand  %s", kind)
 	f := c.file(id)
-	if kind != "exit" {
+	if kind != "exit" && kind != "health" {
 		c.disturb(id)
 	}
 	f.hands = time.Now()

@@ -27,6 +27,7 @@ type simEngine struct {
 	latency    time.Duration
 	removal    time.Duration
 	stream     chan struct{} // closed when the event streams end
+	mute       bool          // nobody can subscribe
 	marks      map[*simPort]func(id, dockerID string)
 	armed      []*simFault
 	terms      map[string]reaction
@@ -127,6 +128,7 @@ func (e *simEngine) startLocked(c *simContainer, byHand bool) error {
 	e.serial++
 	c.run++
 	c.State, c.FinishedAt, c.ExitCode, c.byHand, c.asked, c.pending = "running", time.Time{}, 0, byHand, time.Time{}, false
+	c.Health = ""
 	c.StartedAt = time.Now().Add(time.Duration(e.serial)) // fake time stands still between steps, and no two runs begin at the same instant
 	e.court.started(e, c)
 	e.tellLocked(c)
@@ -315,6 +317,13 @@ func (e *simEngine) breakStreamLocked(away bool) {
 	e.court.outage()
 }
 
+// speak lets the manager subscribe again.
+func (e *simEngine) speak() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.mute = false
+}
+
 // restartLocked ends all processes and forgets the requests that are under way.
 func (e *simEngine) restartLocked(code int) {
 	e.restarts++
@@ -330,7 +339,7 @@ func (e *simEngine) restartLocked(code int) {
 func (e *simEngine) settle() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.calm, e.away, e.armed = true, false, nil
+	e.calm, e.away, e.mute, e.armed = true, false, false, nil
 	clear(e.terms)
 }
 
@@ -362,10 +371,20 @@ func (e *simEngine) hand(kind, name string, arg int) {
 		e.dropLocked(c)
 	case "hand-start":
 		_ = e.startLocked(c, true) // where it cannot be started, the hand is told so
+	case "hand-restart":
+		if c.State == "running" {
+			e.endLocked(c, 143)
+			_ = e.startLocked(c, true) // where it cannot be started, the hand is told so
+		}
 	case "hand-pause":
 		_ = e.pauseLocked(c)
 	case "hand-unpause":
 		_ = e.unpauseLocked(c)
+	case "health":
+		if c.State == "running" {
+			c.Health = [4]string{api.HealthStarting, api.HealthHealthy, api.HealthUnhealthy, api.HealthUnhealthy}[arg%4]
+			e.tellLocked(c)
+		}
 	case "hand-rename":
 		e.carryOffLocked(c, fmt.Sprintf("%s-%d", name, arg))
 	case "hand-copy":

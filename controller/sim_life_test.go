@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"sync"
@@ -21,18 +22,22 @@ import (
 	"github.com/flow-manager/flow-manager/store"
 )
 
-// simLife is one manager process. Its death is a moment: what was committed by then is copied into the file of the next
-// life, and nothing that it does later reaches the engine, the sockets or that file.
+// simLife is one manager process. Its death is a moment: what was committed by then is the file of the next life, perhaps
+// with a part of the transaction that was under way, and nothing that it does later reaches the engine, the sockets or that
+// file.
 type simLife struct {
 	world   *simWorld
 	dir     string // its own data directory
-	heir    string // that of the next
 	store   *store.Store
 	control *Controller
 	left    atomic.Int64 // points until it dies
 	writes  atomic.Int64 // transactions
 	doomed  atomic.Bool
+	torn    atomic.Int64 // not 0: the last transaction is torn, and how
 	once    sync.Once
+	last    sync.Once
+	before  []byte // the file when it died
+	after   []byte // the same after the transaction that was under way then
 	dead    chan struct{}
 	stop    context.CancelFunc
 	ended   chan error
@@ -47,6 +52,9 @@ func (l *simLife) point() {
 
 // now is the store's clock: the store's only writer asks it right before each transaction, so that nothing is half written.
 func (l *simLife) now() time.Time {
+	if l.isDead() {
+		l.last.Do(func() { l.after = l.file() })
+	}
 	if l.left.Add(-1) == 0 || l.doomed.Load() {
 		l.die()
 	}
@@ -69,16 +77,33 @@ func (l *simLife) kill() {
 
 func (l *simLife) die() {
 	l.once.Do(func() {
-		l.heir = l.world.newDir()
-		data, err := os.ReadFile(filepath.Join(l.dir, "flow-manager.db"))
-		if err == nil {
-			err = os.WriteFile(filepath.Join(l.heir, "flow-manager.db"), data, 0o600)
-		}
-		if err != nil {
-			l.world.broke(err)
-		}
+		l.before = l.file()
 		close(l.dead)
 	})
+}
+
+const simStore = "flow-manager.db"
+
+func (l *simLife) file() []byte {
+	data, err := os.ReadFile(filepath.Join(l.dir, simStore))
+	if err != nil {
+		l.world.broke(err)
+	}
+	return data
+}
+
+// heir is the data directory of the next life.
+func (l *simLife) heir() string {
+	left := l.before
+	if seed := l.torn.Load(); seed != 0 {
+		l.last.Do(func() { l.after = l.file() })
+		left = tear(l.before, l.after, rand.New(rand.NewPCG(uint64(seed), uint64(l.writes.Load()))))
+	}
+	dir := l.world.newDir()
+	if err := os.WriteFile(filepath.Join(dir, simStore), left, 0o600); err != nil {
+		l.world.broke(err)
+	}
+	return dir
 }
 
 func (l *simLife) isDead() bool {
@@ -128,7 +153,7 @@ func (w *simWorld) end() (string, error) {
 		w.court.file(id).stops++ // what was asked to stop and not noted is asked again
 	}
 	if l.isDead() {
-		return l.heir, nil // how a dead process ends is nobody's concern
+		return l.heir(), nil // how a dead process ends is nobody's concern
 	}
 	return l.dir, err
 }
@@ -140,7 +165,25 @@ type simEndpoints struct {
 }
 
 func (s *simEndpoints) Open(id string) error {
-	return s.do(func() { s.world.folders[id], s.world.listening[id] = true, true })
+	failed := false
+	err := s.do(func() {
+		if d := s.world.court.model.all[id]; d != nil {
+			failed = s.world.engine.takeLocked("open", d.name) != nil
+		}
+		if !failed {
+			s.world.folders[id], s.world.listening[id] = true, true
+		}
+	})
+	if failed {
+		return errors.Join(err, api.Errorf(api.SocketError, "no room for a socket"))
+	}
+	return err
+}
+
+func (s *simEndpoints) Listening(id string) bool {
+	s.world.engine.mu.Lock()
+	defer s.world.engine.mu.Unlock()
+	return s.world.listens(id)
 }
 
 func (s *simEndpoints) Remove(id string) error {

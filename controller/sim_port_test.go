@@ -157,10 +157,14 @@ func (p *simPort) List(ctx context.Context) (list []Observed, err error) {
 	return list, err
 }
 
-// listed is what a list shows: neither times nor which run this is.
+// listed is what a list shows: neither times nor which run this is, nor the health of what is paused.
 func (c *simContainer) listed() Observed {
-	return Observed{DockerID: c.DockerID, Name: c.Name, ID: c.ID, Token: c.Token, Hash: c.Hash, State: c.State,
-		Digest: fmt.Sprint(c.State, " ", c.Name, " ", c.ExitCode)}
+	health := ""
+	if c.State == "running" {
+		health = c.Health
+	}
+	return Observed{DockerID: c.DockerID, Name: c.Name, ID: c.ID, Token: c.Token, Hash: c.Hash, State: c.State, Health: health,
+		Digest: fmt.Sprint(c.State, " ", c.Name, " ", c.ExitCode, " ", health)}
 }
 
 func (p *simPort) Inspect(ctx context.Context, ref string) (o Observed, err error) {
@@ -254,7 +258,7 @@ func (p *simPort) LastLines(ctx context.Context, dockerID string, _, _ int) ([]s
 func (p *simPort) Events(ctx context.Context, ready func(), mark func(id, dockerID string)) error {
 	e := p.engine
 	e.mu.Lock()
-	if e.away || p.life.isDead() {
+	if e.away || e.mute || p.life.isDead() {
 		e.mu.Unlock()
 		return ErrUnavailable
 	}

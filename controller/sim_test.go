@@ -219,8 +219,16 @@ func (w *simWorld) harm(f simStep) {
 		w.arm(&simFault{name: f.Name, call: calls[f.Arg%8], after: f.Arg&8 != 0, err: classes[f.Arg>>4]})
 	case "slow-call":
 		calls := [8]string{"create", "start", "stop", "remove", "inspect", "rename", "create", "create"}
-		delays := [2]time.Duration{2 * time.Second, callTimeout + 7*time.Second}
-		w.arm(&simFault{name: f.Name, call: calls[f.Arg%8], after: f.Arg&8 != 0, delay: delays[f.Arg>>4&1]})
+		delays := [4]time.Duration{2 * time.Second, callTimeout + 7*time.Second, callTimeout + 7*time.Second, 3 * callTimeout}
+		w.arm(&simFault{name: f.Name, call: calls[f.Arg%8], after: f.Arg&8 != 0, delay: delays[f.Arg>>4]})
+	case "sweep":
+		e.mu.Lock()
+		if d := w.court.model.live[f.Name]; d != nil {
+			w.folders[d.id], w.listening[d.id] = false, false
+		}
+		e.mu.Unlock()
+	case "deaf":
+		w.arm(&simFault{name: f.Name, call: "open", err: errEngine})
 	case "events":
 		delays := [4]time.Duration{0, 0, time.Nanosecond, 3 * time.Second} // lost, lost, doubled, late
 		for range 1 + f.Arg>>2&3 {
@@ -242,6 +250,7 @@ func (w *simWorld) harm(f simStep) {
 	case "away", "engine-restart", "stream", "reboot":
 		w.outage(f)
 	case "kill":
+		w.life.torn.Store(int64(f.Arg / 32 * (f.Arg + 1)))
 		w.life.left.Store(int64(1 + f.Arg%32))
 	case "restart":
 		if err := w.reboot(); err != nil {
@@ -262,6 +271,7 @@ func (w *simWorld) arm(f *simFault) {
 func (w *simWorld) outage(f simStep) {
 	e := w.engine
 	if f.Kind == "reboot" {
+		w.life.torn.Store(int64(1 + f.Arg))
 		w.life.kill()
 		w.boots++
 	}
@@ -275,11 +285,14 @@ func (w *simWorld) outage(f simStep) {
 		clear(w.folders)
 		clear(w.listening)
 	}
+	e.mute = f.Kind == "stream"
 	e.mu.Unlock()
-	if f.Kind == "stream" {
+	lasts := [4]time.Duration{time.Millisecond, 3 * time.Second, 20 * time.Second, 2 * time.Minute}[f.Arg>>1&3]
+	if f.Kind == "stream" { // others still reach the engine meanwhile
+		time.AfterFunc(lasts, e.speak)
 		return
 	}
-	time.Sleep([4]time.Duration{time.Millisecond, 3 * time.Second, 20 * time.Second, 2 * time.Minute}[f.Arg>>1&3])
+	time.Sleep(lasts)
 	e.mu.Lock()
 	e.away = false
 	w.court.outage()

@@ -3,6 +3,7 @@ package sockets
 import (
 	"errors"
 	"net"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -71,6 +72,16 @@ func (e *endpoint) open() error {
 		stale.Close()
 	}
 	return nil
+}
+
+// stands tells whether a flow that looks for its socket finds the one that we listen on.
+func (e *endpoint) stands() bool {
+	folder, err := handle(filepath.Join(e.cfg.RunDir, e.id))
+	if err != nil {
+		return false
+	}
+	defer folder.Close()
+	return e.socket.standsAt(folder, socketName(e.id))
 }
 
 // shut ends everything and waits for it.

@@ -122,6 +122,16 @@ func (h *Hub) openLocked(id string) error {
 	return nil
 }
 
+// Listening tells whether the container's socket is where a flow looks for it. It changes nothing.
+func (h *Hub) Listening(id string) bool {
+	h.turn.Lock()
+	defer h.turn.Unlock()
+	h.mu.RLock()
+	e := h.endpoints[id]
+	h.mu.RUnlock()
+	return e != nil && e.stands()
+}
+
 // Remove ends the container's connections and waiting messages, and removes its socket and folder, whoever made them.
 func (h *Hub) Remove(id string) error {
 	if !isID(id) {

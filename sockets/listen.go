@@ -40,15 +40,23 @@ func openFolder(runDir, id string) (*os.File, error) {
 	if err := os.Mkdir(path, folderMode); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("make socket folder: %w", err)
 	}
-	fd, err := unix.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	folder, err := handle(path)
 	if err != nil {
-		return nil, fmt.Errorf("open socket folder %s: %w", path, err)
+		return nil, err
 	}
-	folder := os.NewFile(uintptr(fd), path)
 	if err := os.Chmod(through(folder, ""), folderMode); err != nil {
 		return nil, errors.Join(fmt.Errorf("set mode of socket folder: %w", err), folder.Close())
 	}
 	return folder, nil
+}
+
+// handle only names a folder, whatever its path leads to by and by.
+func handle(path string) (*os.File, error) {
+	fd, err := unix.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open socket folder %s: %w", path, err)
+	}
+	return os.NewFile(uintptr(fd), path), nil
 }
 
 // through is a path to name in folder that stays short however long folder's own path is: a socket's address has 107 bytes.
