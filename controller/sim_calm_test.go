@@ -207,7 +207,7 @@ func (w *simWorld) atRest(d *simDeclared, r *store.Record, c *simContainer) erro
 		return fmt.Errorf("it is %s because of %q: %s", c.State, ended, api.Encode(r.Status))
 	case r.Status.State != api.StateExited:
 		return fmt.Errorf("it has ended and its state is called %s", r.Status.State)
-	case !last.ran.After(d.woken):
+	case !last.ran.After(d.woken) && !last.over.After(d.woken):
 		return errors.New("it has not run since it was started explicitly")
 	}
 	return nil

@@ -30,7 +30,7 @@ type court struct {
 	calls   int
 	quiet   bool // nothing but lists may reach the engine
 	exempt  map[string]bool
-	stood   map[string]bool // create tokens of containers that the manager has used
+	stood   map[string]bool // create tokens that a container's Docker id was recorded for
 	reached map[string]int
 }
 
@@ -43,6 +43,7 @@ type simFile struct {
 	blind  bool      // an event was lost, and no list since shows whether a run is the one that was seen
 	hands  time.Time // when an outside hand last touched it
 	ran    time.Time // when its newest run began
+	over   time.Time // when its newest run that nobody asked to stop ended
 	hash   string    // of the container that ran then
 }
 
@@ -146,7 +147,15 @@ func (c *court) creates(l *simLife, t *Template) {
 // replaced tells whether a container of a create that came late is one too many: the create was repeated meanwhile, and
 // another container recorded. Such a one is reported and left alone, as any that bears our labels.
 func (c *court) replaced(t *Template) bool {
-	return c.stood[t.Token] || slices.ContainsFunc(c.placements(t.ID), func(p store.Placement) bool { return p.Token == t.Token && p.DockerID != "" })
+	c.remember(t.ID)
+	return c.stood[t.Token]
+}
+
+// remember notes which of a record's create tokens have led to a container by now; the record itself forgets them.
+func (c *court) remember(id string) {
+	for _, p := range c.placements(id) {
+		c.stood[p.Token] = c.stood[p.Token] || p.DockerID != ""
+	}
 }
 
 // owns tells whether a container is the manager's by its rule. One whose id nobody recorded is recognised by its name alone:
@@ -175,7 +184,7 @@ func (c *court) asks(l *simLife, call string, o *simContainer) {
 		c.violate("the manager would %s %s, which is not its own", call, o.Name)
 		return
 	}
-	c.stood[o.Token] = true
+	c.remember(o.ID)
 	r, ok := l.store.Get(o.ID)
 	d := c.model.all[o.ID]
 	switch call {
@@ -287,6 +296,9 @@ func nominalDelay(streak int) time.Duration {
 func (c *court) ended(o *simContainer) {
 	c.note("      %s ends, code %d", o.Name, o.ExitCode)
 	d, f := c.model.all[o.ID], c.file(o.ID)
+	if o.asked.IsZero() {
+		f.over = time.Now()
+	}
 	if !o.ours || d == nil || !o.asked.IsZero() || o.byHand || time.Now().Before(f.doubt) || !c.settled(d) {
 		f.exit, f.streak = nil, 0
 		return

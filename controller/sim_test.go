@@ -220,7 +220,9 @@ func (w *simWorld) harm(f simStep) {
 	case "slow-call":
 		calls := [8]string{"create", "start", "stop", "remove", "inspect", "rename", "create", "create"}
 		delays := [4]time.Duration{2 * time.Second, callTimeout + 7*time.Second, callTimeout + 7*time.Second, 3 * callTimeout}
-		w.arm(&simFault{name: f.Name, call: calls[f.Arg%8], after: f.Arg&8 != 0, delay: delays[f.Arg>>4]})
+		for range [8]int{7: 3}[f.Arg%8] + 1 {
+			w.arm(&simFault{name: f.Name, call: calls[f.Arg%8], after: f.Arg&8 != 0, delay: delays[f.Arg>>4]})
+		}
 	case "sweep":
 		e.mu.Lock()
 		if d := w.court.model.live[f.Name]; d != nil {
@@ -290,6 +292,9 @@ func (w *simWorld) outage(f simStep) {
 	lasts := [4]time.Duration{time.Millisecond, 3 * time.Second, 20 * time.Second, 2 * time.Minute}[f.Arg>>1&3]
 	if f.Kind == "stream" { // others still reach the engine meanwhile
 		time.AfterFunc(lasts, e.speak)
+		if f.Arg&8 != 0 {
+			e.hand("hand-restart", f.Name, 0)
+		}
 		return
 	}
 	time.Sleep(lasts)
