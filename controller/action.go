@@ -265,6 +265,7 @@ func (k *Controller) wake(ctx context.Context, r *store.Record, o *Observed) err
 	return k.edit(ctx, r, func(c *store.Record) {
 		c.WakeSeen = r.Wake
 		forgive(c)
+		c.Ran = alive(o) // what runs or is paused goes on, and that is the run that was asked for
 		if !alive(o) && !o.StartedAt.IsZero() {
 			c.Handled = asked(o)
 		}

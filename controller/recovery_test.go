@@ -170,6 +170,17 @@ func TestController_NeverRunsOnceThoughItWasRemovedWhileItRan(t *testing.T) {
 	})
 }
 
+func TestController_NeverRunsOnceThoughItWasRemovedAfterItWentOn(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.declare("job", func(s *api.Spec) { s.RestartPolicy.Name, s.DesiredState = api.RestartNever, api.DesiredPaused })
+		w.desire("job", api.DesiredRunning)
+		w.expect("job", api.StateRunning, "create start pause unpause")
+		w.engine.behind(func() { clear(w.engine.containers) })
+		w.after(2 * time.Minute)
+		w.expect("job", api.StateExited, "create")
+	})
+}
+
 func TestController_AFreshContainerIsNotInterruptedByAnEarlierReboot(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.stop()
