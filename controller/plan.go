@@ -188,7 +188,9 @@ func planStanding(r *store.Record, o *Observed, now time.Time) step {
 	case !current(r):
 		return retire(r, o, now)
 	case o.State == "dead" || o.State == "removing":
-		return retire(r, o, now)
+		next := retire(r, o, now)
+		next.cause = api.CauseDrift
+		return next
 	case r.StopDeadline != nil && alive(o):
 		return stopping(r, o, now)
 	case r.StopDeadline != nil:

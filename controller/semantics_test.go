@@ -1,0 +1,283 @@
+package controller
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/store"
+)
+
+// scene is a record with the container that stands for it, as plan sees both.
+type scene struct {
+	r *store.Record
+	o *Observed
+	s sight
+}
+
+// newScene is a container that was declared running and runs as declared, since a minute.
+func newScene() *scene {
+	r := &store.Record{Container: api.Container{ID: "id", Name: "web", Generation: 3}}
+	r.Spec = api.Spec{Image: "app", DesiredState: api.DesiredRunning}
+	r.Spec.Default("web")
+	r.Status.ObservedGeneration = r.Generation
+	r.Placement = store.Placement{Token: "t1", DockerName: "web", DockerID: "d1", Generation: 3, TemplateHash: api.TemplateHash(&r.Spec), Resources: r.Spec.Resources}
+	return &scene{r: r, o: &Observed{ID: "id", DockerID: "d1", Name: "web", Token: "t1", State: "running", StartedAt: aTime.Add(-time.Minute)}}
+}
+
+// declared is another wish than was observed last.
+func (s *scene) declared(state string) *scene {
+	s.r.Spec.DesiredState = state
+	s.r.Generation++
+	return s
+}
+
+// long has a wish be an old one, observed already.
+func (s *scene) long(state string) *scene {
+	s.r.Spec.DesiredState = state
+	return s
+}
+
+func (s *scene) policy(name string, attempts int) *scene {
+	s.r.Spec.RestartPolicy = api.RestartPolicy{Name: name, MaxAttempts: attempts, OnUnhealthy: api.UnhealthyRestart}
+	return s
+}
+
+func (s *scene) is(state string) *scene {
+	s.o.State = state
+	return s
+}
+
+// ended is an exit after a minute.
+func (s *scene) ended(code int) *scene {
+	s.o.State, s.o.ExitCode, s.o.FinishedAt = "exited", code, aTime
+	return s
+}
+
+// counted is an exit that was judged.
+func (s *scene) counted(ended string) *scene {
+	s.r.Handled, s.r.Ended, s.r.EndedUnder = run(s.o), ended, s.r.Spec.RestartPolicy
+	return s
+}
+
+func (s *scene) with(edit func(s *scene)) *scene {
+	edit(s)
+	return s
+}
+
+func (s *scene) deleted() *scene {
+	s.r.DeletedAt = &aTime
+	s.r.Generation++
+	return s
+}
+
+// next is what plan decides, and what the status says then.
+func (s *scene) next() (did, state, reason string) {
+	var seen []Observed
+	if s.o != nil {
+		seen = append(seen, *s.o)
+	}
+	sees := look(s.r, seen)
+	if sees.standing != nil {
+		sees.standing.Interrupted = s.o.Interrupted
+	}
+	sees.deaf = s.s.deaf
+	next := plan(s.r, sees, aTime)
+	did = string(next.action)
+	if next.cause != "" {
+		did += " for " + next.cause
+	}
+	if next.action == wait {
+		did += fmt.Sprint(" ", next.until.Sub(aTime))
+	}
+	after := *s.r
+	observe(&after, sees, next, aTime)
+	return did, after.Status.State, after.Status.Condition(api.Ready).Reason
+}
+
+var (
+	soon  = aTime.Add(4 * time.Second)
+	since = aTime.Add(-time.Second)
+)
+
+// What the loop does in each case, one row a rule: first the states, then by what happened.
+func TestPlan_CaseByCase(t *testing.T) {
+	tests := []struct {
+		name   string
+		scene  *scene
+		did    string
+		state  string
+		reason string
+	}{
+		// States, the first that fits.
+		{"removing: deleted", newScene().deleted(), "stop for declaration", "removing", "Removing"},
+		{"running", newScene(), "", "running", "Running"},
+		{"running: health starting", newScene().with(func(s *scene) { s.o.Health = api.HealthStarting }), "", "running", "HealthStarting"},
+		{"running: unhealthy", newScene().with(func(s *scene) { s.o.Health = api.HealthUnhealthy }), "", "running", "Unhealthy"},
+		{"paused", newScene().long(api.DesiredPaused).is("paused"), "", "paused", "Paused"},
+		{"restarting: a start is due", newScene().ended(1).counted("").with(func(s *scene) { s.r.Status.NextRestartAt = &soon }), "wait 4s", "restarting", "BackOff"},
+		{"stopped", newScene().long(api.DesiredStopped).ended(0), "", "stopped", "Stopped"},
+		{"created: declared so", newScene().long(api.DesiredCreated).with(func(s *scene) { s.o.State, s.o.StartedAt = "created", time.Time{} }), "", "created", "Created"},
+		{"created: not made yet", newScene().with(func(s *scene) { s.o, s.r.Placement = nil, store.Placement{} }), "intend for declaration", "created", "Created"},
+		{"exited: completed", newScene().policy(api.RestartNever, 0).ended(0).counted("Completed"), "", "exited", "Completed"},
+		{"exited: failed", newScene().policy(api.RestartNever, 0).ended(1).counted("Failed"), "", "exited", "Failed"},
+		{"exited: interrupted", newScene().policy(api.RestartNever, 0).ended(137).counted("Interrupted"), "", "exited", "Interrupted"},
+		{"exited: gave up", newScene().policy(api.RestartAlways, 2).ended(1).counted("GaveUp"), "", "exited", "GaveUp"},
+		{"dead: taken away and made anew", newScene().is("dead"), "remove for drift", "dead", "Dead"},
+		{"removal under way: waited for", newScene().is("removing"), "wait for drift 1s", "restarting", "BackOff"},
+
+		// created and stopped are one thing to the planner.
+		{"declared created while it runs", newScene().declared(api.DesiredCreated), "stop for declaration", "running", "Running"},
+		{"declared stopped while it runs", newScene().declared(api.DesiredStopped), "stop for declaration", "running", "Running"},
+		{"declared stopped while it waits for its restart", newScene().declared(api.DesiredStopped).ended(1).counted("").with(func(s *scene) { s.r.Status.NextRestartAt = &soon }), "", "stopped", "Stopped"},
+		{"stopped, started by an outside hand", newScene().long(api.DesiredStopped), "stop for drift", "running", "Running"},
+		{"stopped, paused by an outside hand", newScene().long(api.DesiredStopped).is("paused"), "unpause for drift", "paused", "Paused"},
+		{"asked to stop: its grace", newScene().declared(api.DesiredStopped).with(func(s *scene) { s.r.StopDeadline = &soon }), "wait 4s", "running", "Running"},
+		{"asked to stop: its grace is over", newScene().declared(api.DesiredStopped).with(func(s *scene) { s.r.StopDeadline = &since }), "kill for declaration", "running", "Running"},
+		{"asked to stop, and has", newScene().declared(api.DesiredStopped).ended(0).with(func(s *scene) { s.r.StopDeadline = &soon }), "settle", "stopped", "Stopped"},
+		{"started while it is still being stopped", newScene().declared(api.DesiredRunning).with(func(s *scene) { s.r.StopDeadline = &soon }), "wait 4s", "running", "Running"},
+
+		// paused is running, then paused.
+		{"declared paused while it runs", newScene().declared(api.DesiredPaused), "pause for declaration", "running", "Running"},
+		{"declared paused and never started", newScene().declared(api.DesiredPaused).with(func(s *scene) { s.o.State, s.o.StartedAt = "created", time.Time{} }), "start for declaration", "created", "Created"},
+		{"paused, and the host was rebooted: counted", newScene().long(api.DesiredPaused).ended(137).with(interruption), "exit for recovery", "restarting", "BackOff"},
+		{"paused, and the host was rebooted: started", newScene().long(api.DesiredPaused).ended(137).with(interruption).with(func(s *scene) { s.r.Handled = interrupted(s.o) }), "start for recovery", "restarting", "BackOff"},
+		{"declared running while it is paused", newScene().declared(api.DesiredRunning).is("paused"), "unpause for declaration", "paused", "Paused"},
+
+		// An exit is what ended a process that we did not ask to end, an outside hand's stop and kill included.
+		{"an exit is counted once", newScene().ended(0), "exit for exit", "restarting", "BackOff"},
+		{"an exit that was counted is followed by a start", newScene().ended(1).counted(""), "start for exit", "restarting", "BackOff"},
+		{"docker stop", newScene().ended(143), "exit for exit", "restarting", "BackOff"},
+		{"docker kill", newScene().ended(137), "exit for exit", "restarting", "BackOff"},
+		{"a completed one stays", newScene().policy(api.RestartOnFailure, 0).ended(0).counted("Completed"), "", "exited", "Completed"},
+		{"another policy asks anew", newScene().policy(api.RestartNever, 0).ended(0).counted("Completed").policy(api.RestartAlways, 0), "exit for declaration", "exited", "Completed"},
+		{"an explicit start of what has ended", newScene().ended(1).counted("GaveUp").with(func(s *scene) { s.r.Wake = 1 }), "wake", "exited", "GaveUp"},
+		{"started explicitly after its end", newScene().declared(api.DesiredRunning).ended(1).with(func(s *scene) { s.r.Handled = asked(s.o) }), "start for declaration", "restarting", "BackOff"},
+
+		// Interrupted.
+		{"interrupted, always", newScene().ended(137).with(interruption), "exit for recovery", "restarting", "BackOff"},
+		{"interrupted with code 0, on-failure", newScene().policy(api.RestartOnFailure, 0).ended(0).with(interruption), "exit for recovery", "restarting", "BackOff"},
+		{"interrupted and counted: started at once", newScene().ended(137).with(interruption).with(func(s *scene) { s.r.Handled = interrupted(s.o) }), "start for recovery", "restarting", "BackOff"},
+		{"counted as an exit before it was known that it was interrupted", newScene().ended(137).counted("").with(interruption), "exit for recovery", "restarting", "BackOff"},
+
+		// Drift.
+		{"removed", newScene().with(func(s *scene) { s.o = nil }), "intend for drift", "created", "Created"},
+		{"removed, and it shall rest", newScene().long(api.DesiredStopped).with(func(s *scene) { s.o = nil }), "intend for drift", "stopped", "Stopped"},
+		{"paused behind our back", newScene().is("paused"), "unpause for drift", "paused", "Paused"},
+		{"unpaused behind our back", newScene().long(api.DesiredPaused), "pause for drift", "running", "Running"},
+		{"renamed", newScene().with(func(s *scene) { s.o.Name = "away" }), "rename for drift", "running", "Running"},
+		{"the engine restarts it: at work, not at rest", newScene().is("restarting"), "", "running", "Running"},
+		{"its socket was taken away", newScene().with(func(s *scene) { s.s.deaf = true }), "listen for recovery", "running", "Running"},
+		{"its socket is opened before a start", newScene().ended(1).counted("").with(func(s *scene) { s.s.deaf = true }), "listen for recovery", "restarting", "BackOff"},
+
+		// Restart: another run of the same container than the one noted.
+		{"restart: its run is noted", newScene().with(restart), "renew for restart", "running", "Running"},
+		{"restart: the noted run is stopped", newScene().with(noted), "stop for restart", "running", "Running"},
+		{"restart: the noted run is over", newScene().with(noted).ended(143), "start for restart", "restarting", "BackOff"},
+		{"restart: another run has begun", newScene().with(noted).with(func(s *scene) { s.o.StartedAt = aTime }), "renewed for restart", "running", "Running"},
+		{"restart: a stop came after it", newScene().with(noted).declared(api.DesiredStopped), "renewed for restart", "running", "Running"},
+		{"restart of a paused one: it must hear", newScene().with(noted).is("paused"), "unpause for restart", "paused", "Paused"},
+
+		// Recreation.
+		{"another template: stopped first", newScene().with(template), "stop for declaration", "running", "Running"},
+		{"another template: the old one is taken away", newScene().with(template).ended(0), "remove for declaration", "restarting", "BackOff"},
+		{"limits: in place", newScene().with(func(s *scene) { s.r.Spec.Resources.MemoryBytes = 64 << 20 }), "limit for declaration", "running", "Running"},
+		{"a limit taken away: recreated", newScene().with(func(s *scene) { s.r.Placement.Resources.MemoryBytes = 64 << 20 }), "stop for declaration", "running", "Running"},
+		{"policies cost nothing", newScene().policy(api.RestartNever, 3), "", "running", "Running"},
+
+		// After a crash of the manager between any two steps.
+		{"an intent without a container", newScene().with(func(s *scene) { s.o, s.r.Placement.DockerID = nil, "" }), "create for drift", "created", "Created"},
+		{"a container that nobody recorded", newScene().with(func(s *scene) { s.r.Placement.DockerID = "" }), "record for recovery", "running", "Running"},
+		{"a former one is retired first", newScene().with(func(s *scene) {
+			s.r.Superseded, s.r.Placement.Token = []store.Placement{s.r.Placement}, "t2"
+		}), "stop for declaration", "created", "Created"},
+		{"a former one that is gone is forgotten", newScene().with(func(s *scene) { s.r.Superseded = []store.Placement{{Token: "t0", DockerID: "d0"}} }), "forget", "running", "Running"},
+
+		// Delete wins over anything under way.
+		{"deleted in a backoff", newScene().ended(1).counted("").with(func(s *scene) { s.r.Status.NextRestartAt = &soon }).deleted(), "remove for declaration", "removing", "Removing"},
+		{"deleted after a failure", newScene().ended(1).with(failure).deleted(), "remove for declaration", "removing", "Removing"},
+		{"deleted while it is being stopped", newScene().with(func(s *scene) { s.r.StopDeadline = &soon }).deleted(), "wait 4s", "removing", "Removing"},
+		{"deleted while it is being stopped, its grace over", newScene().with(func(s *scene) { s.r.StopDeadline = &since }).deleted(), "kill for declaration", "removing", "Removing"},
+		{"deleted during a restart", newScene().with(noted).deleted(), "stop for declaration", "removing", "Removing"},
+		{"deleted while paused", newScene().is("paused").deleted(), "unpause for declaration", "removing", "Removing"},
+		{"deleted and gone", newScene().with(func(s *scene) { s.o = nil }).deleted(), "bury for declaration", "removing", "Removing"},
+		{"deleted without its socket: none is opened", newScene().with(func(s *scene) { s.s.deaf = true }).deleted(), "stop for declaration", "removing", "Removing"},
+
+		// Failures belong to a generation.
+		{"a failure is retried when due", newScene().ended(1).with(failure), "wait 4s", "restarting", "BackOff"},
+		{"a newer declaration does not wait for it", newScene().ended(1).with(failure).declared(api.DesiredStopped), "", "stopped", "Stopped"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			did, state, reason := tt.scene.next()
+			if did != tt.did || state != tt.state || reason != tt.reason {
+				t.Errorf("got %q, state %s, %s; want %q, state %s, %s", did, state, reason, tt.did, tt.state, tt.reason)
+			}
+		})
+	}
+}
+
+func interruption(s *scene) { s.o.Interrupted = true }
+
+func restart(s *scene) {
+	s.r.Generation++
+	s.r.Restart = s.r.Generation
+}
+
+func noted(s *scene) {
+	restart(s)
+	s.r.RestartSeen, s.r.RestartFrom = s.r.Restart, run(s.o)
+}
+
+func template(s *scene) {
+	s.r.Spec.Image = "app:2"
+	s.r.Generation++
+}
+
+func failure(s *scene) {
+	s.r.Failure = &store.Failure{Generation: s.r.Generation, Attempts: 1, Reason: "StartFailed", RetryAt: soon}
+}
+
+// What the restart policy makes of an end, one row a rule.
+func TestJudge_CaseByCase(t *testing.T) {
+	tests := []struct {
+		name   string
+		scene  *scene
+		streak int // before
+		ended  string
+		after  int // streak
+		wait   time.Duration
+	}{
+		{"always, code 0: at once", newScene().ended(0), 0, "", 1, 0},
+		{"always, code 1: at once", newScene().ended(1), 0, "", 1, 0},
+		{"the second in a row waits 1 s", newScene().ended(1), 1, "", 2, time.Second},
+		{"the third 2 s", newScene().ended(1), 2, "", 3, 2 * time.Second},
+		{"the fifth 8 s", newScene().ended(1), 4, "", 5, 8 * time.Second},
+		{"never more than 300 s", newScene().ended(1), 400, "", 401, 300 * time.Second},
+		{"a run of ten minutes is no link of a row", newScene().ended(1).with(func(s *scene) { s.o.StartedAt = aTime.Add(-10 * time.Minute) }), 7, "", 1, 0},
+		{"on-failure, code 0", newScene().policy(api.RestartOnFailure, 0).ended(0), 0, "Completed", 1, 0},
+		{"on-failure, code 1", newScene().policy(api.RestartOnFailure, 0).ended(1), 0, "", 1, 0},
+		{"never, code 0", newScene().policy(api.RestartNever, 0).ended(0), 0, "Completed", 1, 0},
+		{"never, code 1", newScene().policy(api.RestartNever, 0).ended(1), 0, "Failed", 1, 0},
+		{"as many attempts as allowed", newScene().policy(api.RestartAlways, 2).ended(1), 1, "", 2, time.Second},
+		{"one more than allowed", newScene().policy(api.RestartAlways, 2).ended(1), 2, "GaveUp", 3, 0},
+		{"interrupted, always: no streak", newScene().ended(137).with(interruption), 3, "", 3, 0},
+		{"interrupted, on-failure, code 0: started", newScene().policy(api.RestartOnFailure, 0).ended(0).with(interruption), 0, "", 0, 0},
+		{"interrupted, never: at most once", newScene().policy(api.RestartNever, 0).ended(137).with(interruption), 0, "Interrupted", 0, 0},
+		{"interrupted, found out after it was counted: taken back", newScene().ended(137).counted("").with(interruption), 3, "", 2, 0},
+		{"another policy, counted already: not counted twice", newScene().policy(api.RestartNever, 0).ended(1).counted("Failed").policy(api.RestartAlways, 0), 2, "", 2, time.Second},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.scene.r.Status.CrashStreak = tt.streak
+			v := judge(tt.scene.r, tt.scene.o, aTime)
+			if v.ended != tt.ended || v.streak != tt.after {
+				t.Errorf("got %q and streak %d, want %q and %d", v.ended, v.streak, tt.ended, tt.after)
+			}
+			if pause := v.next.Sub(aTime); tt.ended == "" && (pause < tt.wait*9/10 || pause > tt.wait*11/10) {
+				t.Errorf("waits %v, want %v within a tenth", pause, tt.wait)
+			}
+		})
+	}
+}
