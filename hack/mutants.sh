@@ -4,7 +4,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
-seeds=${SEEDS:-400}
+seeds=${SEEDS:-1000}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 failed=0
@@ -19,7 +19,7 @@ plant() { # plant NAME: a copy of what the simulator is built from, under $work/
 }
 
 play() { # play: the simulator on that copy; the output is in $work/log
-  (cd "$work/tree" && SIM_SEEDS=$seeds SIM_SHRINK=0 go test -tags sim -run '^TestSimulator$' -count=1 -timeout 2m ./controller) >"$work/log" 2>&1
+  (cd "$work/tree" && SIM_SEEDS=$seeds SIM_SHRINK=0 go test -tags sim -run '^TestSimulator$' -count=1 -timeout 5m ./controller) >"$work/log" 2>&1
 }
 
 judge() { # judge NAME

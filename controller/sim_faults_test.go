@@ -1,0 +1,109 @@
+//go:build sim
+
+package controller
+
+import (
+	"context"
+	"time"
+)
+
+// harm does what a fault step says.
+func (w *simWorld) harm(f simStep) {
+	e := w.engine
+	if f.Kind == "" {
+		return
+	}
+	e.mu.Lock()
+	w.court.note("fault %s %s %d", f.Kind, f.Name, f.Arg)
+	e.mu.Unlock()
+	switch f.Kind {
+	case "fail-call":
+		calls := [8]string{"create", "start", "stop", "remove", "inspect", "list", "create", "kill"}
+		classes := [4]error{ErrUnavailable, errEngine, ErrConflict, context.DeadlineExceeded}
+		w.arm(&simFault{name: f.Name, call: calls[f.Arg%8], after: f.Arg&8 != 0, err: classes[f.Arg>>4]})
+	case "slow-call":
+		calls := [8]string{"create", "start", "stop", "remove", "inspect", "rename", "create", "create"}
+		delays := [4]time.Duration{2 * time.Second, callTimeout + 7*time.Second, callTimeout + 7*time.Second, 3 * callTimeout}
+		for range [8]int{7: 3}[f.Arg%8] + 1 {
+			w.arm(&simFault{name: f.Name, call: calls[f.Arg%8], after: f.Arg&8 != 0, delay: delays[f.Arg>>4]})
+		}
+	case "sweep":
+		e.mu.Lock()
+		if d := w.court.model.live[f.Name]; d != nil {
+			w.folders[d.id], w.listening[d.id] = false, false
+		}
+		e.mu.Unlock()
+	case "deaf":
+		w.arm(&simFault{name: f.Name, call: "open", err: errEngine})
+	case "events":
+		delays := [4]time.Duration{0, 0, time.Nanosecond, 3 * time.Second} // lost, lost, doubled, late
+		for range 1 + f.Arg>>2&3 {
+			w.arm(&simFault{name: f.Name, call: "event", delay: delays[f.Arg&3]})
+		}
+	case "term":
+		how := [4]reaction{{}, {ignore: true}, {after: 2 * time.Second, code: 143}, {code: 1}}
+		e.mu.Lock()
+		e.terms[f.Name] = how[f.Arg&3]
+		e.mu.Unlock()
+	case "dead":
+		e.mu.Lock()
+		if c := e.oursLocked(f.Name); c != nil && (c.State == "exited" || c.State == "created") {
+			w.court.disturb(c.ID)
+			c.State = "dead"
+			e.tellLocked(c)
+		}
+		e.mu.Unlock()
+	case "away", "engine-restart", "stream", "reboot":
+		w.outage(f)
+	case "kill":
+		w.life.torn.Store(int64(f.Arg / 32 * (f.Arg + 1)))
+		w.life.left.Store(int64(1 + f.Arg%32))
+	case "restart":
+		if err := w.reboot(); err != nil {
+			w.broke(err)
+		}
+	default:
+		e.hand(f.Kind, f.Name, f.Arg)
+	}
+}
+
+func (w *simWorld) arm(f *simFault) {
+	w.engine.mu.Lock()
+	defer w.engine.mu.Unlock()
+	w.engine.armed = append(w.engine.armed, f)
+}
+
+// outage takes the engine, its containers, its event stream or the whole host away for a while.
+func (w *simWorld) outage(f simStep) {
+	e := w.engine
+	if f.Kind == "reboot" {
+		w.life.torn.Store(int64(1 + f.Arg))
+		w.life.kill()
+		w.boots++
+	}
+	e.mu.Lock()
+	e.breakStreamLocked(f.Kind != "stream")
+	if f.Kind == "engine-restart" || f.Kind == "reboot" {
+		e.restartLocked([2]int{0, 137}[f.Arg&1])
+	}
+	w.court.outage()
+	if f.Kind == "reboot" {
+		clear(w.folders)
+		clear(w.listening)
+	}
+	e.mute = f.Kind == "stream"
+	e.mu.Unlock()
+	lasts := [4]time.Duration{time.Millisecond, 3 * time.Second, 20 * time.Second, 2 * time.Minute}[f.Arg>>1&3]
+	if f.Kind == "stream" { // others still reach the engine meanwhile
+		time.AfterFunc(lasts, e.speak)
+		if f.Arg&8 != 0 {
+			e.hand("hand-restart", f.Name, 0)
+		}
+		return
+	}
+	time.Sleep(lasts)
+	e.mu.Lock()
+	e.away = false
+	w.court.outage()
+	e.mu.Unlock()
+}
