@@ -34,7 +34,7 @@ func (k *Controller) act(ctx context.Context, r *store.Record, s sight, next ste
 	case renew:
 		return k.renew(ctx, r, next.on)
 	case renewed:
-		return k.edit(ctx, r, func(c *store.Record) { c.RestartFrom = "" })
+		return k.edit(ctx, r, func(c *store.Record) { c.RestartFrom, c.RestartAsked = "", false })
 	case settle:
 		return k.edit(ctx, r, func(c *store.Record) { c.StopDeadline = nil })
 	case bury:
@@ -158,10 +158,11 @@ func (k *Controller) listen(r *store.Record) error {
 
 // noteStart writes under which boot of the host the container runs, and that it does, before it can be so.
 func (k *Controller) noteStart(ctx context.Context, r *store.Record) error {
-	if r.Ran && r.Boot == k.Boot {
+	asked := r.RestartFrom != ""
+	if r.Ran && r.Boot == k.Boot && r.RestartAsked == asked {
 		return nil
 	}
-	return k.edit(ctx, r, func(c *store.Record) { c.Ran, c.Boot = true, k.Boot })
+	return k.edit(ctx, r, func(c *store.Record) { c.Ran, c.Boot, c.RestartAsked = true, k.Boot, asked })
 }
 
 // intend writes what is about to be created. The former placement is kept until its container is known to be gone.
@@ -260,8 +261,20 @@ func (k *Controller) count(ctx context.Context, r *store.Record, o *Observed) er
 	}, k.crash(ctx, r, o, v)...)
 }
 
+// afresh looks at a container once more. Whether a run had ended before it was asked for another one may not be left to
+// events that can be lost.
+func (k *Controller) afresh(ctx context.Context, r *store.Record, o *Observed) (*Observed, error) {
+	k.observer.mark(r.ID, o.DockerID)
+	seen, err := k.observer.see(ctx, r.ID)
+	return look(r, seen).standing, err
+}
+
 // wake acts upon an explicit start: whatever kept the container down is forgiven.
 func (k *Controller) wake(ctx context.Context, r *store.Record, o *Observed) error {
+	o, err := k.afresh(ctx, r, o)
+	if err != nil || o == nil {
+		return err // gone meanwhile: the next step makes another
+	}
 	return k.edit(ctx, r, func(c *store.Record) {
 		c.WakeSeen = r.Wake
 		forgive(c)
@@ -274,8 +287,12 @@ func (k *Controller) wake(ctx context.Context, r *store.Record, o *Observed) err
 
 // renew notes which run a restart replaces. What does not run is simply started.
 func (k *Controller) renew(ctx context.Context, r *store.Record, o *Observed) error {
+	o, err := k.afresh(ctx, r, o)
+	if err != nil || o == nil {
+		return err
+	}
 	return k.edit(ctx, r, func(c *store.Record) {
-		c.RestartSeen, c.RestartFrom = r.Restart, run(o)
+		c.RestartSeen, c.RestartFrom, c.RestartAsked = r.Restart, run(o), false
 		forgive(c)
 		if !alive(o) {
 			c.RestartFrom, c.Handled = "", asked(o)

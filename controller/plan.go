@@ -218,6 +218,8 @@ func planProcess(r *store.Record, o *Observed, now time.Time) step {
 // planRestart replaces the noted run by another one of the same container.
 func planRestart(r *store.Record, o *Observed, now time.Time) step {
 	switch {
+	case r.RestartFrom != run(o) && !alive(o) && !r.RestartAsked: // an outside hand's, over before it was seen
+		return step{action: renew, on: o, cause: api.CauseRestart}
 	case r.RestartFrom != run(o), r.Spec.DesiredState != api.DesiredRunning:
 		return step{action: renewed, on: o, cause: api.CauseRestart}
 	case alive(o):

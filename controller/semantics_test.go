@@ -176,6 +176,8 @@ func TestPlan_CaseByCase(t *testing.T) {
 		{"restart: the noted run is stopped", newScene().with(noted), "stop for restart", "running", "Running"},
 		{"restart: the noted run is over", newScene().with(noted).ended(143), "start for restart", "restarting", "BackOff"},
 		{"restart: another run has begun", newScene().with(noted).with(func(s *scene) { s.o.StartedAt = aTime }), "renewed for restart", "running", "Running"},
+		{"restart: another run was begun and ended by others, unseen", newScene().with(noted).with(func(s *scene) { s.o.StartedAt = aTime }).ended(0), "renew for restart", "restarting", "BackOff"},
+		{"restart: the run that it led to is over already", newScene().with(noted).with(func(s *scene) { s.o.StartedAt, s.r.RestartAsked = aTime, true }).ended(0), "renewed for restart", "restarting", "BackOff"},
 		{"restart: a stop came after it", newScene().with(noted).declared(api.DesiredStopped), "renewed for restart", "running", "Running"},
 		{"restart of a paused one: it must hear", newScene().with(noted).is("paused"), "unpause for restart", "paused", "Paused"},
 

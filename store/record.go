@@ -38,6 +38,8 @@ type Tracking struct {
 	RestartSeen  int64      `json:"restart_seen,omitempty"`
 	// RestartFrom is the run that a restart is to replace; it is done when another one runs.
 	RestartFrom string `json:"restart_from,omitempty"`
+	// RestartAsked is set before the start that a restart leads to: another run is that one from then on.
+	RestartAsked bool `json:"restart_asked,omitempty"`
 	// Handled is the run (Docker id and start time) whose exit was counted, or forgiven by an explicit start.
 	Handled string `json:"handled,omitempty"`
 	// Ended is why the restart policy leaves an ended container alone: Completed, Failed, GaveUp or Interrupted. A start
