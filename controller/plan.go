@@ -264,7 +264,7 @@ func planStart(r *store.Record, o *Observed, now time.Time) step {
 		return step{action: count, on: o, cause: api.CauseRecovery}
 	case r.Ended != "" && r.EndedUnder != r.Spec.RestartPolicy:
 		return step{action: count, on: o, cause: api.CauseDeclaration}
-	case r.Ended != "":
+	case r.Ended != "" && settled(r, o):
 		return step{}
 	case o.StartedAt.IsZero(), r.Handled == asked(o):
 		return step{action: start, on: o, cause: why(r)}
@@ -276,6 +276,12 @@ func planStart(r *store.Record, o *Observed, now time.Time) step {
 		return step{action: wait, until: *next}
 	}
 	return step{action: start, on: o, cause: api.CauseExit}
+}
+
+// settled tells whether what ended a container was its newest run, and not one before somebody else started it. One that was
+// made anew has not run.
+func settled(r *store.Record, o *Observed) bool {
+	return o.StartedAt.IsZero() || r.Handled == run(o) || r.Handled == interrupted(o)
 }
 
 // asked stands in Tracking.Handled for a run whose end does not count, because an explicit start came after it.

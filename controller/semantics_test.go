@@ -151,6 +151,9 @@ func TestPlan_CaseByCase(t *testing.T) {
 		{"docker stop", newScene().ended(143), "exit for exit", "restarting", "BackOff"},
 		{"docker kill", newScene().ended(137), "exit for exit", "restarting", "BackOff"},
 		{"a completed one stays", newScene().policy(api.RestartOnFailure, 0).ended(0).counted("Completed"), "", "exited", "Completed"},
+		{"a completed one that a hand started, and that failed", newScene().policy(api.RestartOnFailure, 0).ended(1).with(func(s *scene) {
+			s.counted("Completed").o.StartedAt = aTime
+		}), "exit for exit", "exited", "Completed"},
 		{"another policy asks anew", newScene().policy(api.RestartNever, 0).ended(0).counted("Completed").policy(api.RestartAlways, 0), "exit for declaration", "exited", "Completed"},
 		{"an explicit start of what has ended", newScene().ended(1).counted("GaveUp").with(func(s *scene) { s.r.Wake = 1 }), "wake", "exited", "GaveUp"},
 		{"started explicitly after its end", newScene().declared(api.DesiredRunning).ended(1).with(func(s *scene) { s.r.Handled = asked(s.o) }), "start for declaration", "restarting", "BackOff"},
