@@ -17,12 +17,14 @@ func (k *Controller) act(ctx context.Context, r *store.Record, s sight, next ste
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	switch next.action {
-	case intend:
+	case intend, prepare:
 		return k.intend(ctx, r, next)
 	case create:
-		return k.create(ctx, r)
+		return k.create(ctx, r, placed(r, next))
 	case record:
-		return k.record(ctx, r, next.on.DockerID)
+		return k.record(ctx, r, placed(r, next).Token, next.on.DockerID)
+	case discard, attempt, swap, accept, revert, again, prove:
+		return k.replace(ctx, r, s, next)
 	case listen:
 		return k.listen(r)
 	case forget:
@@ -36,7 +38,7 @@ func (k *Controller) act(ctx context.Context, r *store.Record, s sight, next ste
 	case renewed:
 		return k.edit(ctx, r, func(c *store.Record) { c.RestartFrom, c.RestartAsked = "", false })
 	case settle:
-		return k.edit(ctx, r, func(c *store.Record) { c.StopDeadline = nil })
+		return k.settle(ctx, r, next.on)
 	case bury:
 		return k.bury(ctx, r)
 	}
@@ -58,7 +60,7 @@ func (k *Controller) call(ctx context.Context, r *store.Record, next step) error
 	case start:
 		return k.start(ctx, r, id)
 	case signal:
-		k.Endpoints.Lifecycle(r.ID, lifecycle(next.cause), *r.Spec.StopGrace)
+		k.Endpoints.Lifecycle(r.ID, lifecycle(r, next), *r.Spec.StopGrace)
 		return k.Runtime.Kill(ctx, id, stopSignal(&r.Spec))
 	case kill:
 		return k.Runtime.Kill(ctx, id, "")
@@ -69,7 +71,7 @@ func (k *Controller) call(ctx context.Context, r *store.Record, next step) error
 	case limit:
 		return k.Runtime.Limit(ctx, id, r.Spec.Resources)
 	case rename:
-		return k.Runtime.Rename(ctx, id, r.Placement.DockerName)
+		return k.Runtime.Rename(ctx, id, next.name)
 	case remove:
 		return k.Runtime.Remove(ctx, id)
 	}
@@ -77,9 +79,12 @@ func (k *Controller) call(ctx context.Context, r *store.Record, next step) error
 }
 
 // lifecycle is what a flow is told before it is asked to stop.
-func lifecycle(cause string) string {
-	if cause == api.CauseRestart {
+func lifecycle(r *store.Record, next step) string {
+	switch {
+	case next.cause == api.CauseRestart:
 		return "restarting"
+	case r.Next.Token != "" && next.on.DockerID == r.Placement.DockerID:
+		return "updating"
 	}
 	return "stopping"
 }
@@ -110,9 +115,30 @@ func (k *Controller) called(ctx context.Context, r *store.Record, next step) err
 			c.Placement.Resources = r.Spec.Resources
 		case remove:
 			c.StopDeadline = nil
-			if c.Placement.DockerID == next.on.DockerID {
-				c.Placement = store.Placement{Ports: c.Placement.Ports, TemplateHash: c.Placement.TemplateHash}
-			}
+			removed(c, next.on.DockerID)
+		}
+	})
+}
+
+// removed forgets the container of a placement, but not what the next one made in its place keeps of it.
+func removed(c *store.Record, dockerID string) {
+	switch dockerID {
+	case c.Placement.DockerID:
+		p := &c.Placement
+		c.Placement = store.Placement{Ports: p.Ports, TemplateHash: p.TemplateHash, Generation: p.Generation, Carried: p.Volumes()}
+	case c.Next.DockerID:
+		c.Next = store.Placement{}
+	case c.Prev.DockerID:
+		c.Prev = store.Placement{}
+	}
+}
+
+// settle notes that what was asked to stop has stopped. That is no exit of its own accord, whatever is declared by now.
+func (k *Controller) settle(ctx context.Context, r *store.Record, o *Observed) error {
+	return k.edit(ctx, r, func(c *store.Record) {
+		c.StopDeadline = nil
+		if c.Handled != run(o) {
+			c.Handled = asked(o)
 		}
 	})
 }
@@ -132,13 +158,17 @@ func (k *Controller) impasse(ctx context.Context, r *store.Record, next step, ca
 
 // start checks what may have changed since the declaration before the process comes to life.
 func (k *Controller) start(ctx context.Context, r *store.Record, dockerID string) error {
-	if err := k.Policy.Check(&r.Spec); err != nil {
+	spec, _, err := k.specOf(r)
+	if err != nil {
+		return err
+	}
+	if err := k.Policy.Check(spec); err != nil {
 		return err
 	}
 	if err := k.noteStart(ctx, r); err != nil {
 		return err
 	}
-	err := k.Runtime.Start(ctx, dockerID)
+	err = k.Runtime.Start(ctx, dockerID)
 	if err == nil || !errors.Is(err, ErrAbsent) {
 		return err
 	}
@@ -167,27 +197,65 @@ func (k *Controller) noteStart(ctx context.Context, r *store.Record) error {
 
 // intend writes what is about to be created. The former placement is kept until its container is known to be gone.
 func (k *Controller) intend(ctx context.Context, r *store.Record, next step) error {
+	spec, generation, err := k.made(r, next)
+	if err != nil {
+		return err
+	}
 	ports, err := k.ports.pick(r, k.Store)
 	if err != nil {
 		return err
 	}
 	now := time.Now().UTC()
+	p := store.Placement{Token: xid.New().String(), DockerName: r.Name, Generation: generation,
+		TemplateHash: api.TemplateHash(spec), Resources: r.Spec.Resources, Ports: ports, Carried: r.Placement.Volumes()}
 	err = k.edit(ctx, r, func(c *store.Record) {
-		if c.Placement.Token != "" {
-			c.Superseded = append(append([]store.Placement{}, c.Superseded...), c.Placement)
-		}
-		if hash := api.TemplateHash(&r.Spec); c.Placement.TemplateHash != "" && c.Placement.TemplateHash != hash {
-			forgive(c)
+		c.Status.LastAction = &api.LastAction{Action: "create", Cause: next.cause, Detail: next.detail, At: now}
+		if next.next {
+			p.DockerName = aside(r, p.Token)
+			c.Supersede(c.Next)
+			c.Next = p
+			return
 		}
 		if next.cause == api.CauseDrift && c.Ran && c.Ended == "" && r.Spec.RestartPolicy.Name == api.RestartNever {
 			c.Ended, c.EndedUnder = "Interrupted", r.Spec.RestartPolicy // it runs once for each explicit start
 		}
-		c.Placement = store.Placement{Token: xid.New().String(), DockerName: r.Name, Generation: r.Generation,
-			TemplateHash: api.TemplateHash(&r.Spec), Resources: r.Spec.Resources, Ports: ports}
-		c.Status.LastAction = &api.LastAction{Action: "create", Cause: next.cause, Detail: next.detail, At: now}
+		if c.Placement.TemplateHash != "" && c.Placement.TemplateHash != p.TemplateHash {
+			forgive(c)
+		}
+		c.Supersede(c.Placement)
+		c.Placement = p
 	})
 	k.Fail("after-intent")
 	return err
+}
+
+// made is the spec that a container is to be made from, and its generation: what is declared, or where that was taken back,
+// what stood before it.
+func (k *Controller) made(r *store.Record, next step) (*api.Spec, int64, error) {
+	if next.next || !exhausted(r) {
+		return &r.Spec, r.TemplateGeneration, nil
+	}
+	return k.specOf(r)
+}
+
+// specOf is what the standing container is made from, and its generation.
+func (k *Controller) specOf(r *store.Record) (*api.Spec, int64, error) {
+	if current(r) || r.Placement.Generation == 0 {
+		return &r.Spec, r.TemplateGeneration, nil
+	}
+	v, err := k.Store.Declared(r.ID, r.Placement.Generation)
+	if err != nil {
+		return nil, 0, fmt.Errorf("read what the container is made from: %w", err)
+	}
+	return &v.Spec, v.Generation, nil
+}
+
+// placed is the placement that a step is about.
+func placed(r *store.Record, next step) *store.Placement {
+	if next.next {
+		return &r.Next
+	}
+	return &r.Placement
 }
 
 // forgive resets what earlier exits led to.
@@ -196,28 +264,31 @@ func forgive(c *store.Record) {
 }
 
 // create makes the intended container and records it. A taken name is either our own, made before we died, or somebody else's.
-func (k *Controller) create(ctx context.Context, r *store.Record) error {
-	if err := k.Policy.Check(&r.Spec); err != nil {
+func (k *Controller) create(ctx context.Context, r *store.Record, p *store.Placement) error {
+	spec := &r.Spec
+	if p == &r.Placement {
+		var err error
+		if spec, _, err = k.specOf(r); err != nil {
+			return err
+		}
+	}
+	if err := k.Policy.Check(spec); err != nil {
 		return err
 	}
-	dockerID, err := k.Runtime.Create(ctx, k.template(r))
+	dockerID, err := k.Runtime.Create(ctx, Template{ID: r.ID, Name: r.Name, DockerName: p.DockerName, Token: p.Token, Hash: p.TemplateHash,
+		Instance: k.Store.Instance(), Spec: *spec, Ports: p.Ports, SocketDir: k.Endpoints.Dir(r.ID), Volumes: p.Carried})
 	k.Fail("after-create")
 	if errors.Is(err, ErrConflict) {
-		return k.nameTaken(ctx, r)
+		return k.nameTaken(ctx, r, p.DockerName)
 	}
 	if err != nil {
 		return err
 	}
-	return k.record(ctx, r, dockerID)
+	return k.record(ctx, r, p.Token, dockerID)
 }
 
-func (k *Controller) template(r *store.Record) Template {
-	return Template{ID: r.ID, Name: r.Name, DockerName: r.Placement.DockerName, Token: r.Placement.Token, Hash: r.Placement.TemplateHash,
-		Instance: k.Store.Instance(), Spec: r.Spec, Ports: r.Placement.Ports, SocketDir: k.Endpoints.Dir(r.ID)}
-}
-
-func (k *Controller) nameTaken(ctx context.Context, r *store.Record) error {
-	o, err := k.Runtime.Inspect(ctx, r.Placement.DockerName)
+func (k *Controller) nameTaken(ctx context.Context, r *store.Record, name string) error {
+	o, err := k.Runtime.Inspect(ctx, name)
 	switch {
 	case errors.Is(err, ErrAbsent):
 		return nil // its holder is gone; the next step creates
@@ -232,12 +303,14 @@ func (k *Controller) nameTaken(ctx context.Context, r *store.Record) error {
 }
 
 // record writes the Docker id before the first start.
-func (k *Controller) record(ctx context.Context, r *store.Record, dockerID string) error {
+func (k *Controller) record(ctx context.Context, r *store.Record, token, dockerID string) error {
 	k.observer.mark(r.ID, dockerID)
 	err := k.edit(ctx, r, func(c *store.Record) {
-		if c.Placement.Token == r.Placement.Token {
-			c.Placement.DockerID = dockerID
-			c.Status.DockerID = dockerID
+		switch token {
+		case c.Placement.Token:
+			c.Placement.DockerID, c.Status.DockerID = dockerID, dockerID
+		case c.Next.Token:
+			c.Next.DockerID = dockerID
 		}
 	})
 	k.Fail("after-record")
@@ -303,7 +376,10 @@ func (k *Controller) renew(ctx context.Context, r *store.Record, o *Observed) er
 // bury removes what the container leaves beside itself and drops the record. A create whose answer was lost may have left
 // a container that no list has shown yet: the intent's name is looked at first.
 func (k *Controller) bury(ctx context.Context, r *store.Record) error {
-	if p := &r.Placement; p.Token != "" && p.DockerID == "" {
+	for _, p := range r.Placements() {
+		if p.DockerID != "" {
+			continue
+		}
 		if o, err := k.Runtime.Inspect(ctx, p.DockerName); err == nil && p.Owns(o.Token, o.DockerID, o.Name) {
 			k.observer.mark(r.ID, o.DockerID)
 			return nil
@@ -322,6 +398,11 @@ func (k *Controller) bury(ctx context.Context, r *store.Record) error {
 }
 
 func (k *Controller) removeVolumes(ctx context.Context, r *store.Record) error {
+	for _, name := range r.Placement.Carried {
+		if err := k.Runtime.RemoveCarried(ctx, name); err != nil && !gone(err) {
+			return fmt.Errorf("remove anonymous volume %s: %w", name, err)
+		}
+	}
 	if !r.RemoveVolumes {
 		return nil
 	}

@@ -533,9 +533,9 @@ func TestController_WhatAChangeCosts(t *testing.T) {
 		w.declare("web", func(s *api.Spec) { s.Resources.MemoryBytes *= 2 })
 		w.expect("web", api.StateRunning, "limit")
 		w.declare("web", func(s *api.Spec) { s.Environment = map[string]string{"A": "b"} })
-		w.expect("web", api.StateRunning, "killSIGTERM remove create start")
+		w.expect("web", api.StateRunning, "create killSIGTERM remove rename start")
 		w.declare("web", func(s *api.Spec) { s.Resources.MemoryBytes = 0 })
-		w.expect("web", api.StateRunning, "killSIGTERM remove create start")
+		w.expect("web", api.StateRunning, "create killSIGTERM remove rename start")
 		if st := w.status("web"); st.RunningGeneration != 5 || st.RestartCount != 0 || st.LastAction.Cause != api.CauseDeclaration {
 			t.Errorf("status: %s", api.Encode(st))
 		}

@@ -228,6 +228,10 @@ func (e *fakeEngine) Remove(_ context.Context, dockerID string) error {
 	})
 }
 
+func (e *fakeEngine) RemoveCarried(_ context.Context, name string) error {
+	return e.do("removecarried", name, func() error { return nil })
+}
+
 func (e *fakeEngine) RemoveVolume(context.Context, string, string) error {
 	return e.do("remove-volume", "", func() error { return nil })
 }

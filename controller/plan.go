@@ -30,22 +30,36 @@ const (
 	limit   action = "limit"   // change limits in place
 	rename  action = "rename"  // give the container its name back
 	remove  action = "remove"  // take a container away
+	prepare action = "prepare" // write the intent of the container that is to take the place of the standing one
+	discard action = "discard" // the next one is not wanted any more
+	attempt action = "attempt" // count that the standing one is stopped for the next
+	swap    action = "swap"    // the next one takes over
+	accept  action = "accept"  // it has proven itself, or is kept all the same: what stood before may go
+	revert  action = "revert"  // what stood before takes over again
+	again   action = "again"   // forget how often a template was tried
+	prove   action = "prove"   // note that a container is stable
 	forget  action = "forget"  // a superseded container is gone
 	bury    action = "bury"    // nothing is left: drop the record
 )
 
-// step is what plan decided: an action, upon which container, why, and for wait until when.
+// step is what plan decided: an action, upon which container, why, and for wait until when. Nothing until a time is a rest
+// after which something may be to do.
 type step struct {
 	action action
 	on     *Observed
 	cause  string
 	detail string
 	until  time.Time
+	name   string // for rename
+	next   bool   // it is about the next container
+	update bool   // where it fails, the standing container goes on all the same
 }
 
 // sight is what was seen of one record's containers.
 type sight struct {
 	standing *Observed  // the one of the current placement
+	next     *Observed  // the one that is to take its place
+	prev     *Observed  // the one that stood before
 	former   []Observed // those of superseded placements
 	foreign  []Observed // those that bear its labels and are not its own
 	deaf     bool       // nobody listens at the flow's socket
@@ -59,6 +73,10 @@ func look(r *store.Record, seen []Observed) sight {
 		switch {
 		case r.Placement.Owns(o.Token, o.DockerID, o.Name):
 			s.standing = &o
+		case r.Next.Owns(o.Token, o.DockerID, o.Name):
+			s.next = &o
+		case r.Prev.Owns(o.Token, o.DockerID, o.Name):
+			s.prev = &o
 		case r.Owns(o.Token, o.DockerID, o.Name):
 			s.former = append(s.former, o)
 		default:
@@ -84,8 +102,8 @@ func hears(r *store.Record, s sight, next step) bool {
 }
 
 func decide(r *store.Record, s sight, now time.Time) step {
-	if f := r.Failure; f != nil && f.Generation == r.Generation && now.Before(f.RetryAt) {
-		return step{action: wait, until: f.RetryAt}
+	if held(r, now) && !r.Failure.Update && !lost(r) {
+		return step{action: wait, until: r.Failure.RetryAt}
 	}
 	if len(s.former) > 0 {
 		return retire(r, &s.former[0], now)
@@ -97,9 +115,14 @@ func decide(r *store.Record, s sight, now time.Time) step {
 		return planDelete(r, s, now)
 	}
 	if s.standing == nil {
-		return planAbsent(r)
+		return planAbsent(r, s)
 	}
-	return planStanding(r, s.standing, now)
+	return planStanding(r, s, now)
+}
+
+// held tells whether a failure of this generation waits for its next attempt.
+func held(r *store.Record, now time.Time) bool {
+	return r.Failure != nil && r.Failure.Generation == r.Generation && now.Before(r.Failure.RetryAt)
 }
 
 // maxUnseen is how many intents that led to nothing yet are kept for a container that may still come of them.
@@ -118,10 +141,12 @@ func unseen(superseded []store.Placement) []store.Placement {
 
 // planDelete ends with a tombstone once nothing is left.
 func planDelete(r *store.Record, s sight, now time.Time) step {
-	if s.standing == nil {
-		return step{action: bury, cause: api.CauseDeclaration}
+	for _, o := range []*Observed{s.next, s.prev, s.standing} {
+		if o != nil {
+			return retire(r, o, now)
+		}
 	}
-	return retire(r, s.standing, now)
+	return step{action: bury, cause: api.CauseDeclaration}
 }
 
 // retire stops a container and takes it away.
@@ -153,14 +178,16 @@ func stopping(r *store.Record, o *Observed, now time.Time) step {
 }
 
 // planAbsent makes the container. A placement that has a Docker id and no container was removed behind our back.
-func planAbsent(r *store.Record) step {
+func planAbsent(r *store.Record, s sight) step {
 	p := &r.Placement
 	switch {
+	case r.Next.Token != "":
+		return planNext(r, s, swap)
 	case p.Token == "":
 		return step{action: intend, cause: api.CauseDeclaration}
 	case p.DockerID != "":
 		return step{action: intend, cause: api.CauseDrift, detail: "the container was removed behind our back"}
-	case !current(r):
+	case !current(r) && !exhausted(r):
 		return step{action: intend, cause: api.CauseDeclaration}
 	}
 	return step{action: create, cause: why(r)}
@@ -176,29 +203,49 @@ func why(r *store.Record) string {
 }
 
 // current tells whether the placement was made from a template that serves the declaration.
-func current(r *store.Record) bool {
-	return r.Placement.TemplateHash == api.TemplateHash(&r.Spec) &&
-		api.ResourceCost(r.Placement.Resources, r.Spec.Resources) < api.CostRecreate
+func current(r *store.Record) bool { return serves(&r.Placement, &r.Spec) }
+
+func serves(p *store.Placement, s *api.Spec) bool {
+	return p.Token != "" && p.TemplateHash == api.TemplateHash(s) && api.ResourceCost(p.Resources, s.Resources) < api.CostRecreate
 }
 
-func planStanding(r *store.Record, o *Observed, now time.Time) step {
+func planStanding(r *store.Record, s sight, now time.Time) step {
+	o := s.standing
 	switch {
 	case r.Placement.DockerID == "":
 		return step{action: record, on: o, cause: api.CauseRecovery}
-	case !current(r):
-		return retire(r, o, now)
+	case r.Retry > r.RetrySeen:
+		return step{action: again}
 	case o.State == "dead" || o.State == "removing":
 		next := retire(r, o, now)
 		next.cause = api.CauseDrift
 		return next
+	}
+	change := planChange(r, s, now)
+	if change.action != nothing && change.action != wait {
+		return change
+	}
+	next := planSame(r, s, now)
+	if next.action == nothing && change.action == wait {
+		return change
+	}
+	return next
+}
+
+// planSame keeps the standing container as it is to be.
+func planSame(r *store.Record, s sight, now time.Time) step {
+	o := s.standing
+	switch {
 	case r.StopDeadline != nil && alive(o):
 		return stopping(r, o, now)
 	case r.StopDeadline != nil:
 		return step{action: settle, on: o}
+	case s.prev != nil && s.prev.Name != r.Prev.DockerName:
+		return step{action: rename, on: s.prev, name: r.Prev.DockerName, cause: api.CauseDeclaration}
 	case o.Name != r.Placement.DockerName:
-		return step{action: rename, on: o, cause: api.CauseDrift, detail: "it was renamed to " + o.Name}
-	case r.Placement.Resources != r.Spec.Resources:
-		return step{action: limit, on: o, cause: api.CauseDeclaration}
+		return step{action: rename, on: o, name: r.Placement.DockerName, cause: api.CauseDrift, detail: "it was renamed to " + o.Name}
+	case api.ResourceCost(r.Placement.Resources, r.Spec.Resources) == api.CostInPlace && !held(r, now):
+		return step{action: limit, on: o, cause: api.CauseDeclaration, update: true}
 	}
 	return planProcess(r, o, now)
 }
@@ -250,112 +297,13 @@ func planDesired(r *store.Record, o *Observed, now time.Time) step {
 	if o.State == "paused" {
 		return step{action: unpause, on: o, cause: why(r)}
 	}
+	if onTrial(r) {
+		if next, decided := planTrial(r, o, now); decided {
+			return next
+		}
+	}
 	if alive(o) {
-		return step{}
+		return planProven(r, o, now)
 	}
 	return planStart(r, o, now)
-}
-
-// planStart decides whether and when a container that is not running is started.
-func planStart(r *store.Record, o *Observed, now time.Time) step {
-	next := r.Status.NextRestartAt
-	switch {
-	case o.Interrupted && r.Handled != asked(o) && r.Handled != interrupted(o):
-		return step{action: count, on: o, cause: api.CauseRecovery}
-	case r.Ended != "" && r.EndedUnder != r.Spec.RestartPolicy:
-		return step{action: count, on: o, cause: api.CauseDeclaration}
-	case r.Ended != "" && settled(r, o):
-		return step{}
-	case o.StartedAt.IsZero(), r.Handled == asked(o):
-		return step{action: start, on: o, cause: why(r)}
-	case r.Handled == interrupted(o):
-		return step{action: start, on: o, cause: api.CauseRecovery}
-	case r.Handled != run(o):
-		return step{action: count, on: o, cause: api.CauseExit}
-	case next != nil && now.Before(*next):
-		return step{action: wait, until: *next}
-	}
-	return step{action: start, on: o, cause: api.CauseExit}
-}
-
-// settled tells whether what ended a container was its newest run, and not one before somebody else started it. One that was
-// made anew has not run.
-func settled(r *store.Record, o *Observed) bool {
-	return o.StartedAt.IsZero() || r.Handled == run(o) || r.Handled == interrupted(o)
-}
-
-// asked stands in Tracking.Handled for a run whose end does not count, because an explicit start came after it.
-func asked(o *Observed) string { return "asked:" + run(o) }
-
-// interrupted stands in Tracking.Handled for a run that was found to have been interrupted.
-func interrupted(o *Observed) string { return "interrupted:" + run(o) }
-
-// run names one run of one container.
-func run(o *Observed) string {
-	return o.DockerID[:min(12, len(o.DockerID))] + "@" + o.StartedAt.UTC().Format(time.RFC3339Nano)
-}
-
-// verdict is what the restart policy says about an exit: a restart at next, or none because of ended.
-type verdict struct {
-	handled string
-	streak  int
-	next    time.Time
-	ended   string
-}
-
-// judge applies the restart policy to a run that ended by itself.
-func judge(r *store.Record, o *Observed, now time.Time) verdict {
-	switch {
-	case o.StartedAt.IsZero():
-		return reconsider(r, now)
-	case o.Interrupted:
-		return excuse(r, o, now)
-	}
-	v := verdict{handled: run(o), streak: r.Status.CrashStreak}
-	if r.Handled != run(o) { // else it was counted, under another policy
-		v.streak++
-	}
-	if o.FinishedAt.Sub(o.StartedAt) >= longRun {
-		v.streak = 1
-	}
-	policy := r.Spec.RestartPolicy
-	switch {
-	case policy.Name == api.RestartNever, policy.Name == api.RestartOnFailure && o.ExitCode == 0:
-		v.ended = "Completed"
-		if o.ExitCode != 0 {
-			v.ended = "Failed"
-		}
-	case policy.MaxAttempts > 0 && v.streak > policy.MaxAttempts:
-		v.ended = "GaveUp"
-	default:
-		v.next = now.Add(restartDelay(r.ID, v.streak))
-	}
-	return v
-}
-
-// reconsider applies another restart policy to an end of which nothing is left to see, because the container was made anew
-// since.
-func reconsider(r *store.Record, now time.Time) verdict {
-	v := verdict{handled: r.Handled, streak: r.Status.CrashStreak, ended: r.Ended}
-	switch policy := r.Spec.RestartPolicy; {
-	case policy.Name == api.RestartNever, policy.Name == api.RestartOnFailure && r.Ended == "Completed":
-	case policy.MaxAttempts > 0 && v.streak > policy.MaxAttempts:
-		v.ended = "GaveUp"
-	default:
-		v.ended, v.next = "", now
-	}
-	return v
-}
-
-// excuse applies the restart policy to a run that was interrupted. It counts for no streak, also where it was counted
-// before anybody knew.
-func excuse(r *store.Record, o *Observed, now time.Time) verdict {
-	v := verdict{handled: interrupted(o), streak: r.Status.CrashStreak, next: now}
-	if r.Handled == run(o) {
-		v.streak = max(v.streak-1, 0)
-	}
-	if r.Spec.RestartPolicy.Name == api.RestartNever {
-		v.ended = "Interrupted"
-	}
-	return v
 }

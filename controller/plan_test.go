@@ -39,6 +39,9 @@ func anyRecord(rt *rapid.T) *store.Record {
 	if rapid.Bool().Draw(rt, "current") {
 		r.Placement.TemplateHash, r.Placement.Resources = api.TemplateHash(&r.Spec), r.Spec.Resources
 	}
+	if rapid.Bool().Draw(rt, "replacing") {
+		r.Next, r.Prev = placement.Draw(rt, "next"), placement.Draw(rt, "prev")
+	}
 	r.Superseded = rapid.SliceOfN(placement, 0, 2).Draw(rt, "superseded")
 	r.StopDeadline, r.DeletedAt, r.Status.NextRestartAt = maybe("stop deadline"), maybe("deleted"), maybe("next restart")
 	r.Ended = rapid.SampledFrom([]string{"", "Completed"}).Draw(rt, "ended")
@@ -149,9 +152,29 @@ func carryOut(r *store.Record, own []Observed, next step, now time.Time) ([]Obse
 		}
 		r.Placement = store.Placement{Token: "new", DockerName: "web", TemplateHash: api.TemplateHash(&r.Spec), Resources: r.Spec.Resources}
 	case create:
-		own = append(own, Observed{ID: "id", DockerID: "made", Name: r.Placement.DockerName, Token: r.Placement.Token, State: "created"})
+		p := placed(r, next)
+		own = append(own, Observed{ID: "id", DockerID: "made" + p.Token, Name: p.DockerName, Token: p.Token, State: "created"})
 	case record:
-		r.Placement.DockerID = next.on.DockerID
+		placed(r, next).DockerID = next.on.DockerID
+	case prepare:
+		r.Supersede(r.Next)
+		r.Next = store.Placement{Token: "next", DockerName: "web.next", TemplateHash: api.TemplateHash(&r.Spec), Resources: r.Spec.Resources}
+	case discard:
+		r.Supersede(r.Next)
+		r.Next = store.Placement{}
+	case attempt:
+		t := r.Trial(template(r))
+		r.NoteTrial(store.Trial{Template: t.Template, Attempts: t.Attempts + 1, Token: r.Next.Token})
+	case swap:
+		handOver(r)
+	case accept:
+		r.Supersede(r.Prev)
+		r.Prev = store.Placement{}
+	case revert:
+		r.Supersede(r.Placement)
+		r.Placement, r.Prev = r.Prev, store.Placement{}
+	case prove:
+		r.Placement.Stable = true
 	case forget:
 		r.Superseded = unseen(r.Superseded)
 	case wake:
@@ -183,7 +206,7 @@ func carryOut(r *store.Record, own []Observed, next step, now time.Time) ([]Obse
 	case unpause:
 		at(func(o *Observed) { o.State = "running" })
 	case rename:
-		at(func(o *Observed) { o.Name = r.Placement.DockerName })
+		at(func(o *Observed) { o.Name = next.name })
 	case limit:
 		r.Placement.Resources = r.Spec.Resources
 	case remove:
@@ -194,9 +217,7 @@ func carryOut(r *store.Record, own []Observed, next step, now time.Time) ([]Obse
 			}
 		}
 		r.StopDeadline = nil
-		if r.Placement.DockerID == next.on.DockerID {
-			r.Placement = store.Placement{}
-		}
+		removed(r, next.on.DockerID)
 		own = left
 	}
 	return own, now

@@ -53,7 +53,7 @@ func (k *Controller) rebooted(r *store.Record, o *Observed) bool {
 }
 
 func until(next step, now time.Time) time.Duration {
-	if next.action == nothing {
+	if next.until.IsZero() {
 		return 0
 	}
 	return max(next.until.Sub(now), time.Millisecond)
@@ -121,7 +121,7 @@ func (k *Controller) fail(ctx context.Context, r *store.Record, s sight, next st
 			attempts = c.Failure.Attempts + 1
 		}
 		at := now.Add(retryDelay(c.ID, attempts))
-		c.Failure = &store.Failure{Generation: r.Generation, Attempts: attempts, Reason: reason, RetryAt: at}
+		c.Failure = &store.Failure{Generation: r.Generation, Attempts: attempts, Reason: reason, Action: string(next.action), Update: next.update, RetryAt: at}
 		c.Status.LastError = &api.LastError{ErrorType: told.Type, Message: told.Message, At: now}
 		c.Status.ObservedGeneration = max(c.Status.ObservedGeneration, r.Generation)
 		observe(c, s, step{action: wait, until: at}, now)

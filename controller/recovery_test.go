@@ -14,7 +14,7 @@ func TestController_ANewTemplateStartsWhatHadEnded(t *testing.T) {
 		w.after(time.Second)
 		w.expect("web", api.StateExited, "create start")
 		w.declare("web", func(s *api.Spec) { s.Command = []string{"fixed"} })
-		w.expect("web", api.StateRunning, "remove create start")
+		w.expect("web", api.StateRunning, "create remove rename start")
 	})
 }
 

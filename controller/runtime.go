@@ -36,6 +36,8 @@ type Observed struct {
 	OOMKilled  bool
 	// StartError is the engine's text about a start that failed, for people.
 	StartError string
+	// Anonymous are the volumes that the engine made for it, by target.
+	Anonymous map[string]string
 	// Interrupted is the controller's own finding: the run ended because the host or the engine did, not by itself.
 	Interrupted bool
 	// Digest sums up what a list shows of the container; it differs when an inspection is worth while.
@@ -49,6 +51,8 @@ type Template struct {
 	Spec                  api.Spec
 	Ports                 map[string]api.HostPort
 	SocketDir             string
+	// Volumes are anonymous volumes of an earlier container that this one takes over, by target.
+	Volumes map[string]string
 }
 
 // Runtime is the engine. Methods take seconds at most; their errors are of the classes above, or *api.Error where policy
@@ -73,6 +77,8 @@ type Runtime interface {
 	Remove(ctx context.Context, dockerID string) error
 	// RemoveVolume takes away a named volume that bears this instance's label and that nobody mounts, and leaves others.
 	RemoveVolume(ctx context.Context, name, instance string) error
+	// RemoveCarried takes away a volume that was anonymous until another container took it over.
+	RemoveCarried(ctx context.Context, name string) error
 	// Usage samples a running container's consumption; it may take a second.
 	Usage(ctx context.Context, dockerID string) (api.Usage, error)
 	// LastLines are the last lines that the container wrote to its output, oldest first: at most so many lines and bytes.

@@ -11,9 +11,10 @@ import (
 
 // scene is a record with the container that stands for it, as plan sees both.
 type scene struct {
-	r *store.Record
-	o *Observed
-	s sight
+	r     *store.Record
+	o     *Observed
+	other *Observed // the next one, or the one of before
+	s     sight
 }
 
 // newScene is a container that was declared running and runs as declared, since a minute.
@@ -22,7 +23,7 @@ func newScene() *scene {
 	r.Spec = api.Spec{Image: "app", DesiredState: api.DesiredRunning}
 	r.Spec.Default("web")
 	r.Status.ObservedGeneration = r.Generation
-	r.Placement = store.Placement{Token: "t1", DockerName: "web", DockerID: "d1", Generation: 3, TemplateHash: api.TemplateHash(&r.Spec), Resources: r.Spec.Resources}
+	r.Placement = store.Placement{Token: "t1", DockerName: "web", DockerID: "d1", Generation: 3, TemplateHash: api.TemplateHash(&r.Spec), Resources: r.Spec.Resources, Stable: true}
 	return &scene{r: r, o: &Observed{ID: "id", DockerID: "d1", Name: "web", Token: "t1", State: "running", StartedAt: aTime.Add(-time.Minute)}}
 }
 
@@ -61,6 +62,35 @@ func (s *scene) counted(ended string) *scene {
 	return s
 }
 
+// following is a next container, recorded under an id and in a state, or neither.
+func (s *scene) following(dockerID, state string) *scene {
+	s.r.Next = store.Placement{Token: "t2", DockerName: aside(s.r, "t2"), DockerID: dockerID, TemplateHash: template(s.r), Resources: s.r.Spec.Resources}
+	if state != "" {
+		s.other = &Observed{ID: "id", DockerID: "d2", Name: s.r.Next.DockerName, Token: "t2", State: state}
+	}
+	return s
+}
+
+// trial is a container that took the place of one before, which still has the name.
+func (s *scene) trial() *scene {
+	retemplate(s)
+	s.r.Prev = s.r.Placement
+	s.r.Prev.DockerName = aside(s.r, "t1")
+	s.r.Placement = store.Placement{Token: "t2", DockerName: "web", DockerID: "d2", TemplateHash: template(s.r), Resources: s.r.Spec.Resources}
+	s.r.NoteTrial(store.Trial{Template: template(s.r), Attempts: 1, Token: "t2"})
+	before := *s.o
+	before.State, before.FinishedAt = "exited", aTime
+	s.other = &before
+	s.o.DockerID, s.o.Token, s.o.Name = "d2", "t2", aside(s.r, "t2")
+	return s
+}
+
+// fresh is a container that never ran.
+func (s *scene) fresh() *scene {
+	s.o.State, s.o.StartedAt, s.o.FinishedAt, s.o.ExitCode = "created", time.Time{}, time.Time{}, 0
+	return s
+}
+
 func (s *scene) with(edit func(s *scene)) *scene {
 	edit(s)
 	return s
@@ -75,8 +105,10 @@ func (s *scene) deleted() *scene {
 // next is what plan decides, and what the status says then.
 func (s *scene) next() (did, state, reason string) {
 	var seen []Observed
-	if s.o != nil {
-		seen = append(seen, *s.o)
+	for _, o := range []*Observed{s.o, s.other} {
+		if o != nil {
+			seen = append(seen, *o)
+		}
 	}
 	sees := look(s.r, seen)
 	if sees.standing != nil {
@@ -88,7 +120,7 @@ func (s *scene) next() (did, state, reason string) {
 	if next.cause != "" {
 		did += " for " + next.cause
 	}
-	if next.action == wait {
+	if !next.until.IsZero() {
 		did += fmt.Sprint(" ", next.until.Sub(aTime))
 	}
 	after := *s.r
@@ -184,11 +216,53 @@ func TestPlan_CaseByCase(t *testing.T) {
 		{"restart: a stop came after it", newScene().with(noted).declared(api.DesiredStopped), "renewed for restart", "running", "Running"},
 		{"restart of a paused one: it must hear", newScene().with(noted).is("paused"), "unpause for restart", "paused", "Paused"},
 
-		// Recreation.
-		{"another template: stopped first", newScene().with(template), "stop for declaration", "running", "Running"},
-		{"another template: the old one is taken away", newScene().with(template).ended(0), "remove for declaration", "restarting", "BackOff"},
+		// Replacement: the next one is made beside what stands, which is stopped only then.
+		{"another template: the next one is intended", newScene().with(retemplate), "prepare for declaration", "running", "Running"},
+		{"the next one is made", newScene().with(retemplate).following("", ""), "create for declaration", "running", "Running"},
+		{"the next one is recorded", newScene().with(retemplate).following("", "created"), "record for recovery", "running", "Running"},
+		{"the next one was removed by others", newScene().with(retemplate).following("d2", ""), "prepare for declaration", "running", "Running"},
+		{"the attempt is counted before what runs is stopped", newScene().with(retemplate).following("d2", "created"), "attempt for declaration", "running", "Running"},
+		{"what runs is stopped for it", newScene().with(retemplate).following("d2", "created").with(tried), "stop for declaration", "running", "Running"},
+		{"what runs has its grace", newScene().with(retemplate).following("d2", "created").with(tried).with(func(s *scene) { s.r.StopDeadline = &soon }), "wait 4s", "running", "Running"},
+		{"what ran has stopped", newScene().with(retemplate).following("d2", "created").with(tried).ended(143).with(func(s *scene) { s.r.StopDeadline = &soon }), "swap for declaration", "restarting", "BackOff"},
+		{"what rests is replaced without a stop", newScene().long(api.DesiredStopped).ended(0).with(retemplate).following("d2", "created"), "swap for declaration", "stopped", "Stopped"},
+		{"what crashes again and again is replaced at once", newScene().ended(1).counted("").with(func(s *scene) { s.r.Status.NextRestartAt = &soon }).with(retemplate).following("d2", "created"), "swap for declaration", "restarting", "BackOff"},
+		{"what stands was removed by others meanwhile", newScene().with(retemplate).following("d2", "created").with(func(s *scene) { s.o = nil }), "swap for declaration", "created", "Created"},
+		{"yet another template: the next one of before is not it", newScene().with(retemplate).following("d2", "created").with(func(s *scene) { s.r.Spec.Image = "app:3" }), "prepare for declaration", "running", "Running"},
+		{"the template of what stands is declared again", newScene().with(retemplate).following("d2", "created").with(func(s *scene) { s.r.Spec.Image = "app" }), "discard", "running", "Running"},
+		{"the next one cannot be made: what stands goes on", newScene().with(retemplate).with(failure).with(func(s *scene) { s.r.Failure.Update = true }), "wait 4s", "running", "Running"},
+		{"the next one cannot be made, and what stands has crashed", newScene().ended(1).counted("").with(retemplate).with(failure).with(func(s *scene) { s.r.Failure.Update = true }), "start for exit", "restarting", "BackOff"},
+
+		// On trial: what stood before is kept until the new one has proven itself.
+		{"names are changed before the start", newScene().trial().ended(143).fresh(), "rename for declaration", "created", "Created"},
+		{"it is started", newScene().trial().fresh().with(renamed), "start for declaration", "created", "Created"},
+		{"it is watched", newScene().trial().with(renamed).with(justStarted), "wait 5s", "running", "Running"},
+		{"it has run long enough", newScene().trial().with(renamed), "accept for declaration", "running", "Running"},
+		{"it is watched until it is healthy", newScene().trial().with(renamed).with(func(s *scene) { s.o.Health = api.HealthStarting }), "wait 3m5s", "running", "HealthStarting"},
+		{"it was not healthy in time", newScene().trial().with(renamed).with(func(s *scene) { s.o.Health, s.o.StartedAt = api.HealthUnhealthy, aTime.Add(-time.Hour) }), "revert for exit", "running", "Unhealthy"},
+		{"it has exited", newScene().trial().with(renamed).ended(1), "revert for exit", "restarting", "BackOff"},
+		{"it has exited well, and its policy starts it again", newScene().trial().with(renamed).ended(0), "revert for exit", "restarting", "BackOff"},
+		{"it has done its work", newScene().trial().with(renamed).policy(api.RestartOnFailure, 0).ended(0), "accept for declaration", "restarting", "BackOff"},
+		{"it could not be started", newScene().trial().with(renamed).fresh().with(failure).with(unstarted), "revert for exit", "created", "Created"},
+		{"it has failed, and the policy leaves it as it is", newScene().trial().with(renamed).ended(1).with(func(s *scene) { s.r.Spec.UpdatePolicy.OnFailure = api.OnFailurePause }), "accept for declaration", "restarting", "BackOff"},
+		{"the host was rebooted: not its fault", newScene().trial().with(renamed).ended(137).with(interruption), "exit for recovery", "restarting", "BackOff"},
+		{"it was stopped by declaration: watched on once it is started", newScene().trial().with(renamed).ended(143).with(func(s *scene) { s.r.Handled = asked(s.o) }), "start for declaration", "restarting", "BackOff"},
+		{"what stood before is declared again", newScene().trial().with(renamed).with(func(s *scene) { s.r.Spec.Image = "app" }), "revert for declaration", "running", "Running"},
+		{"yet another template while it is on trial", newScene().trial().with(renamed).with(func(s *scene) { s.r.Spec.Image = "app:3" }), "prepare for declaration", "running", "Running"},
+
+		// Taken back: what stood before goes on, and is what is made anew where it has to be.
+		{"taken back: not tried again", newScene().with(retemplate).with(takenBackOnce), "", "running", "Running"},
+		{"taken back: asked to be tried again", newScene().with(retemplate).with(takenBackOnce).with(func(s *scene) { s.r.Retry = s.r.Generation }), "again", "running", "Running"},
+		{"taken back: another attempt is allowed", newScene().with(retemplate).with(takenBackOnce).with(func(s *scene) { s.r.Spec.UpdatePolicy.MaxAttempts = 2 }), "prepare for declaration", "running", "Running"},
+		{"taken back: what stands has crashed", newScene().ended(1).counted("").with(retemplate).with(takenBackOnce), "start for exit", "restarting", "BackOff"},
+		{"taken back: what stood was removed by others", newScene().with(retemplate).with(takenBackOnce).with(func(s *scene) { s.o = nil }), "intend for drift", "created", "Created"},
+		{"taken back, and yet another template", newScene().with(retemplate).with(takenBackOnce).with(func(s *scene) { s.r.Spec.Image = "app:3" }), "prepare for declaration", "running", "Running"},
+
+		// Stable is what has run for as long as an update is watched.
+		{"not long enough yet", newScene().with(justStarted).with(func(s *scene) { s.r.Placement.Stable = false }), " 5s", "running", "Running"},
+		{"long enough", newScene().with(func(s *scene) { s.r.Placement.Stable = false }), "prove", "running", "Running"},
 		{"limits: in place", newScene().with(func(s *scene) { s.r.Spec.Resources.MemoryBytes = 64 << 20 }), "limit for declaration", "running", "Running"},
-		{"a limit taken away: recreated", newScene().with(func(s *scene) { s.r.Placement.Resources.MemoryBytes = 64 << 20 }), "stop for declaration", "running", "Running"},
+		{"a limit taken away: replaced", newScene().with(func(s *scene) { s.r.Placement.Resources.MemoryBytes = 64 << 20 }), "prepare for declaration", "running", "Running"},
 		{"policies cost nothing", newScene().policy(api.RestartNever, 3), "", "running", "Running"},
 
 		// After a crash of the manager between any two steps.
@@ -235,9 +309,26 @@ func noted(s *scene) {
 	s.r.RestartSeen, s.r.RestartFrom = s.r.Restart, run(s.o)
 }
 
-func template(s *scene) {
+func retemplate(s *scene) {
 	s.r.Spec.Image = "app:2"
 	s.r.Generation++
+}
+
+func tried(s *scene) {
+	s.r.NoteTrial(store.Trial{Template: template(s.r), Attempts: 1, Token: "t2"})
+}
+
+func renamed(s *scene) { s.o.Name, s.other.Name = "web", aside(s.r, "t1") }
+
+func justStarted(s *scene) { s.o.StartedAt = aTime }
+
+func unstarted(s *scene) {
+	s.r.Failure.Action = string(start)
+	s.r.Status.LastError = &api.LastError{Message: "no such command"}
+}
+
+func takenBackOnce(s *scene) {
+	s.r.NoteTrial(store.Trial{Template: template(s.r), Attempts: 1, Token: "t2", Failed: "it exited with code 1"})
 }
 
 func failure(s *scene) {

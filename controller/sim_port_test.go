@@ -247,6 +247,10 @@ func (p *simPort) Remove(ctx context.Context, dockerID string) error {
 	}
 }
 
+func (p *simPort) RemoveCarried(ctx context.Context, name string) error {
+	return p.call(ctx, "remove-volume", name, func() error { return nil })
+}
+
 func (p *simPort) RemoveVolume(ctx context.Context, name, _ string) error {
 	return p.call(ctx, "remove-volume", name, func() error { return nil })
 }

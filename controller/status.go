@@ -2,6 +2,7 @@ package controller
 
 import (
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/flow-manager/flow-manager/api"
@@ -13,26 +14,41 @@ import (
 func observe(r *store.Record, s sight, next step, now time.Time) {
 	copyFacts(r, s.standing)
 	if r.Failure == nil || r.Failure.Generation != r.Generation {
-		r.Status.LastError = nil // of an older declaration
+		r.Status.LastError = lastError(r, now)
 	}
 	r.Status.State = state(r, s.standing, next)
 	if next.action == nothing {
-		converged(r)
-	} else if next.action == wait && r.Failure == nil && r.StopDeadline == nil && r.DeletedAt == nil {
+		converged(r, now)
+	} else if next.action == wait && r.Failure == nil && r.StopDeadline == nil && r.DeletedAt == nil && !onTrial(r) {
 		r.Status.ObservedGeneration = r.Generation
 	}
 	conditions(r, next, now)
 }
 
 // converged is what holds when there is nothing to do.
-func converged(r *store.Record) {
-	r.Failure, r.Status.LastError = nil, nil
+func converged(r *store.Record, now time.Time) {
+	r.Failure, r.Status.LastError = nil, lastError(r, now)
 	r.Status.ObservedGeneration = r.Generation
 	outcome := store.Outcome{Generation: r.Generation, State: r.Status.State}
+	if e := r.Status.LastError; e != nil {
+		outcome.ErrorType, outcome.Message = e.ErrorType, e.Message
+	}
 	if r.Ended != "" && r.Ended != "Completed" {
 		outcome.ErrorType, outcome.Message = api.DockerAPIError, exitMessage(r)
 	}
 	r.Conclude(outcome)
+}
+
+// lastError is what stays wrong though there is nothing to do: a template that was taken back.
+func lastError(r *store.Record, now time.Time) *api.LastError {
+	why := takenBack(r)
+	switch old := r.Status.LastError; {
+	case why == "":
+		return nil
+	case old != nil && old.Message == why:
+		return old
+	}
+	return &api.LastError{ErrorType: api.DockerAPIError, Message: why, At: now.UTC()}
 }
 
 func copyFacts(r *store.Record, o *Observed) {
@@ -43,6 +59,9 @@ func copyFacts(r *store.Record, o *Observed) {
 		return
 	}
 	st.DockerID, st.ImageID, st.RunningGeneration, st.Ports = o.DockerID, o.ImageID, r.Placement.Generation, r.Placement.Ports
+	if !maps.Equal(r.Placement.Anonymous, o.Anonymous) {
+		r.Placement.Anonymous = o.Anonymous
+	}
 	st.Health = api.HealthNone
 	if alive(o) && o.Health != "" {
 		st.Health = o.Health
@@ -102,6 +121,8 @@ func conditions(r *store.Record, next step, now time.Time) {
 	set(api.Progressing, busy, doing, until)
 	if f := r.Failure; f != nil && r.Status.LastError != nil {
 		set(api.Degraded, true, f.Reason, r.Status.LastError.Message)
+	} else if r.Status.LastError != nil {
+		set(api.Degraded, true, "UpdateFailed", r.Status.LastError.Message)
 	} else if r.Status.State == api.StateExited && why != "Completed" {
 		set(api.Degraded, true, why, exitMessage(r))
 	} else {
@@ -140,6 +161,8 @@ func progress(r *store.Record, next step) (busy bool, reason, message string) {
 		return false, "Settled", ""
 	case next.action == wait && r.StopDeadline != nil:
 		return true, "Stopping", "it is killed at " + next.until.UTC().Format(time.RFC3339)
+	case next.action == wait && onTrial(r):
+		return true, "Monitoring", "the update has proven itself at " + next.until.UTC().Format(time.RFC3339)
 	case next.action == wait && r.Failure != nil:
 		return true, "Retrying", "the next attempt is due at " + next.until.UTC().Format(time.RFC3339)
 	case next.action == wait:

@@ -34,6 +34,7 @@ type effect struct {
 	fresh  bool       // record is new
 	events []api.Event
 	key    *keyEntry
+	former *Declared // kept, so that it can be gone back to
 	engine string
 }
 
@@ -228,6 +229,9 @@ func (tx *txn) writeEffect(e *effect) (bool, error) {
 	if e.drop != nil {
 		errs = append(errs, tx.writeDrop(e.drop))
 	}
+	if e.former != nil {
+		errs = append(errs, tx.writeHistory(e.record, e.former))
+	}
 	if e.key != nil {
 		errs = append(errs, tx.writeKey(e.key))
 	}
@@ -242,6 +246,7 @@ func (tx *txn) writeDrop(t *Tombstone) error {
 		tx.bolt.Bucket(bucketContainers).Delete([]byte(t.ID)),
 		tx.bolt.Bucket(bucketStatus).Delete([]byte(t.ID)),
 		tx.bolt.Bucket(bucketNames).Delete([]byte(t.Name)),
+		tx.dropHistory(t.ID),
 		put(tx.bolt, bucketTombstones, []byte(t.ID), t),
 		tx.dropOldTombstones(),
 	)

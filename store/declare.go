@@ -37,6 +37,8 @@ type Wish struct {
 	Wake bool
 	// Restart asks for another run of what runs.
 	Restart bool
+	// Retry asks to try a template again that was taken back.
+	Retry bool
 	// Delete asks for the end, RemoveVolumes for that of its named volumes too.
 	Delete, RemoveVolumes bool
 }
@@ -159,6 +161,9 @@ func (tx *txn) settle(d *Declaration, current *Record, w *Wish) (Result, effect,
 		return result, effect{key: e.key}, nil
 	}
 	e.record = next
+	if next.TemplateGeneration == next.Generation {
+		e.former = &Declared{Generation: next.Generation, Spec: next.Spec, At: tx.now, By: d.Principal}
+	}
 	return result, e, nil
 }
 
@@ -177,12 +182,13 @@ func (tx *txn) newRecord(d *Declaration, w *Wish) Record {
 // act upon: a new spec, an explicit start, a deletion.
 func (tx *txn) edit(d *Declaration, next *Record, w *Wish, fresh bool) bool {
 	respecified := fresh || !api.SameSpec(&next.Spec, &w.Spec)
-	act := respecified || w.Wake || w.Restart
+	act := respecified || w.Wake || w.Restart || w.Retry
 	if w.Delete && next.DeletedAt == nil {
 		now := tx.now
 		next.DeletedAt, next.DeletedBy, next.RemoveVolumes = &now, d.Principal, w.RemoveVolumes
 		act = true
 	}
+	retemplated := fresh || !sameTemplate(&next.Spec, &w.Spec)
 	labelled := !maps.Equal(next.Labels, w.Labels)
 	next.Spec, next.Labels = w.Spec, w.Labels
 	if act {
@@ -192,11 +198,24 @@ func (tx *txn) edit(d *Declaration, next *Record, w *Wish, fresh bool) bool {
 	if respecified {
 		next.SpecGeneration = next.Generation
 	}
+	if retemplated {
+		next.TemplateGeneration = next.Generation
+	}
 	if w.Wake {
 		next.Wake++
 	}
 	if w.Restart {
 		next.Restart = next.Generation
 	}
+	if w.Retry {
+		next.Retry = next.Generation
+	}
 	return act || labelled
+}
+
+// sameTemplate tells whether two specs agree about all but the desired state.
+func sameTemplate(a, b *api.Spec) bool {
+	old, next := *a, *b
+	old.DesiredState, next.DesiredState = "", ""
+	return api.SameSpec(&old, &next)
 }

@@ -20,6 +20,7 @@
 //	tombstones  <id>                          -> JSON        what was ours of a deleted container, for 30 days
 //	keys        <principal> NUL <key>         -> JSON        idempotency keys: body's hash and the result
 //	expiries    <unix nanoseconds, 8 bytes><key of keys>     when an idempotency key may be forgotten
+//	history     <id><generation, 8 bytes>     -> JSON        what was declared before, the newest ten and what is in use
 //	log         <revision, 8 bytes>           -> JSON        what changed and its durable events, oldest dropped first
 //
 // All of it except keys, expiries and log is mirrored in memory, so that reading costs no decoding; the file is read at

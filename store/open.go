@@ -33,10 +33,11 @@ var (
 	bucketKeys       = []byte("keys")
 	bucketExpiries   = []byte("expiries")
 	bucketLog        = []byte("log")
+	bucketHistory    = []byte("history")
 )
 
 func buckets() [][]byte {
-	return [][]byte{bucketMeta, bucketContainers, bucketStatus, bucketNames, bucketTombstones, bucketKeys, bucketExpiries, bucketLog}
+	return [][]byte{bucketMeta, bucketContainers, bucketStatus, bucketNames, bucketTombstones, bucketKeys, bucketExpiries, bucketLog, bucketHistory}
 }
 
 // Options tune a store; the zero value is what production uses, with its defaults.
@@ -134,7 +135,11 @@ func syncDir(dir string) error {
 
 func (s *Store) initialise(tx *bolt.Tx) error {
 	if meta := tx.Bucket(bucketMeta); meta != nil {
-		return checkFormat(string(meta.Get([]byte("format"))))
+		if err := checkFormat(string(meta.Get([]byte("format")))); err != nil {
+			return err
+		}
+		_, err := tx.CreateBucketIfNotExists(bucketHistory) // stores of the first days have none
+		return err
 	}
 	for _, name := range buckets() {
 		if _, err := tx.CreateBucket(name); err != nil {

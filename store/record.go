@@ -1,6 +1,7 @@
 package store
 
 import (
+	"maps"
 	"time"
 
 	"github.com/flow-manager/flow-manager/api"
@@ -13,11 +14,15 @@ type Record struct {
 	DeclaredAt time.Time
 	// SpecGeneration is the generation of the newest change of the spec itself.
 	SpecGeneration int64
+	// TemplateGeneration is that of the newest change of anything but the desired state.
+	TemplateGeneration int64
 	// Wake grows with every explicit start; the controller notes in WakeSeen the one it has acted upon.
 	Wake int64
 	// Restart is the generation of the newest restart that was asked for; the controller notes in RestartSeen the one it
 	// has acted upon.
 	Restart int64
+	// Retry is the generation of the newest request to try a template again that was taken back; RetrySeen is the one acted upon.
+	Retry int64
 	// DeletedBy and RemoveVolumes come with the deletion.
 	DeletedBy     string
 	RemoveVolumes bool
@@ -30,12 +35,19 @@ type Record struct {
 type Tracking struct {
 	// Placement is the container that stands for this record, or is about to.
 	Placement Placement `json:"placement,omitzero"`
+	// Next is the container that is being made to take the place of Placement's.
+	Next Placement `json:"next,omitzero"`
+	// Prev is the one that stood before, kept until Placement's has proven itself.
+	Prev Placement `json:"prev,omitzero"`
+	// Trials are what became of templates that were tried in the place of a container that ran, oldest first.
+	Trials []Trial `json:"trials,omitempty"`
 	// Superseded are former placements whose containers may still exist.
 	Superseded []Placement `json:"superseded,omitempty"`
 	// StopDeadline is when a container that was asked to stop is killed.
 	StopDeadline *time.Time `json:"stop_deadline,omitempty"`
 	WakeSeen     int64      `json:"wake_seen,omitempty"`
 	RestartSeen  int64      `json:"restart_seen,omitempty"`
+	RetrySeen    int64      `json:"retry_seen,omitempty"`
 	// RestartFrom is the run that a restart is to replace; it is done when another one runs.
 	RestartFrom string `json:"restart_from,omitempty"`
 	// RestartAsked is set before the start that a restart leads to: another run is that one from then on.
@@ -80,12 +92,51 @@ func (t *Tracking) Conclude(o Outcome) {
 	t.Outcomes = kept[max(0, len(kept)-maxOutcomes):]
 }
 
+// Trial counts how often a template was tried in the place of a container that ran, which was stopped for it each time.
+type Trial struct {
+	Template string `json:"template"`
+	Attempts int    `json:"attempts"`
+	// Token is the placement of the newest attempt, Failed why that was taken back.
+	Token  string `json:"token"`
+	Failed string `json:"failed,omitempty"`
+}
+
+// maxTrials is how many templates are remembered as tried.
+const maxTrials = 10
+
+// Trial is what became of a template, zero where it was not tried.
+func (t *Tracking) Trial(template string) Trial {
+	for _, one := range t.Trials {
+		if one.Template == template {
+			return one
+		}
+	}
+	return Trial{Template: template}
+}
+
+// NoteTrial puts a template's newest trial in the place of the one before; one without attempts is forgotten.
+func (t *Tracking) NoteTrial(n Trial) {
+	kept := make([]Trial, 0, maxTrials)
+	for _, old := range t.Trials {
+		if old.Template != n.Template {
+			kept = append(kept, old)
+		}
+	}
+	if n.Attempts > 0 {
+		kept = append(kept, n)
+	}
+	t.Trials = kept[max(0, len(kept)-maxTrials):]
+}
+
 // Failure says which generation could not be brought about, how often in a row, why, and when the next attempt is due.
 type Failure struct {
-	Generation int64     `json:"generation"`
-	Attempts   int       `json:"attempts"`
-	Reason     string    `json:"reason"`
-	RetryAt    time.Time `json:"retry_at"`
+	Generation int64  `json:"generation"`
+	Attempts   int    `json:"attempts"`
+	Reason     string `json:"reason"`
+	// Action is what did not work. Update tells that it was about the next container: the standing one goes on.
+	Action  string    `json:"action"`
+	Update  bool      `json:"update,omitempty"`
+	RetryAt time.Time `json:"retry_at"`
 }
 
 // Placement is a create intent, and once DockerID is known, the container that came of it. It is written before the engine
@@ -98,6 +149,32 @@ type Placement struct {
 	TemplateHash string                  `json:"template_hash"`
 	Resources    api.Resources           `json:"resources"`
 	Ports        map[string]api.HostPort `json:"ports,omitempty"`
+	// Stable is set once the container has run for as long as an update is watched.
+	Stable bool `json:"stable,omitempty"`
+	// Anonymous are the volumes that the engine made for the container, by target; Carried those that it took over from the
+	// one before, which the engine does not remove with it.
+	Anonymous map[string]string `json:"anonymous,omitempty"`
+	Carried   map[string]string `json:"carried,omitempty"`
+}
+
+// Volumes are the anonymous volumes that a container in its place takes over, by target.
+func (p *Placement) Volumes() map[string]string {
+	if len(p.Anonymous)+len(p.Carried) == 0 {
+		return nil
+	}
+	volumes := maps.Clone(p.Carried)
+	if volumes == nil {
+		volumes = map[string]string{}
+	}
+	maps.Copy(volumes, p.Anonymous)
+	return volumes
+}
+
+// Supersede notes a placement whose container may still exist and is to go.
+func (t *Tracking) Supersede(p Placement) {
+	if p.Token != "" {
+		t.Superseded = append(append([]Placement{}, t.Superseded...), p)
+	}
 }
 
 // Owns tells whether a container with this token, id and name is the one that p stands for: the recorded one, or while
@@ -114,11 +191,23 @@ func (p *Placement) Owns(token, dockerID, dockerName string) bool {
 
 // Owns tells whether a container is the record's, standing or superseded.
 func (r *Record) Owns(token, dockerID, dockerName string) bool {
-	if r.Placement.Owns(token, dockerID, dockerName) {
-		return true
+	return owns(r.Placements(), token, dockerID, dockerName)
+}
+
+// Placements are all that are known of the record, those without a token left out.
+func (r *Record) Placements() []Placement {
+	all := append([]Placement{}, r.Superseded...)
+	for _, p := range []Placement{r.Prev, r.Placement, r.Next} {
+		if p.Token != "" {
+			all = append(all, p)
+		}
 	}
-	for i := range r.Superseded {
-		if r.Superseded[i].Owns(token, dockerID, dockerName) {
+	return all
+}
+
+func owns(placements []Placement, token, dockerID, dockerName string) bool {
+	for i := range placements {
+		if placements[i].Owns(token, dockerID, dockerName) {
 			return true
 		}
 	}
@@ -136,12 +225,7 @@ type Tombstone struct {
 
 // Owns tells whether a container was the deleted one's.
 func (t *Tombstone) Owns(token, dockerID, dockerName string) bool {
-	for i := range t.Placements {
-		if t.Placements[i].Owns(token, dockerID, dockerName) {
-			return true
-		}
-	}
-	return false
+	return owns(t.Placements, token, dockerID, dockerName)
 }
 
 // declaration is the half of a record that clients write, as it is stored.
@@ -156,9 +240,11 @@ type declaration struct {
 	RemoveVolumes bool              `json:"remove_volumes,omitempty"`
 	Generation    int64             `json:"generation"`
 	SpecGen       int64             `json:"spec_generation"`
+	TemplateGen   int64             `json:"template_generation"`
 	DeclaredAt    time.Time         `json:"declared_at"`
 	Wake          int64             `json:"wake,omitempty"`
 	Restart       int64             `json:"restart,omitempty"`
+	Retry         int64             `json:"retry,omitempty"`
 	Revision      uint64            `json:"revision"`
 	Spec          api.Spec          `json:"spec"`
 }
@@ -173,7 +259,7 @@ type observation struct {
 func (r *Record) declaration() declaration {
 	return declaration{
 		ID: r.ID, Name: r.Name, Labels: r.Labels, CreatedAt: r.CreatedAt, CreatedBy: r.CreatedBy, DeletedAt: r.DeletedAt,
-		DeletedBy: r.DeletedBy, RemoveVolumes: r.RemoveVolumes, Generation: r.Generation, SpecGen: r.SpecGeneration, DeclaredAt: r.DeclaredAt, Wake: r.Wake, Restart: r.Restart, Revision: r.Revision, Spec: r.Spec,
+		DeletedBy: r.DeletedBy, RemoveVolumes: r.RemoveVolumes, Generation: r.Generation, SpecGen: r.SpecGeneration, TemplateGen: r.TemplateGeneration, DeclaredAt: r.DeclaredAt, Wake: r.Wake, Restart: r.Restart, Retry: r.Retry, Revision: r.Revision, Spec: r.Spec,
 	}
 }
 
@@ -187,7 +273,7 @@ func (s *Store) assemble(d declaration, o observation) *Record {
 			ID: d.ID, Name: d.Name, Labels: d.Labels, CreatedAt: d.CreatedAt, CreatedBy: d.CreatedBy, DeletedAt: d.DeletedAt,
 			Generation: d.Generation, Spec: d.Spec, Status: o.Status,
 		},
-		SpecGeneration: d.SpecGen, DeclaredAt: d.DeclaredAt, Wake: d.Wake, Restart: d.Restart, DeletedBy: d.DeletedBy, RemoveVolumes: d.RemoveVolumes, Tracking: o.Tracking,
+		SpecGeneration: d.SpecGen, TemplateGeneration: d.TemplateGen, DeclaredAt: d.DeclaredAt, Wake: d.Wake, Restart: d.Restart, Retry: d.Retry, DeletedBy: d.DeletedBy, RemoveVolumes: d.RemoveVolumes, Tracking: o.Tracking,
 		Revision: max(d.Revision, o.Revision),
 	}
 	r.ResourceVersion = s.Version(r.Revision)

@@ -148,7 +148,7 @@ func TestOpen_DocumentsItsBuckets(t *testing.T) {
 	err := s.db.View(func(tx *bolt.Tx) error {
 		return tx.ForEach(func(name []byte, _ *bolt.Bucket) error { got = append(got, string(name)); return nil })
 	})
-	want := []string{"containers", "expiries", "keys", "log", "meta", "names", "status", "tombstones"} // the tree in doc.go
+	want := []string{"containers", "expiries", "history", "keys", "log", "meta", "names", "status", "tombstones"} // the tree in doc.go
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Error(diff, err)
 	}

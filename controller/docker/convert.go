@@ -86,6 +86,11 @@ func mounts(t *controller.Template) []mount.Mount {
 		}
 		list = append(list, one)
 	}
+	for _, target := range slices.Sorted(maps.Keys(t.Volumes)) {
+		if !slices.ContainsFunc(list, func(m mount.Mount) bool { return m.Target == target }) {
+			list = append(list, mount.Mount{Type: mount.TypeVolume, Source: t.Volumes[target], Target: target})
+		}
+	}
 	return list
 }
 

@@ -2,10 +2,12 @@ package docker
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/mount"
 
 	"github.com/flow-manager/flow-manager/api"
 	"github.com/flow-manager/flow-manager/controller"
@@ -38,6 +40,7 @@ func observed(c *container.InspectResponse) (controller.Observed, error) {
 	o := labelled(c.Config.Labels)
 	o.DockerID, o.Name, o.ImageID = c.ID, strings.TrimPrefix(c.Name, "/"), c.Image
 	o.State, o.ExitCode, o.OOMKilled, o.StartError = string(c.State.Status), c.State.ExitCode, c.State.OOMKilled, c.State.Error
+	o.Anonymous = anonymous(c)
 	o.Health = api.HealthNone
 	if c.State.Health != nil {
 		o.Health = health(string(c.State.Health.Status))
@@ -48,6 +51,26 @@ func observed(c *container.InspectResponse) (controller.Observed, error) {
 	}
 	o.FinishedAt, err = instant(c.State.FinishedAt)
 	return o, err
+}
+
+// anonymous are the volumes that the engine made for what the image asks for, by target.
+func anonymous(c *container.InspectResponse) map[string]string {
+	var volumes map[string]string
+	for _, m := range c.Mounts {
+		if m.Type != mount.TypeVolume || asked(c, m.Destination) {
+			continue
+		}
+		if volumes == nil {
+			volumes = map[string]string{}
+		}
+		volumes[m.Destination] = m.Name
+	}
+	return volumes
+}
+
+// asked tells whether what is mounted at target was asked for when the container was made.
+func asked(c *container.InspectResponse, target string) bool {
+	return c.HostConfig == nil || slices.ContainsFunc(c.HostConfig.Mounts, func(m mount.Mount) bool { return m.Target == target })
 }
 
 func health(word string) string {

@@ -154,6 +154,11 @@ func (r *Runtime) Remove(ctx context.Context, dockerID string) error {
 	return classed(r.client.ContainerRemove(ctx, dockerID, container.RemoveOptions{RemoveVolumes: true}))
 }
 
+// RemoveCarried implements controller.Runtime.
+func (r *Runtime) RemoveCarried(ctx context.Context, name string) error {
+	return classed(r.client.VolumeRemove(ctx, name, false))
+}
+
 // RemoveVolume implements controller.Runtime.
 func (r *Runtime) RemoveVolume(ctx context.Context, name, instance string) error {
 	v, err := r.client.VolumeInspect(ctx, name)

@@ -1,0 +1,110 @@
+package store
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/flow-manager/flow-manager/api"
+)
+
+// Declared is a spec that was declared for a container, and when and by whom.
+type Declared struct {
+	Generation int64     `json:"generation"`
+	Spec       api.Spec  `json:"spec"`
+	At         time.Time `json:"at"`
+	By         string    `json:"by,omitempty"`
+}
+
+// maxHistory is how many specs of a container are kept, beside those that its containers are made from.
+const maxHistory = 10
+
+// History gives the specs that were declared for a container, oldest first, as far as they are kept.
+func (s *Store) History(id string) ([]Declared, error) {
+	var list []Declared
+	err := s.db.View(func(tx *bolt.Tx) error {
+		return eachDeclared(tx, id, func(_ []byte, d *Declared) error {
+			list = append(list, *d)
+			return nil
+		})
+	})
+	return list, err
+}
+
+// Declared gives the spec of one generation of a container; ErrNotFound where it is not kept.
+func (s *Store) Declared(id string, generation int64) (*Declared, error) {
+	d := &Declared{}
+	err := s.db.View(func(tx *bolt.Tx) error {
+		data := tx.Bucket(bucketHistory).Get(historyKey(id, generation))
+		if data == nil {
+			return ErrNotFound
+		}
+		return json.Unmarshal(data, d)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("generation %d of container %s: %w", generation, id, err)
+	}
+	return d, nil
+}
+
+// historyKey sorts a container's generations; ids have one length.
+func historyKey(id string, generation int64) []byte {
+	return append([]byte(id), revisionKey(uint64(generation))...)
+}
+
+func eachDeclared(tx *bolt.Tx, id string, f func(key []byte, d *Declared) error) error {
+	c := tx.Bucket(bucketHistory).Cursor()
+	for k, v := c.Seek([]byte(id)); k != nil && string(k[:len(k)-8]) == id; k, v = c.Next() {
+		d := &Declared{}
+		if err := json.Unmarshal(v, d); err != nil {
+			return fmt.Errorf("%w: a former spec of container %s: %w", ErrDamaged, id, err)
+		}
+		if err := f(k, d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeHistory adds what was declared and drops what nobody can go back to any more.
+func (tx *txn) writeHistory(r *Record, d *Declared) error {
+	if err := put(tx.bolt, bucketHistory, historyKey(r.ID, d.Generation), d); err != nil {
+		return err
+	}
+	used := map[int64]bool{r.Placement.Generation: true, r.Prev.Generation: true, r.Next.Generation: true}
+	var old [][]byte
+	err := eachDeclared(tx.bolt, r.ID, func(key []byte, one *Declared) error {
+		if !used[one.Generation] {
+			old = append(old, append([]byte{}, key...))
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return tx.dropKeys(bucketHistory, old[:max(0, len(old)-maxHistory)])
+}
+
+// dropHistory forgets all that was declared for a container.
+func (tx *txn) dropHistory(id string) error {
+	var all [][]byte
+	err := eachDeclared(tx.bolt, id, func(key []byte, _ *Declared) error {
+		all = append(all, append([]byte{}, key...))
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return tx.dropKeys(bucketHistory, all)
+}
+
+func (tx *txn) dropKeys(bucket []byte, keys [][]byte) error {
+	for _, key := range keys {
+		if err := tx.bolt.Bucket(bucket).Delete(key); err != nil {
+			return fmt.Errorf("drop from %s: %w", bucket, err)
+		}
+	}
+	return nil
+}
