@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/rs/xid"
@@ -18,7 +19,7 @@ func (k *Controller) act(ctx context.Context, r *store.Record, s sight, next ste
 	defer cancel()
 	switch next.action {
 	case intend, prepare:
-		return k.intend(ctx, r, next)
+		return k.intend(ctx, r, s, next)
 	case create:
 		return k.create(ctx, r, placed(r, next))
 	case record:
@@ -58,7 +59,7 @@ func (k *Controller) call(ctx context.Context, r *store.Record, next step) error
 	id := next.on.DockerID
 	switch next.action {
 	case start:
-		return k.start(ctx, r, id)
+		return k.start(ctx, r, next.on)
 	case signal:
 		k.Endpoints.Lifecycle(r.ID, lifecycle(r, next), *r.Spec.StopGrace)
 		return k.Runtime.Kill(ctx, id, stopSignal(&r.Spec))
@@ -125,7 +126,7 @@ func removed(c *store.Record, dockerID string) {
 	switch dockerID {
 	case c.Placement.DockerID:
 		p := &c.Placement
-		c.Placement = store.Placement{Ports: p.Ports, TemplateHash: p.TemplateHash, Generation: p.Generation, Carried: p.Volumes()}
+		c.Placement = store.Placement{Ports: p.Ports, TemplateHash: p.TemplateHash, Generation: p.Generation, Stable: p.Stable, Carried: p.Volumes()}
 	case c.Next.DockerID:
 		c.Next = store.Placement{}
 	case c.Prev.DockerID:
@@ -157,7 +158,7 @@ func (k *Controller) impasse(ctx context.Context, r *store.Record, next step, ca
 }
 
 // start checks what may have changed since the declaration before the process comes to life.
-func (k *Controller) start(ctx context.Context, r *store.Record, dockerID string) error {
+func (k *Controller) start(ctx context.Context, r *store.Record, o *Observed) error {
 	spec, _, err := k.specOf(r)
 	if err != nil {
 		return err
@@ -165,14 +166,14 @@ func (k *Controller) start(ctx context.Context, r *store.Record, dockerID string
 	if err := k.Policy.Check(spec); err != nil {
 		return err
 	}
-	if err := k.noteStart(ctx, r); err != nil {
+	if err := k.noteStart(ctx, r, o); err != nil {
 		return err
 	}
-	err = k.Runtime.Start(ctx, dockerID)
+	err = k.Runtime.Start(ctx, o.DockerID)
 	if err == nil || !errors.Is(err, ErrAbsent) {
 		return err
 	}
-	if _, missing := k.Runtime.Inspect(ctx, dockerID); errors.Is(missing, ErrAbsent) {
+	if _, missing := k.Runtime.Inspect(ctx, o.DockerID); errors.Is(missing, ErrAbsent) {
 		return err // the container itself; the next look shows it
 	}
 	return fmt.Errorf("something that it needs is missing: %s", err.Error())
@@ -186,17 +187,19 @@ func (k *Controller) listen(r *store.Record) error {
 	return nil
 }
 
-// noteStart writes under which boot of the host the container runs, and that it does, before it can be so.
-func (k *Controller) noteStart(ctx context.Context, r *store.Record) error {
+// noteStart writes under which boot of the host the container runs, that it does, and on which volumes, before it can be so.
+func (k *Controller) noteStart(ctx context.Context, r *store.Record, o *Observed) error {
 	asked := r.RestartFrom != ""
-	if r.Ran && r.Boot == k.Boot && r.RestartAsked == asked {
+	if r.Ran && r.Boot == k.Boot && r.RestartAsked == asked && maps.Equal(r.Placement.Anonymous, o.Anonymous) {
 		return nil
 	}
-	return k.edit(ctx, r, func(c *store.Record) { c.Ran, c.Boot, c.RestartAsked = true, k.Boot, asked })
+	return k.edit(ctx, r, func(c *store.Record) {
+		c.Ran, c.Boot, c.RestartAsked, c.Placement.Anonymous = true, k.Boot, asked, o.Anonymous
+	})
 }
 
 // intend writes what is about to be created. The former placement is kept until its container is known to be gone.
-func (k *Controller) intend(ctx context.Context, r *store.Record, next step) error {
+func (k *Controller) intend(ctx context.Context, r *store.Record, s sight, next step) error {
 	spec, generation, err := k.made(r, next)
 	if err != nil {
 		return err
@@ -207,7 +210,8 @@ func (k *Controller) intend(ctx context.Context, r *store.Record, next step) err
 	}
 	now := time.Now().UTC()
 	p := store.Placement{Token: xid.New().String(), DockerName: r.Name, Generation: generation,
-		TemplateHash: api.TemplateHash(spec), Resources: r.Spec.Resources, Ports: ports, Carried: r.Placement.Volumes()}
+		TemplateHash: api.TemplateHash(spec), Resources: r.Spec.Resources, Ports: ports, Carried: carried(r, s),
+		Stable: !next.next && exhausted(r)}
 	err = k.edit(ctx, r, func(c *store.Record) {
 		c.Status.LastAction = &api.LastAction{Action: "create", Cause: next.cause, Detail: next.detail, At: now}
 		if next.next {
@@ -227,6 +231,15 @@ func (k *Controller) intend(ctx context.Context, r *store.Record, next step) err
 	})
 	k.Fail("after-intent")
 	return err
+}
+
+// carried are the anonymous volumes that a new container takes over from the standing one.
+func carried(r *store.Record, s sight) map[string]string {
+	stands := r.Placement
+	if s.standing != nil {
+		stands.Anonymous = s.standing.Anonymous
+	}
+	return stands.Volumes()
 }
 
 // made is the spec that a container is to be made from, and its generation: what is declared, or where that was taken back,

@@ -265,10 +265,12 @@ func (b *observer) all() []Observed {
 
 // see gives what bears id, inspecting what is marked.
 func (b *observer) see(ctx context.Context, id string) ([]Observed, error) {
+	var errs []error
 	for _, dockerID := range b.dirty(id) {
-		if err := b.inspect(ctx, id, dockerID); err != nil {
-			return nil, err
-		}
+		errs = append(errs, b.inspect(ctx, id, dockerID))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err // those that could not be looked at are marked again
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()

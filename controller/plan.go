@@ -115,7 +115,7 @@ func decide(r *store.Record, s sight, now time.Time) step {
 		return planDelete(r, s, now)
 	}
 	if s.standing == nil {
-		return planAbsent(r, s)
+		return planAbsent(r, s, now)
 	}
 	return planStanding(r, s, now)
 }
@@ -178,9 +178,13 @@ func stopping(r *store.Record, o *Observed, now time.Time) step {
 }
 
 // planAbsent makes the container. A placement that has a Docker id and no container was removed behind our back.
-func planAbsent(r *store.Record, s sight) step {
+func planAbsent(r *store.Record, s sight, now time.Time) step {
 	p := &r.Placement
 	switch {
+	case held(r, now):
+		return step{action: wait, until: r.Failure.RetryAt}
+	case s.prev != nil && s.prev.Name == r.Name:
+		return step{action: rename, on: s.prev, name: r.Prev.DockerName, cause: api.CauseDeclaration}
 	case r.Next.Token != "":
 		return planNext(r, s, swap)
 	case p.Token == "":
@@ -220,6 +224,11 @@ func planStanding(r *store.Record, s sight, now time.Time) step {
 		next := retire(r, o, now)
 		next.cause = api.CauseDrift
 		return next
+	}
+	for _, beside := range []*Observed{s.next, s.prev} {
+		if beside != nil && alive(beside) {
+			return step{action: kill, on: beside, cause: api.CauseDrift, detail: "somebody else started it beside the one that stands"}
+		}
 	}
 	change := planChange(r, s, now)
 	if change.action != nothing && change.action != wait {

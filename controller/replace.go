@@ -71,14 +71,18 @@ func wantsRun(r *store.Record) bool {
 	return r.Spec.DesiredState == api.DesiredRunning || r.Spec.DesiredState == api.DesiredPaused
 }
 
-// exhausted tells whether what is declared was tried as often as it may be, and taken back.
+// exhausted tells whether what is declared was tried as often as it may be, and taken back. It is tried all the same where
+// what stands is not known to work either.
 func exhausted(r *store.Record) bool {
 	t := r.Trial(template(r))
-	return t.Failed != "" && t.Attempts >= max(r.Spec.UpdatePolicy.MaxAttempts, 1) && !current(r)
+	return t.Failed != "" && t.Attempts >= max(r.Spec.UpdatePolicy.MaxAttempts, 1) && !current(r) && r.Placement.Stable
 }
 
-// aside is the name of a container that does not stand. It is longer than any that can be declared but one's own.
+// aside is the name of a container that does not stand yet, former that of one that does not any more. They differ, for a
+// create that the engine finishes late may still take the first.
 func aside(r *store.Record, token string) string { return r.Name + "." + token }
+
+func former(r *store.Record, token string) string { return aside(r, token) + ".former" }
 
 // onTrial tells whether the standing container has yet to prove itself.
 func onTrial(r *store.Record) bool { return r.Prev.Token != "" }
@@ -95,6 +99,8 @@ func planTrial(r *store.Record, o *Observed, now time.Time) (next step, decided 
 		return failed(r, r.Status.LastError.Message), true
 	case alive(o):
 		return planWatch(r, o, now), true
+	case r.Ended != "" && settled(r, o): // interrupted, and its policy does not start it again: nothing more will come
+		return step{action: accept, cause: api.CauseDeclaration}, true
 	case o.StartedAt.IsZero(), o.Interrupted, r.Handled == asked(o), r.Handled == interrupted(o):
 		return step{}, false
 	case judge(r, o, now).ended == "Completed":

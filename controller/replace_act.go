@@ -41,7 +41,7 @@ func (k *Controller) replace(ctx context.Context, r *store.Record, s sight, next
 func handOver(c *store.Record) {
 	old := c.Placement
 	if tried := c.Trial(template(c)).Token == c.Next.Token; tried && old.Stable && !onTrial(c) {
-		old.DockerName = aside(c, old.Token)
+		old.DockerName = former(c, old.Token)
 		c.Prev = old
 	} else {
 		c.Supersede(old)

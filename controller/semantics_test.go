@@ -75,7 +75,7 @@ func (s *scene) following(dockerID, state string) *scene {
 func (s *scene) trial() *scene {
 	retemplate(s)
 	s.r.Prev = s.r.Placement
-	s.r.Prev.DockerName = aside(s.r, "t1")
+	s.r.Prev.DockerName = former(s.r, "t1")
 	s.r.Placement = store.Placement{Token: "t2", DockerName: "web", DockerID: "d2", TemplateHash: template(s.r), Resources: s.r.Spec.Resources}
 	s.r.NoteTrial(store.Trial{Template: template(s.r), Attempts: 1, Token: "t2"})
 	before := *s.o
@@ -250,6 +250,11 @@ func TestPlan_CaseByCase(t *testing.T) {
 		{"what stood before is declared again", newScene().trial().with(renamed).with(func(s *scene) { s.r.Spec.Image = "app" }), "revert for declaration", "running", "Running"},
 		{"yet another template while it is on trial", newScene().trial().with(renamed).with(func(s *scene) { s.r.Spec.Image = "app:3" }), "prepare for declaration", "running", "Running"},
 
+		{"a hand starts what stood before", newScene().trial().with(renamed).with(func(s *scene) { s.other.State = "running" }), "kill for drift", "running", "Running"},
+		{"a hand starts the next one", newScene().with(retemplate).following("d2", "running"), "kill for drift", "running", "Running"},
+
+		{"what is on trial was removed by others, before the names were changed", newScene().trial().with(func(s *scene) { s.o = nil }), "rename for declaration", "created", "Created"},
+
 		// Taken back: what stood before goes on, and is what is made anew where it has to be.
 		{"taken back: not tried again", newScene().with(retemplate).with(takenBackOnce), "", "running", "Running"},
 		{"taken back: asked to be tried again", newScene().with(retemplate).with(takenBackOnce).with(func(s *scene) { s.r.Retry = s.r.Generation }), "again", "running", "Running"},
@@ -318,7 +323,7 @@ func tried(s *scene) {
 	s.r.NoteTrial(store.Trial{Template: template(s.r), Attempts: 1, Token: "t2"})
 }
 
-func renamed(s *scene) { s.o.Name, s.other.Name = "web", aside(s.r, "t1") }
+func renamed(s *scene) { s.o.Name, s.other.Name = "web", former(s.r, "t1") }
 
 func justStarted(s *scene) { s.o.StartedAt = aTime }
 

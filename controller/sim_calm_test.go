@@ -5,6 +5,7 @@ package controller
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/flow-manager/flow-manager/api"
@@ -37,6 +38,9 @@ func (w *simWorld) pending() time.Duration {
 		wait := time.Duration(0)
 		if r.Failure != nil {
 			wait = max(0, time.Until(r.Failure.RetryAt))
+		}
+		if onTrial(r) {
+			wait = max(wait, deadline(r))
 		}
 		if next := r.Status.NextRestartAt; next != nil {
 			wait = max(wait, time.Until(*next))
@@ -92,7 +96,7 @@ func (w *simWorld) settled() error {
 		}
 	}
 	for _, c := range w.engine.containers {
-		if !c.ours && c.Observed != c.born {
+		if !c.ours && !reflect.DeepEqual(c.Observed, c.born) {
 			errs = append(errs, fmt.Errorf("the foreign %s was %+v and is %+v", c.Name, c.born, c.Observed))
 		}
 	}
@@ -113,10 +117,20 @@ func (w *simWorld) settledOne(d *simDeclared) error {
 	if reason := w.excuse(r, d); reason != "" {
 		return nil
 	}
-	if len(own) != 1 {
-		return fmt.Errorf("it has %d containers; %s", len(own), api.Encode(r.Status))
+	var standing *simContainer
+	for _, c := range own {
+		switch {
+		case c.DockerID == r.Placement.DockerID:
+			standing = c
+		case c.DockerID == r.Prev.DockerID && d.spec.DesiredState != api.DesiredRunning:
+		default:
+			return fmt.Errorf("it has a container %s besides, %s", c.Name, c.State)
+		}
 	}
-	return w.asDeclared(d, r, own[0])
+	if standing == nil {
+		return fmt.Errorf("it has no container; %s", api.Encode(r.Status))
+	}
+	return w.asDeclared(d, r, standing)
 }
 
 func (w *simWorld) gone(d *simDeclared, declared bool, own []*simContainer) error {
@@ -140,6 +154,7 @@ func (w *simWorld) excuse(r *store.Record, d *simDeclared) string {
 	switch {
 	case d.spec.Image == "missing" && reason == "ImageNotFound",
 		d.spec.Image == "broken" && reason == "StartFailed",
+		d.spec.Image == "missing" && reason == "StartFailed" && w.engine.brokenLocked(r.Placement.DockerID), // neither can
 		w.engine.squatterLocked(d.name) && (reason == "NameConflict" || reason == "EngineError"):
 		return reason
 	}
@@ -148,16 +163,21 @@ func (w *simWorld) excuse(r *store.Record, d *simDeclared) string {
 
 func (w *simWorld) asDeclared(d *simDeclared, r *store.Record, c *simContainer) error {
 	st := &r.Status
+	why := takenBack(r)
 	switch {
-	case c.Hash != api.TemplateHash(&d.spec):
+	case why != "" && !w.court.file(d.id).failed[template(r)] && !w.court.file(d.id).failed[""]:
+		return errors.New("nothing ever happened to it, and yet: " + why)
+	case why != "" && (st.LastError == nil || st.Condition(api.Degraded).Reason != "UpdateFailed"):
+		return fmt.Errorf("its status does not tell that %s: %s", why, api.Encode(st))
+	case c.Hash != api.TemplateHash(&d.spec) && why == "":
 		return errors.New("its container is of another template")
-	case c.template.Spec.Resources != d.spec.Resources:
+	case c.template.Spec.Resources != d.spec.Resources && why == "":
 		return fmt.Errorf("its limits are %+v", c.template.Spec.Resources)
 	case c.Name != d.name:
 		return fmt.Errorf("its container is called %s", c.Name)
 	case !w.listens(d.id):
 		return errors.New("nobody listens on its socket")
-	case st.ObservedGeneration != d.generation || st.DockerID != c.DockerID || st.LastError != nil:
+	case st.ObservedGeneration != d.generation || st.DockerID != c.DockerID || st.LastError != nil && why == "":
 		return fmt.Errorf("its status does not say so: %s", api.Encode(st))
 	case !w.court.file(d.id).blind && !c.StartedAt.Equal(deref(st.StartedAt)):
 		return fmt.Errorf("its status tells of a run from %v and it began at %v", st.StartedAt, c.StartedAt)

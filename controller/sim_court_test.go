@@ -15,6 +15,9 @@ import (
 // simSlack is how old a declaration may be that a step was decided by: looking takes at most that long.
 const simSlack = 2*callTimeout + 5*time.Second
 
+// simTurn is longer than a turn of the loop takes from reading a declaration to its first call, where nothing is slow.
+const simTurn = 100 * time.Millisecond
+
 // simCalls is more than any script needs: a seed's world takes some thousand calls.
 const simCalls = 30_000
 
@@ -36,15 +39,17 @@ type court struct {
 
 // simFile is what the court knows of one record's containers.
 type simFile struct {
-	stops  int       // reasons to stop its process that were not used up
-	streak int       // consecutive short runs, as far as is certain: nobody touched it since
-	exit   *simExit  // the newest run's end that nobody asked for, where the policy's answer is certain
-	doubt  time.Time // until when calls whose outcome nobody knows may still take effect
-	blind  bool      // an event was lost, and no list since shows whether a run is the one that was seen
-	hands  time.Time // when an outside hand last touched it
-	ran    time.Time // when its newest run began
-	over   time.Time // when its newest run that nobody asked to stop ended
-	hash   string    // of the container that ran then
+	stops  int             // reasons to stop its process that were not used up
+	streak int             // consecutive short runs, as far as is certain: nobody touched it since
+	exit   *simExit        // the newest run's end that nobody asked for, where the policy's answer is certain
+	doubt  time.Time       // until when calls whose outcome nobody knows may still take effect
+	blind  bool            // an event was lost, and no list since shows whether a run is the one that was seen
+	hands  time.Time       // when an outside hand last touched it
+	ran    time.Time       // when its newest run began
+	over   time.Time       // when its newest run that nobody asked to stop ended
+	hash   string          // of the container that ran then
+	volume string          // that it kept its data in
+	failed map[string]bool // templates of which a container did not stay up, "" for any
 }
 
 type simExit struct {
@@ -83,7 +88,7 @@ func (c *court) tell() string {
 func (c *court) file(id string) *simFile {
 	f := c.files[id]
 	if f == nil {
-		f = &simFile{}
+		f = &simFile{failed: map[string]bool{}}
 		c.files[id] = f
 	}
 	return f
@@ -139,7 +144,7 @@ func (c *court) outage() {
 // creates checks that the intent is on disk, and with it whose container this is.
 func (c *court) creates(l *simLife, t *Template) {
 	r, ok := l.store.Get(t.ID)
-	if !ok || r.Placement.Token != t.Token {
+	if !ok || !slices.ContainsFunc(r.Placements(), func(p store.Placement) bool { return p.Token == t.Token }) {
 		c.violate("%s is created without an intent on disk", t.DockerName)
 	}
 }
@@ -170,7 +175,7 @@ func (c *court) owns(o *simContainer) bool {
 // placements are those that the store knows of an id, living or buried.
 func (c *court) placements(id string) []store.Placement {
 	if r, ok := c.model.life.store.Get(id); ok {
-		return append([]store.Placement{r.Placement}, r.Superseded...)
+		return r.Placements()
 	}
 	if stone, ok := c.model.life.store.Tombstone(id); ok {
 		return stone.Placements
@@ -185,19 +190,19 @@ func (c *court) asks(l *simLife, call string, o *simContainer) {
 		return
 	}
 	c.remember(o.ID)
-	r, ok := l.store.Get(o.ID)
+	r, _ := l.store.Get(o.ID)
 	d := c.model.all[o.ID]
 	switch call {
 	case "start":
 		c.asksStart(l, o, r, d)
+	case "stop":
+		if d != nil && time.Since(d.changed) > simTurn {
+			c.asksStop(l, o, r)
+		}
 	case "kill":
 		c.asksKill(o, r)
 	case "remove":
 		c.asksRemove(o, r, d)
-	case "rename":
-		if ok && o.Name == r.Name {
-			c.violate("%s is renamed though it has its name", o.Name)
-		}
 	case "pause":
 		if d != nil && d.unsure == nil && d.spec.DesiredState != api.DesiredPaused && time.Since(d.changed) > simSlack {
 			c.violate("%s is paused though it is declared %s", o.Name, d.spec.DesiredState)
@@ -214,6 +219,19 @@ func (c *court) asksStart(l *simLife, o *simContainer, r *store.Record, d *simDe
 	}
 	if d != nil && d.unsure == nil && d.rests() && time.Since(d.changed) > simSlack {
 		c.violate("%s is started though it was declared to rest", o.Name)
+	}
+}
+
+// asksStop holds that nothing is stopped for an update before what takes its place is there.
+func (c *court) asksStop(l *simLife, o *simContainer, r *store.Record) {
+	if r == nil || r.DeletedAt != nil || r.Placement.DockerID != o.DockerID || !wantsRun(r) || current(r) || exhausted(r) || r.RestartFrom != "" || r.StopDeadline != nil {
+		return
+	}
+	if next := l.world.engine.containers[r.Next.DockerID]; next == nil {
+		c.violate("%s is stopped for an update that is not there", o.Name)
+	}
+	if r.Trial(template(r)).Token != r.Next.Token {
+		c.violate("%s is stopped for an update and nobody counts it", o.Name)
 	}
 }
 
@@ -259,7 +277,7 @@ func (c *court) takes(call string, o *simContainer) {
 func (c *court) started(e *simEngine, o *simContainer) {
 	c.note("      %s runs", o.Name)
 	for _, other := range e.containers {
-		if other != o && other.ours && other.ID == o.ID && other.alive() {
+		if other != o && other.ours && other.ID == o.ID && other.alive() && !o.byHand && !other.byHand {
 			c.violate("two containers of %s run", o.template.Name)
 		}
 	}
@@ -267,7 +285,13 @@ func (c *court) started(e *simEngine, o *simContainer) {
 	if f.exit != nil && !o.byHand {
 		c.judgeRestart(o, f)
 	}
+	if f.volume != "" && f.volume != o.volume && !o.byHand {
+		c.violate("%s starts without the data of the one before it", o.Name)
+	}
 	f.exit, f.ran, f.hash = nil, o.StartedAt, o.Hash
+	if !o.byHand {
+		f.volume = o.volume
+	}
 }
 
 // judgeRestart holds a start after an exit that nobody asked for against the restart policy.
@@ -297,6 +321,7 @@ func (c *court) ended(o *simContainer) {
 	c.note("      %s ends, code %d", o.Name, o.ExitCode)
 	d, f := c.model.all[o.ID], c.file(o.ID)
 	if o.asked.IsZero() {
+		f.failed[o.Hash] = true
 		f.over = time.Now()
 	}
 	if !o.ours || d == nil || !o.asked.IsZero() || o.byHand || time.Now().Before(f.doubt) || !c.settled(d) {

@@ -36,6 +36,7 @@ type simContainer struct {
 	Observed
 	ours     bool // made by a call to Create
 	template Template
+	volume   string // what its image keeps its data in
 	run      int
 	byHand   bool          // this run was begun by an outside hand
 	asked    time.Time     // when the manager first asked this run to stop
@@ -59,6 +60,9 @@ type simFault struct {
 	err        error
 	delay      time.Duration
 }
+
+// simTarget is where every image of the simulation has an anonymous volume.
+const simTarget = "/anonymous"
 
 func newSimEngine(s simScript) *simEngine {
 	return &simEngine{containers: map[string]*simContainer{}, latency: s.Latency, removal: s.Removal, stream: make(chan struct{}),
@@ -106,10 +110,15 @@ func (e *simEngine) createLocked(t Template) (string, error) {
 	}
 	c := e.addLocked(t.DockerName)
 	c.ours, c.template = true, t
+	if c.volume = t.Volumes[simTarget]; c.volume == "" {
+		c.volume = fmt.Sprint("volume-", e.serial)
+		c.Anonymous = map[string]string{simTarget: c.volume}
+	}
 	c.ID, c.Token, c.Hash, c.Instance, c.ImageID = t.ID, t.Token, t.Hash, t.Instance, t.Spec.Image
 	if e.court.replaced(&t) {
 		c.ours, c.born = false, c.Observed
 	}
+	e.court.note("      %s is made, %.12s", c.Name, c.DockerID)
 	e.tellLocked(c)
 	return c.DockerID, nil
 }
@@ -122,6 +131,7 @@ func (e *simEngine) startLocked(c *simContainer, byHand bool) error {
 		return ErrConflict
 	case c.template.Spec.Image == "broken":
 		c.StartError, c.ExitCode = "no such command", 127
+		e.court.file(c.ID).failed[c.Hash] = true
 		return ErrInvalid
 	}
 	e.serial++

@@ -50,6 +50,7 @@ func (e *simEngine) hand(kind, name string, arg int) {
 	case "health":
 		if c.State == "running" {
 			c.Health = [4]string{api.HealthStarting, api.HealthHealthy, api.HealthUnhealthy, api.HealthUnhealthy}[arg%4]
+			e.court.file(c.ID).failed[c.Hash] = true
 			e.tellLocked(c)
 		}
 	case "hand-rename":
@@ -93,6 +94,12 @@ func (e *simEngine) squatLocked(kind, name string, ours *simContainer) {
 		c.State, c.StartedAt = "running", time.Now()
 		c.born = c.Observed
 	}
+}
+
+// brokenLocked tells whether a container cannot be started.
+func (e *simEngine) brokenLocked(dockerID string) bool {
+	c, ok := e.containers[dockerID]
+	return ok && c.template.Spec.Image == "broken"
 }
 
 // squatter tells whether somebody else has a name.

@@ -46,7 +46,7 @@ func simSpec(arg int, name string) api.Spec {
 	case 1, 2:
 		s.Environment = map[string]string{"A": string(rune('0' + arg%16))}
 	case 3:
-		s.Image = "app2"
+		s.Image, s.UpdatePolicy.OnFailure = "app2", api.OnFailurePause
 	case 4:
 		s.Image = "crash"
 	case 5:
@@ -68,7 +68,8 @@ func simSpec(arg int, name string) api.Spec {
 	case 13:
 		s.Image = "broken"
 	case 14:
-		s.StopGrace = &three
+		s.StopGrace, s.UpdatePolicy.MaxAttempts = &three, 2
+		s.Environment = map[string]string{"A": "two attempts"}
 	case 15:
 		s.StopGrace, s.Volumes = &zero, map[string]string{"data": "/data"}
 	}

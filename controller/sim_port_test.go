@@ -52,6 +52,11 @@ func (p *simPort) admit(call, name string) (*simFault, error) {
 	if f != nil {
 		e.court.note("fault: %s %s: err %v, after %v, delay %v", call, name, f.err, f.after, f.delay)
 		e.court.disturbName(name)
+		for id, d := range e.court.model.all {
+			if d.name == name && call == "start" {
+				e.court.file(id).failed[""] = true
+			}
+		}
 		if call == "list" {
 			e.court.outage() // the session with the engine ends
 		}
@@ -220,6 +225,11 @@ func (p *simPort) Unpause(ctx context.Context, dockerID string) error {
 }
 
 func (p *simPort) Rename(ctx context.Context, dockerID, name string) error {
+	p.engine.mu.Lock()
+	if c, err := p.engine.findLocked(dockerID); err == nil && c.Name == name && !p.life.isDead() {
+		p.engine.court.violate("%s is renamed though it has its name", name)
+	}
+	p.engine.mu.Unlock()
 	return p.upon(ctx, "rename", dockerID, func(c *simContainer) error { return p.engine.renameLocked(c, name) })
 }
 

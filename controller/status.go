@@ -2,7 +2,6 @@ package controller
 
 import (
 	"fmt"
-	"maps"
 	"time"
 
 	"github.com/flow-manager/flow-manager/api"
@@ -59,9 +58,6 @@ func copyFacts(r *store.Record, o *Observed) {
 		return
 	}
 	st.DockerID, st.ImageID, st.RunningGeneration, st.Ports = o.DockerID, o.ImageID, r.Placement.Generation, r.Placement.Ports
-	if !maps.Equal(r.Placement.Anonymous, o.Anonymous) {
-		r.Placement.Anonymous = o.Anonymous
-	}
 	st.Health = api.HealthNone
 	if alive(o) && o.Health != "" {
 		st.Health = o.Health
