@@ -14,6 +14,8 @@ const (
 	RestartContainer   = "restart_container"
 	PauseContainer     = "pause_container"
 	UnpauseContainer   = "unpause_container"
+	UpdateContainer    = "update_container"
+	RollbackContainer  = "rollback_container"
 	DeleteContainer    = "delete_container"
 	WaitContainer      = "wait_container"
 	GetContainer       = "get_container"
@@ -25,7 +27,7 @@ const (
 
 // Requests lists the events that clients send.
 func Requests() []string {
-	return []string{CreateContainer, ApplyContainer, StartContainer, StopContainer, RestartContainer, PauseContainer, UnpauseContainer, DeleteContainer, WaitContainer,
+	return []string{CreateContainer, ApplyContainer, StartContainer, StopContainer, RestartContainer, PauseContainer, UnpauseContainer, UpdateContainer, RollbackContainer, DeleteContainer, WaitContainer,
 		GetContainer, GetContainerStatus, GetStatus, ListContainers, SendMessage}
 }
 

@@ -33,6 +33,21 @@ type ContainerRequest struct {
 	ContainerID string `json:"container_id"`
 }
 
+// UpdateRequest is update_container: Spec is a JSON merge patch.
+type UpdateRequest struct {
+	Declaring
+	ContainerID string          `json:"container_id"`
+	Spec        json.RawMessage `json:"spec"`
+	Retry       bool            `json:"retry"`
+}
+
+// RollbackRequest is rollback_container; without ToGeneration it goes back to the newest other template.
+type RollbackRequest struct {
+	Declaring
+	ContainerID  string `json:"container_id"`
+	ToGeneration *int64 `json:"to_generation"`
+}
+
 // DeleteRequest is delete_container.
 type DeleteRequest struct {
 	Declaring

@@ -25,7 +25,9 @@ func (k *Controller) act(ctx context.Context, r *store.Record, s sight, next ste
 	case record:
 		return k.record(ctx, r, placed(r, next).Token, next.on.DockerID)
 	case discard, attempt, swap, accept, revert, again, prove:
-		return k.replace(ctx, r, s, next)
+		err := k.replace(ctx, r, s, next)
+		k.Fail("step-" + string(next.action))
+		return err
 	case listen:
 		return k.listen(r)
 	case forget:
@@ -103,7 +105,7 @@ func (k *Controller) called(ctx context.Context, r *store.Record, next step) err
 	if next.action == start && next.cause == api.CauseExit {
 		k.metrics.restarted.Observe(now.Sub(next.on.FinishedAt).Seconds())
 	}
-	if point, ok := map[action]string{start: "after-start", signal: "during-stop", remove: "during-delete"}[next.action]; ok {
+	if point, ok := map[action]string{start: "after-start", signal: "during-stop", remove: "during-delete", rename: "after-rename"}[next.action]; ok {
 		k.Fail(point)
 	}
 	return k.edit(ctx, r, func(c *store.Record) {

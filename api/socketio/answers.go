@@ -26,6 +26,7 @@ type answer struct {
 	id, name   string
 	generation int64
 	wish       wish
+	said       string // what the event calls the status; "" is the state
 	// wait is told the outcome instead of the session, and judges by readiness.
 	wait chan *outcome
 }
@@ -280,6 +281,9 @@ func (s *Server) deliver(d delivery) {
 }
 
 func (s *Server) answerBody(p *answer, status string) json.RawMessage {
+	if p.said != "" {
+		status = p.said
+	}
 	body := map[string]any{"container_id": p.id, "name": p.name, "status": status, "timestamp": time.Now().UTC()}
 	if p.requestID != "" {
 		body["request_id"] = p.requestID

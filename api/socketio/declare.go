@@ -191,9 +191,18 @@ func decode(r *Request, in any, d *api.Declaring) error {
 	return nil
 }
 
+// declareAs is declare for a new spec, whose answer calls the outcome by a word of its own.
+func (s *Server) declareAs(c *Session, r *Request, in *api.Declaring, event, said string, d store.Declaration) error {
+	return s.write(c, r, in, answer{event: event, wish: wishSpec, said: said}, d)
+}
+
 // declare writes the wish, acknowledges it once it is on disk, and owes the session its answer.
 func (s *Server) declare(c *Session, r *Request, in *api.Declaring, event string, asks wish, d store.Declaration) error {
-	if d.ContainerID == "" && d.Name == "" && asks != wishSpec {
+	return s.write(c, r, in, answer{event: event, wish: asks}, d)
+}
+
+func (s *Server) write(c *Session, r *Request, in *api.Declaring, owed answer, d store.Declaration) error {
+	if d.ContainerID == "" && d.Name == "" && owed.wish != wishSpec {
 		return api.Invalid(api.FieldError{Field: "container_id", Message: "is required: the container's id, name or Docker id"}).For("", in.RequestID, "")
 	}
 	if !s.answers.room(c) {
@@ -209,10 +218,11 @@ func (s *Server) declare(c *Session, r *Request, in *api.Declaring, event string
 		return forRequest(err, in.RequestID)
 	}
 	s.Fail("after-accept")
+	p := &owed
 	if r.Event == api.ApplyContainer && !result.Created {
-		event = api.ContainerUpdated
+		p.event = api.ContainerUpdated
 	}
-	p := &answer{session: c, operation: r.Event, event: event, requestID: in.RequestID, id: result.ID, generation: result.Generation, wish: asks}
+	p.session, p.operation, p.requestID, p.id, p.generation = c, r.Event, in.RequestID, result.ID, result.Generation
 	if result.Record != nil {
 		p.name = result.Record.Name
 	}

@@ -91,6 +91,8 @@ func NewServer(b Backend) *Server {
 		api.RestartContainer:   (*Server).restartContainer,
 		api.PauseContainer:     (*Server).pauseContainer,
 		api.UnpauseContainer:   (*Server).unpauseContainer,
+		api.UpdateContainer:    (*Server).updateContainer,
+		api.RollbackContainer:  (*Server).rollbackContainer,
 		api.DeleteContainer:    (*Server).deleteContainer,
 		api.WaitContainer:      (*Server).waitContainer,
 		api.GetContainer:       (*Server).getContainer,

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"strconv"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -36,6 +37,9 @@ type flow struct {
 }
 
 func main() {
+	if code, err := strconv.Atoi(os.Getenv("EXIT_CODE")); err == nil {
+		os.Exit(code) // a flow that does not stay up
+	}
 	f := &flow{}
 	go f.obeySignals()
 	for {

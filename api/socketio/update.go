@@ -1,0 +1,120 @@
+package socketio
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/store"
+)
+
+// updateContainer changes what its merge patch names and leaves the rest.
+func (s *Server) updateContainer(c *Session, r *Request) error {
+	in := &api.UpdateRequest{}
+	if err := decode(r, in, &in.Declaring); err != nil {
+		return err
+	}
+	if len(in.Spec) == 0 && !in.Retry {
+		return api.Invalid(api.FieldError{Field: "spec", Message: "is required, or retry: what shall change, as a JSON merge patch"}).For("", in.RequestID, "")
+	}
+	if err := s.checkPatch(in); err != nil {
+		return err
+	}
+	return s.declareAs(c, r, &in.Declaring, api.ContainerUpdated, "updated", store.Declaration{ContainerID: in.ContainerID, Change: func(w *store.Wish) error {
+		if w.Deleting {
+			return beingDeleted(w)
+		}
+		next, err := patched(&w.Spec, w.Name, in.Spec)
+		if err != nil {
+			return err
+		}
+		w.Wake = !runs(w.Spec.DesiredState) && runs(next.DesiredState)
+		w.Spec, w.Retry = next, in.Retry
+		return nil
+	}})
+}
+
+// checkPatch judges a patch by what stands now, files on the host included, before the store's own goroutine applies it.
+func (s *Server) checkPatch(in *api.UpdateRequest) error {
+	record, err := s.Store.Resolve(in.ContainerID)
+	if err != nil {
+		return err
+	}
+	next, err := patched(&record.Spec, record.Name, in.Spec)
+	if err != nil {
+		return err
+	}
+	return s.Policy.Check(&next)
+}
+
+// patched is a spec after a patch, validated.
+func patched(s *api.Spec, name string, patch json.RawMessage) (api.Spec, error) {
+	if len(patch) == 0 {
+		return *s, nil
+	}
+	next, bad := api.MergePatch(s, patch, name)
+	if next.DesiredState == "" {
+		next.DesiredState = s.DesiredState
+	}
+	if len(bad) == 0 {
+		bad = append(next.Validate(), unavailable(&next)...)
+		for i := range bad {
+			bad[i].Field = "spec." + bad[i].Field
+		}
+	}
+	if len(bad) > 0 {
+		return api.Spec{}, api.Invalid(bad...)
+	}
+	return next, nil
+}
+
+// rollbackContainer declares again what was declared before; whether the container runs stays as it is.
+func (s *Server) rollbackContainer(c *Session, r *Request) error {
+	in := &api.RollbackRequest{}
+	if err := decode(r, in, &in.Declaring); err != nil {
+		return err
+	}
+	record, err := s.Store.Resolve(in.ContainerID)
+	if err != nil {
+		return err
+	}
+	former, err := s.former(record, in.ToGeneration)
+	if err != nil {
+		return err
+	}
+	if err := s.Policy.Check(&former.Spec); err != nil {
+		return err
+	}
+	return s.declareAs(c, r, &in.Declaring, api.ContainerUpdated, "rolled_back", store.Declaration{ContainerID: record.ID, Change: func(w *store.Wish) error {
+		if w.Deleting {
+			return beingDeleted(w)
+		}
+		state := w.Spec.DesiredState
+		w.Spec = former.Spec
+		w.Spec.DesiredState = state
+		return nil
+	}})
+}
+
+// former finds what to go back to: the generation that is asked for, or the newest that was made from another template.
+func (s *Server) former(r *store.Record, generation *int64) (*store.Declared, error) {
+	history, err := s.Store.History(r.ID)
+	if err != nil {
+		return nil, fmt.Errorf("read what was declared before: %w", err)
+	}
+	kept := make([]string, len(history))
+	hash := api.TemplateHash(&r.Spec)
+	for i := len(history) - 1; i >= 0; i-- {
+		d := &history[i]
+		kept[i] = fmt.Sprint(d.Generation)
+		switch {
+		case generation == nil && api.TemplateHash(&d.Spec) != hash, generation != nil && *generation == d.Generation:
+			return d, nil
+		}
+	}
+	if generation == nil {
+		return nil, api.Errorf(api.ConflictError, "container %s was never made from another template, so there is nothing to go back to", r.Name).For("", "", r.ID)
+	}
+	return nil, api.Invalid(api.FieldError{Field: "to_generation", Message: fmt.Sprintf("%d is not kept; these are: %s", *generation, strings.Join(kept, ", "))})
+}
