@@ -54,6 +54,7 @@ const (
 	Connected            = "connected"
 	StatusChanged        = "status_changed"
 	ContainerCrashed     = "container_crashed"
+	HealthWarned         = "container_health_warning"
 	ActivityLog          = "activity_log"
 	MessageReceived      = "message_received"
 	CommunicationError   = "communication_error"
@@ -69,6 +70,7 @@ const (
 	ActivityStopped  = "container_stopped"
 	ActivityUpdated  = "container_updated"
 	ActivityDeleted  = "container_deleted"
+	ActivityHealth   = "health_warning"
 	ActivityError    = "container_error"
 	ActivityCrash    = "container_crash"
 	ActivityStatus   = "status_change"
@@ -105,6 +107,17 @@ type Activity struct {
 	Message      string         `json:"message"`
 	Details      map[string]any `json:"details"`
 }
+
+// HealthWarning is the body of container_health_warning.
+type HealthWarning struct {
+	ContainerID   string `json:"container_id"`
+	Health        string `json:"health"`
+	FailingStreak int    `json:"failing_streak"`
+	Output        string `json:"output"`
+}
+
+// Event is w as an event.
+func (w HealthWarning) Event() Event { return Event{HealthWarned, Encode(w)} }
 
 // Crash is the body of container_crashed.
 type Crash struct {

@@ -338,6 +338,9 @@ func (k *Controller) count(ctx context.Context, r *store.Record, o *Observed) er
 	return k.edit(ctx, r, func(c *store.Record) {
 		decided := c.Handled == run(o) && c.Ended == "" // to be restarted, and counted for it
 		c.EndedUnder = r.Spec.RestartPolicy
+		if alive(o) {
+			c.Status.Health = o.Health
+		}
 		c.Handled, c.Ended, c.Status.CrashStreak, c.Status.NextRestartAt = v.handled, v.ended, v.streak, nil
 		if v.ended != "" {
 			return
@@ -346,7 +349,7 @@ func (k *Controller) count(ctx context.Context, r *store.Record, o *Observed) er
 		if !decided {
 			c.Status.RestartCount++
 		}
-	}, k.crash(ctx, r, o, v)...)
+	}, append(k.crash(ctx, r, o, v), warnings(r, &r.Status, o)...)...)
 }
 
 // afresh looks at a container once more. Whether a run had ended before it was asked for another one may not be left to

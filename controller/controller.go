@@ -48,6 +48,7 @@ type Controller struct {
 	queue    workqueue.TypedDelayingInterface[string]
 	samples  *sampler
 	metrics  *metrics
+	began    time.Time
 	beat     atomic.Int64 // unix nanoseconds of the newest pass of the loop
 	ports    portPicker
 	why      atomic.Pointer[engineState]
@@ -80,6 +81,7 @@ func New(c Config) *Controller {
 	k := &Controller{Config: c, metrics: m, observer: newObserver(c.Runtime, c.Resync, c.Log), queue: workqueue.NewTypedDelayingQueue[string]()}
 	k.observer.changed, k.observer.admit, k.observer.found, k.observer.listed = k.queue.Add, k.admit, k.found, k.queueDeaf
 	k.observer.away, k.observer.metrics = k.lost, m
+	k.began = time.Now()
 	k.beat.Store(time.Now().UnixNano())
 	k.samples = newSampler(c.Runtime)
 	k.ports = portPicker{between: c.Ports}

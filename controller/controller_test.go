@@ -686,34 +686,40 @@ func TestController_RestartClearsABackoffAndAStopWinsOverIt(t *testing.T) {
 	})
 }
 
+// told are the events of one name that the store keeps, oldest first.
+func told[T any](w *world, name string) []T {
+	w.t.Helper()
+	var list []T
+	for watch, since := w.store.Watch(0), uint64(0); since < w.store.Revision(); {
+		changes, err := watch.Next(w.t.Context())
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		for _, c := range changes {
+			since = c.Revision
+			for _, e := range c.Events {
+				var one T
+				if e.Name != name {
+					continue
+				}
+				if err := json.Unmarshal(e.Data, &one); err != nil {
+					w.t.Fatal(err)
+				}
+				list = append(list, one)
+			}
+		}
+	}
+	return list
+}
+
 func TestController_ACrashIsToldWithItsLastLines(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.declare("web", func(s *api.Spec) { s.Environment = map[string]string{"API_TOKEN": "the end"} })
-		since := w.store.Revision()
 		w.engine.exit("web", 139)
 		w.after(0)
 		w.engine.exit("web", 0)
 		w.after(5 * time.Second)
-		var crashes []api.Crash
-		for watch := w.store.Watch(since); since < w.store.Revision(); {
-			changes, err := watch.Next(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, c := range changes {
-				since = c.Revision
-				for _, e := range c.Events {
-					if e.Name != api.ContainerCrashed {
-						continue
-					}
-					var crash api.Crash
-					if err := json.Unmarshal(e.Data, &crash); err != nil {
-						t.Fatal(err)
-					}
-					crashes = append(crashes, crash)
-				}
-			}
-		}
+		crashes := told[api.Crash](w, api.ContainerCrashed)
 		if len(crashes) != 1 || crashes[0].ExitCode != 139 || crashes[0].RestartCount != 1 || crashes[0].NextRestartAt == nil ||
 			crashes[0].Details.Error != "it ended by signal 11 (exit code 139)" ||
 			strings.Join(crashes[0].Details.Logs, "|") != "password=[FILTERED]|[FILTERED]" {

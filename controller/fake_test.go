@@ -162,6 +162,7 @@ func (e *fakeEngine) Start(_ context.Context, dockerID string) error {
 		if c.State != "running" {
 			e.serial++ // fake time stands still between steps, and no two runs begin at the same instant
 			c.State, c.StartedAt, c.FinishedAt, c.ExitCode = "running", time.Now().Add(time.Duration(e.serial)), time.Time{}, 0
+			c.Health, c.FailingStreak, c.HealthOutput = "", 0, ""
 		}
 		return nil
 	})
@@ -293,6 +294,15 @@ func (e *fakeEngine) exit(name string, code int) {
 	})
 }
 
+// sicken makes a container fail its health check for the third time.
+func (e *fakeEngine) sicken(name, output string) {
+	e.behind(func() {
+		if c, err := e.findLocked(name); err == nil {
+			c.Health, c.FailingStreak, c.HealthOutput = api.HealthUnhealthy, 3, output
+		}
+	})
+}
+
 func (e *fakeEngine) named(name string) (fakeContainer, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -314,8 +324,9 @@ func (e *fakeEngine) told() string {
 
 // fakeEndpoints remembers which sockets are open.
 type fakeEndpoints struct {
-	mu   sync.Mutex
-	open map[string]bool
+	mu          sync.Mutex
+	open        map[string]bool
+	last, ready time.Time
 }
 
 func (f *fakeEndpoints) Open(id string) error {
@@ -338,5 +349,10 @@ func (f *fakeEndpoints) Remove(id string) error {
 	return nil
 }
 
-func (f *fakeEndpoints) Dir(id string) string          { return "/run/flows/" + id }
+func (f *fakeEndpoints) Dir(id string) string { return "/run/flows/" + id }
+func (f *fakeEndpoints) Heard(string) (last, ready time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.last, f.ready
+}
 func (f *fakeEndpoints) Lifecycle(string, string, int) {}

@@ -66,12 +66,16 @@ func judge(r *store.Record, o *Observed, now time.Time) verdict {
 	if r.Handled != run(o) { // else it was counted, under another policy
 		v.streak++
 	}
-	if o.FinishedAt.Sub(o.StartedAt) >= longRun {
+	ended := o.FinishedAt
+	if alive(o) { // it is about to be ended because it is not well
+		ended = now
+	}
+	if ended.Sub(o.StartedAt) >= longRun {
 		v.streak = 1
 	}
 	policy := r.Spec.RestartPolicy
 	switch {
-	case policy.Name == api.RestartNever, policy.Name == api.RestartOnFailure && o.ExitCode == 0:
+	case policy.Name == api.RestartNever, policy.Name == api.RestartOnFailure && o.ExitCode == 0 && !alive(o):
 		v.ended = "Completed"
 		if o.ExitCode != 0 {
 			v.ended = "Failed"

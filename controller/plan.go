@@ -63,6 +63,8 @@ type sight struct {
 	former   []Observed // those of superseded placements
 	foreign  []Observed // those that bear its labels and are not its own
 	deaf     bool       // nobody listens at the flow's socket
+	ready    bool       // the flow has said, in this run, that it is
+	look     time.Time  // when silence of the flow may have become too long; zero: never
 }
 
 // look sorts what bears the record's id into what is its own and what is not.
@@ -92,6 +94,9 @@ func plan(r *store.Record, s sight, now time.Time) step {
 	next := decide(r, s, now)
 	if s.deaf && hears(r, s, next) {
 		return step{action: listen, cause: api.CauseRecovery}
+	}
+	if rests := next.action == nothing || next.action == wait; rests && !s.look.IsZero() && (next.until.IsZero() || s.look.Before(next.until)) {
+		next.until = s.look
 	}
 	return next
 }
@@ -311,8 +316,11 @@ func planDesired(r *store.Record, o *Observed, now time.Time) step {
 			return next
 		}
 	}
-	if alive(o) {
-		return planProven(r, o, now)
+	if !alive(o) {
+		return planStart(r, o, now)
 	}
-	return planStart(r, o, now)
+	if next, decided := planHealth(r, o, now); decided {
+		return next
+	}
+	return planProven(r, o, now)
 }

@@ -41,6 +41,8 @@ func anyRecord(rt *rapid.T) *store.Record {
 	}
 	if rapid.Bool().Draw(rt, "replacing") {
 		r.Next, r.Prev = placement.Draw(rt, "next"), placement.Draw(rt, "prev")
+		r.Next.Token, r.Next.DockerName = "t3", "web.next"
+		r.Prev.Token, r.Prev.DockerName, r.Prev.DockerID = "t4", "web.former", "d4"
 	}
 	r.Superseded = rapid.SliceOfN(placement, 0, 2).Draw(rt, "superseded")
 	r.StopDeadline, r.DeletedAt, r.Status.NextRestartAt = maybe("stop deadline"), maybe("deleted"), maybe("next restart")
@@ -58,8 +60,8 @@ func anyRecord(rt *rapid.T) *store.Record {
 func anyContainers(rt *rapid.T) []Observed {
 	return rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) Observed {
 		o := Observed{
-			ID: "id", DockerID: rapid.SampledFrom([]string{"d1", "d2", "d3", "copy"}).Draw(rt, "docker id"),
-			Name: rapid.SampledFrom([]string{"web", "old", "copied"}).Draw(rt, "name"), Token: rapid.SampledFrom([]string{"", "t1", "t2", "t3"}).Draw(rt, "token"),
+			ID: "id", DockerID: rapid.SampledFrom([]string{"d1", "d2", "d3", "d4", "copy"}).Draw(rt, "docker id"),
+			Name: rapid.SampledFrom([]string{"web", "old", "copied", "web.next", "web.former"}).Draw(rt, "name"), Token: rapid.SampledFrom([]string{"", "t1", "t2", "t3", "t4"}).Draw(rt, "token"),
 			State: rapid.SampledFrom([]string{"created", "running", "paused", "restarting", "removing", "exited", "dead"}).Draw(rt, "state"),
 		}
 		if o.State != "created" {

@@ -35,6 +35,7 @@ func (k *Controller) reconcile(stopping, ctx context.Context, id string) (time.D
 		}
 		k.reportForeign(ctx, r, s.foreign)
 		now := time.Now()
+		k.hear(r, &s, now)
 		next := plan(r, s, now)
 		if next.action == nothing || next.action == wait {
 			return until(next, now), k.write(ctx, r, s, next)
@@ -70,7 +71,7 @@ func (k *Controller) write(ctx context.Context, r *store.Record, s sight, next s
 		old := c.Status
 		observe(c, s, next, now)
 		k.measure(c, &old, now)
-		return activities(c, &old)
+		return append(activities(c, &old), warnings(c, &old, s.standing)...)
 	})
 	k.Fail("after-status")
 	if errors.Is(err, store.ErrNotFound) {

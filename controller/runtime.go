@@ -27,13 +27,16 @@ type Observed struct {
 	// ID, Token, Hash and Instance are its labels; proof of nothing.
 	ID, Token, Hash, Instance string
 	// State is the engine's word: created, running, paused, restarting, removing, exited or dead.
-	State      string
-	Health     string
-	ImageID    string
-	StartedAt  time.Time
-	FinishedAt time.Time
-	ExitCode   int
-	OOMKilled  bool
+	State  string
+	Health string
+	// FailingStreak and HealthOutput are what the newest failed health checks said.
+	FailingStreak int
+	HealthOutput  string
+	ImageID       string
+	StartedAt     time.Time
+	FinishedAt    time.Time
+	ExitCode      int
+	OOMKilled     bool
 	// StartError is the engine's text about a start that failed, for people.
 	StartError string
 	// Anonymous are the volumes that the engine made for it, by target.
@@ -97,6 +100,8 @@ type Endpoints interface {
 	Remove(id string) error
 	// Dir is the folder that is mounted into the container.
 	Dir(id string) string
+	// Heard tells when the flow last sent anything, and when it last said that it is ready; zero: never.
+	Heard(id string) (last, ready time.Time)
 	// Lifecycle tells the flow what is about to be done to it.
 	Lifecycle(id, event string, graceSeconds int)
 }

@@ -114,7 +114,7 @@ func (s *scene) next() (did, state, reason string) {
 	if sees.standing != nil {
 		sees.standing.Interrupted = s.o.Interrupted
 	}
-	sees.deaf = s.s.deaf
+	sees.deaf, sees.ready, sees.look = s.s.deaf, s.s.ready, s.s.look
 	next := plan(s.r, sees, aTime)
 	did = string(next.action)
 	if next.cause != "" {
@@ -146,7 +146,11 @@ func TestPlan_CaseByCase(t *testing.T) {
 		{"removing: deleted", newScene().deleted(), "stop for declaration", "removing", "Removing"},
 		{"running", newScene(), "", "running", "Running"},
 		{"running: health starting", newScene().with(func(s *scene) { s.o.Health = api.HealthStarting }), "", "running", "HealthStarting"},
-		{"running: unhealthy", newScene().with(func(s *scene) { s.o.Health = api.HealthUnhealthy }), "", "running", "Unhealthy"},
+		{"running: unhealthy, reported only", newScene().with(unwell).with(func(s *scene) { s.r.Spec.RestartPolicy.OnUnhealthy = api.UnhealthyReport }), "", "running", "Unhealthy"},
+		{"running: not ready before the flow says so", newScene().with(func(s *scene) { s.r.Spec.Readiness = api.ReadinessSocket }), "", "running", "WaitingForFlow"},
+		{"running: the flow has said that it is ready", newScene().with(func(s *scene) { s.r.Spec.Readiness, s.s.ready = api.ReadinessSocket, true }), "", "running", "Running"},
+		{"running: the flow said so before", newScene().with(func(s *scene) { s.r.Spec.Readiness, s.r.ReadyRun = api.ReadinessSocket, run(s.o) }), "", "running", "Running"},
+		{"running: it may be silent until then", newScene().with(func(s *scene) { s.s.look = soon }), " 4s", "running", "Running"},
 		{"paused", newScene().long(api.DesiredPaused).is("paused"), "", "paused", "Paused"},
 		{"restarting: a start is due", newScene().ended(1).counted("").with(func(s *scene) { s.r.Status.NextRestartAt = &soon }), "wait 4s", "restarting", "BackOff"},
 		{"stopped", newScene().long(api.DesiredStopped).ended(0), "", "stopped", "Stopped"},
@@ -189,6 +193,15 @@ func TestPlan_CaseByCase(t *testing.T) {
 		{"another policy asks anew", newScene().policy(api.RestartNever, 0).ended(0).counted("Completed").policy(api.RestartAlways, 0), "exit for declaration", "exited", "Completed"},
 		{"an explicit start of what has ended", newScene().ended(1).counted("GaveUp").with(func(s *scene) { s.r.Wake = 1 }), "wake", "exited", "GaveUp"},
 		{"started explicitly after its end", newScene().declared(api.DesiredRunning).ended(1).with(func(s *scene) { s.r.Handled = asked(s.o) }), "start for declaration", "restarting", "BackOff"},
+
+		// One that is not well is restarted, and shares the backoff of exits.
+		{"unhealthy: counted", newScene().with(unwell), "exit for unhealthy", "running", "Unhealthy"},
+		{"unhealthy and counted: stopped", newScene().with(unwell).counted(""), "stop for unhealthy", "running", "Unhealthy"},
+		{"unhealthy and stopped: waits like after a crash", newScene().ended(143).counted("").with(func(s *scene) { s.r.Status.NextRestartAt = &soon }), "wait 4s", "restarting", "BackOff"},
+		{"unhealthy, well again, and counted: still stopped", newScene().counted(""), "stop for unhealthy", "running", "Running"},
+		{"unhealthy, and given up", newScene().with(unwell).counted("GaveUp"), "", "running", "Unhealthy"},
+		{"unhealthy under never", newScene().policy(api.RestartNever, 0).with(unwell), "", "running", "Unhealthy"},
+		{"unhealthy and declared to rest", newScene().declared(api.DesiredStopped).with(unwell), "stop for declaration", "running", "Unhealthy"},
 
 		// Interrupted.
 		{"interrupted, always", newScene().ended(137).with(interruption), "exit for recovery", "restarting", "BackOff"},
@@ -302,6 +315,8 @@ func TestPlan_CaseByCase(t *testing.T) {
 	}
 }
 
+func unwell(s *scene) { s.o.Health = api.HealthUnhealthy }
+
 func interruption(s *scene) { s.o.Interrupted = true }
 
 func restart(s *scene) {
@@ -367,6 +382,8 @@ func TestJudge_CaseByCase(t *testing.T) {
 		{"interrupted, on-failure, code 0: started", newScene().policy(api.RestartOnFailure, 0).ended(0).with(interruption), 0, "", 0, 0},
 		{"interrupted, never: at most once", newScene().policy(api.RestartNever, 0).ended(137).with(interruption), 0, "Interrupted", 0, 0},
 		{"interrupted, found out after it was counted: taken back", newScene().ended(137).counted("").with(interruption), 3, "", 2, 0},
+		{"unhealthy, on-failure: a failure", newScene().policy(api.RestartOnFailure, 0).with(unwell), 1, "", 2, time.Second},
+		{"unhealthy once too often", newScene().policy(api.RestartAlways, 2).with(unwell), 2, "GaveUp", 3, 0},
 		{"another policy, counted already: not counted twice", newScene().policy(api.RestartNever, 0).ended(1).counted("Failed").policy(api.RestartAlways, 0), 2, "", 2, time.Second},
 	}
 	for _, tt := range tests {

@@ -129,6 +129,9 @@ func (c *court) touched(id, kind string) {
 	if kind != "exit" && kind != "health" {
 		c.disturb(id)
 	}
+	if kind == "health" {
+		f.stops++ // what is not well is stopped
+	}
 	f.hands = time.Now()
 }
 

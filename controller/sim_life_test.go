@@ -209,8 +209,9 @@ func (s *simEndpoints) do(effect func()) error {
 	return nil
 }
 
-func (s *simEndpoints) Dir(id string) string          { return "/run/flows/" + id }
-func (s *simEndpoints) Lifecycle(string, string, int) {}
+func (s *simEndpoints) Heard(string) (last, ready time.Time) { return }
+func (s *simEndpoints) Dir(id string) string                 { return "/run/flows/" + id }
+func (s *simEndpoints) Lifecycle(string, string, int)        {}
 
 // simLog reads from the controller's log which actions were taken, and why.
 type simLog struct{ world *simWorld }

@@ -21,7 +21,10 @@ func observe(r *store.Record, s sight, next step, now time.Time) {
 	} else if next.action == wait && r.Failure == nil && r.StopDeadline == nil && r.DeletedAt == nil && !onTrial(r) {
 		r.Status.ObservedGeneration = r.Generation
 	}
-	conditions(r, next, now)
+	if o := s.standing; o != nil && s.ready {
+		r.ReadyRun = run(o)
+	}
+	conditions(r, next, s.standing != nil && r.ReadyRun == run(s.standing), now)
 }
 
 // converged is what holds when there is nothing to do.
@@ -102,7 +105,7 @@ func state(r *store.Record, o *Observed, next step) string {
 	return api.StateCreated
 }
 
-func conditions(r *store.Record, next step, now time.Time) {
+func conditions(r *store.Record, next step, said bool, now time.Time) {
 	set := func(kind string, yes bool, reason, message string) {
 		status := api.False
 		if yes {
@@ -111,7 +114,7 @@ func conditions(r *store.Record, next step, now time.Time) {
 		r.Status.SetCondition(api.Condition{Type: kind, Status: status, Reason: reason, Message: message,
 			ObservedGeneration: r.Generation, LastTransitionAt: now.UTC()})
 	}
-	ready, why := readiness(r)
+	ready, why := readiness(r, said)
 	set(api.Ready, ready, why, "")
 	busy, doing, until := progress(r, next)
 	set(api.Progressing, busy, doing, until)
@@ -126,12 +129,14 @@ func conditions(r *store.Record, next step, now time.Time) {
 	}
 }
 
-func readiness(r *store.Record) (bool, string) {
+func readiness(r *store.Record, said bool) (bool, string) {
 	switch st := &r.Status; {
 	case st.State == api.StateRunning && st.Health == api.HealthStarting:
 		return false, "HealthStarting"
 	case st.State == api.StateRunning && st.Health == api.HealthUnhealthy:
 		return false, "Unhealthy"
+	case st.State == api.StateRunning && r.Spec.Readiness == api.ReadinessSocket && !said:
+		return false, "WaitingForFlow"
 	case st.State == api.StateRunning:
 		return true, "Running"
 	case st.State == api.StateExited:

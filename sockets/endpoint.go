@@ -19,6 +19,7 @@ type Facts struct {
 	Connected         bool
 	LastCommunication time.Time // a frame from the flow or a client's message written to it; zero: never
 	LastReceived      time.Time // a frame from the flow; zero: never
+	LastReady         time.Time // when it last said that it is ready; zero: never
 	Sent              uint64    // clients' messages written whole
 	Received          uint64    // JSON objects from the flow, of whatever type
 }

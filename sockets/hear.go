@@ -48,6 +48,7 @@ func (e *endpoint) hear(c *conn, body []byte) {
 	case "ping":
 		c.answer(pongFrame(o))
 	case "ready":
+		e.noteReady()
 		e.tell(func(w Watcher) { w.Ready(e.id) })
 	case "heartbeat":
 		e.tell(func(w Watcher) { w.Heartbeat(e.id) })
@@ -77,6 +78,12 @@ func (e *endpoint) note(isObject bool) {
 	if isObject {
 		e.facts.Received++
 	}
+}
+
+func (e *endpoint) noteReady() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.facts.LastReady = e.facts.LastReceived
 }
 
 // completes tells whether o is the reply that a request waits for, and if so hands it over.

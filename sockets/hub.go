@@ -211,6 +211,12 @@ func (h *Hub) Facts(id string) Facts {
 	return e.look()
 }
 
+// Heard tells when the flow last sent anything, and when it last said that it is ready; zero: never.
+func (h *Hub) Heard(id string) (last, ready time.Time) {
+	f := h.Facts(id)
+	return f.LastReceived, f.LastReady
+}
+
 func (h *Hub) find(id string) (*endpoint, *api.Error) {
 	h.mu.RLock()
 	defer h.mu.RUnlock()

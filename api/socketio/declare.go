@@ -104,8 +104,6 @@ func unavailable(s *api.Spec) []api.FieldError {
 		}
 	}
 	refuse(s.Code != nil, "code")
-	refuse(s.Liveness != nil, "liveness")
-	refuse(s.Readiness == api.ReadinessSocket, "readiness")
 	refuse(s.ImagePullPolicy == api.PullAlways, "image_pull_policy")
 	return bad
 }

@@ -367,7 +367,6 @@ func TestServer_RefusalsNameTheirFieldsAndStoreNothing(t *testing.T) {
 	p := s.join()
 	tests := []struct{ event, body, kind, field string }{
 		{api.CreateContainer, `{"image":"app","code":{"path":"/x"}}`, "validation_error", "code"},
-		{api.CreateContainer, `{"image":"app","liveness":{"heartbeat_seconds":5}}`, "validation_error", "liveness"},
 		{api.CreateContainer, `{"image":"app","dry_run":true}`, "validation_error", "dry_run"},
 		{api.CreateContainer, `{"image":"forbidden"}`, "policy_error", ""},
 		{api.CreateContainer, `{"image":"app","idempotency_key":"short"}`, "validation_error", "idempotency_key"},

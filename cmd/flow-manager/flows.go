@@ -24,11 +24,12 @@ type flows struct {
 	store  *store.Store
 	log    zerolog.Logger
 	tell   func(api.Event)
+	look   func(id string) // has the loop look at a container
 	actors chan api.Activity
 }
 
 func newFlows(s *store.Store, log zerolog.Logger) *flows {
-	return &flows{store: s, log: log, tell: func(api.Event) {}, actors: make(chan api.Activity, maxActorEvents)}
+	return &flows{store: s, log: log, tell: func(api.Event) {}, look: func(string) {}, actors: make(chan api.Activity, maxActorEvents)}
 }
 
 // run stores actor events until ctx ends.
@@ -81,10 +82,10 @@ func (f *flows) ActorEvent(id, actor, event string, data json.RawMessage) {
 }
 
 // Ready implements sockets.Watcher.
-func (f *flows) Ready(string) {}
+func (f *flows) Ready(id string) { f.look(id) }
 
 // Heartbeat implements sockets.Watcher.
-func (f *flows) Heartbeat(string) {}
+func (f *flows) Heartbeat(id string) { f.look(id) }
 
 // Fault implements sockets.Watcher.
 func (f *flows) Fault(id string, e *api.Error) {

@@ -109,7 +109,7 @@ func (m *manager) open(s *settings) error {
 	m.server = socketio.NewServer(socketio.Backend{
 		Store: m.store, Messenger: messenger{m.hub}, Stats: m.controller, Engine: m.controller, Policy: &policy, Log: m.log, Version: version(), Fail: fail,
 	})
-	m.flows.tell = m.server.Broadcast
+	m.flows.tell, m.flows.look = m.server.Broadcast, m.controller.Look
 	if err := m.listen(s); err != nil {
 		return err
 	}

@@ -43,7 +43,10 @@ func observed(c *container.InspectResponse) (controller.Observed, error) {
 	o.Anonymous = anonymous(c)
 	o.Health = api.HealthNone
 	if c.State.Health != nil {
-		o.Health = health(string(c.State.Health.Status))
+		o.Health, o.FailingStreak = health(string(c.State.Health.Status)), c.State.Health.FailingStreak
+		if n := len(c.State.Health.Log); n > 0 && c.State.Health.Log[n-1] != nil {
+			o.HealthOutput = clip(c.State.Health.Log[n-1].Output)
+		}
 	}
 	var err error
 	if o.StartedAt, err = instant(c.State.StartedAt); err != nil {
@@ -71,6 +74,16 @@ func anonymous(c *container.InspectResponse) map[string]string {
 // asked tells whether what is mounted at target was asked for when the container was made.
 func asked(c *container.InspectResponse, target string) bool {
 	return c.HostConfig == nil || slices.ContainsFunc(c.HostConfig.Mounts, func(m mount.Mount) bool { return m.Target == target })
+}
+
+// maxHealthOutput is how much of a health check's output is told.
+const maxHealthOutput = 4 << 10
+
+func clip(text string) string {
+	if len(text) <= maxHealthOutput {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxHealthOutput], "")
 }
 
 func health(word string) string {

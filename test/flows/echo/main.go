@@ -40,12 +40,27 @@ func main() {
 	if code, err := strconv.Atoi(os.Getenv("EXIT_CODE")); err == nil {
 		os.Exit(code) // a flow that does not stay up
 	}
+	if len(os.Args) > 1 && os.Args[1] == "health" {
+		os.Exit(health())
+	}
+	_ = os.Remove(sick) // a new run is well
 	f := &flow{}
 	go f.obeySignals()
 	for {
 		f.serve(os.Getenv("FLOW_SOCKET"))
 		time.Sleep(retryPause) // the manager is away, or not listening yet
 	}
+}
+
+// sick is a file that makes the flow's health check fail for as long as it is there.
+const sick = "/sick"
+
+func health() int {
+	if _, err := os.Stat(sick); err == nil {
+		fmt.Println("it is sick")
+		return 1
+	}
+	return 0
 }
 
 func (f *flow) obeySignals() {
@@ -111,6 +126,7 @@ func (f *flow) acts() map[string]func(net.Conn, object) object {
 		"dump":        func(net.Conn, object) object { return f.dump() },
 		"actor":       raise,
 		"flood":       flood,
+		"say":         func(conn net.Conn, m object) object { return object{"said": text(send(conn, m["frame"].(object)))} },
 		"read":        read,
 		"write":       write,
 		"log":         logLine,
