@@ -2,6 +2,7 @@ package controller
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/flow-manager/flow-manager/api"
@@ -21,7 +22,7 @@ func observe(r *store.Record, s sight, next step, now time.Time) {
 	} else if next.action == wait && r.Failure == nil && r.StopDeadline == nil && r.DeletedAt == nil {
 		r.Status.ObservedGeneration = r.Generation
 	}
-	conditions(r, next, now)
+	conditions(r, s, next, now)
 }
 
 // converged is what holds when there is nothing to do.
@@ -87,7 +88,7 @@ func state(r *store.Record, o *Observed, next step) string {
 	return api.StateCreated
 }
 
-func conditions(r *store.Record, next step, now time.Time) {
+func conditions(r *store.Record, s sight, next step, now time.Time) {
 	set := func(kind string, yes bool, reason, message string) {
 		status := api.False
 		if yes {
@@ -98,7 +99,7 @@ func conditions(r *store.Record, next step, now time.Time) {
 	}
 	ready, why := readiness(r)
 	set(api.Ready, ready, why, "")
-	busy, doing, until := progress(r, next)
+	busy, doing, until := progress(r, s, next)
 	set(api.Progressing, busy, doing, until)
 	if f := r.Failure; f != nil && r.Status.LastError != nil {
 		set(api.Degraded, true, f.Reason, r.Status.LastError.Message)
@@ -134,7 +135,7 @@ func exitMessage(r *store.Record) string {
 	return fmt.Sprintf("it exited with code %d after %d restarts", *r.Status.ExitCode, r.Status.RestartCount)
 }
 
-func progress(r *store.Record, next step) (busy bool, reason, message string) {
+func progress(r *store.Record, s sight, next step) (busy bool, reason, message string) {
 	switch {
 	case next.action == nothing:
 		return false, "Settled", ""
@@ -142,12 +143,20 @@ func progress(r *store.Record, next step) (busy bool, reason, message string) {
 		return true, "Stopping", "it is killed at " + next.until.UTC().Format(time.RFC3339)
 	case next.action == wait && r.Failure != nil:
 		return true, "Retrying", "the next attempt is due at " + next.until.UTC().Format(time.RFC3339)
+	case next.action == wait && s.removing():
+		return true, "Removing", "the engine is removing its container" // no time: each look would write another one
 	case next.action == wait:
 		return true, "BackOff", "it is started at " + next.until.UTC().Format(time.RFC3339)
 	case next.action == intend || next.action == create || next.action == record:
 		return true, "Creating", ""
 	}
 	return true, "Acting", ""
+}
+
+// removing tells whether one of the record's own containers is on its way out already.
+func (s sight) removing() bool {
+	return s.standing != nil && s.standing.State == "removing" ||
+		slices.ContainsFunc(s.former, func(o Observed) bool { return o.State == "removing" })
 }
 
 // activities tells people what became of a container whose status was old.
