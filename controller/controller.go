@@ -46,6 +46,7 @@ type Controller struct {
 	Config
 	observer *observer
 	queue    workqueue.TypedDelayingInterface[string]
+	line     *line // of the queue
 	samples  *sampler
 	metrics  *metrics
 	beat     atomic.Int64 // unix nanoseconds of the newest pass of the loop
@@ -77,7 +78,8 @@ func New(c Config) *Controller {
 	}
 	m := newMetrics()
 	c.Runtime = counted{c.Runtime, m.calls}
-	k := &Controller{Config: c, metrics: m, observer: newObserver(c.Runtime, c.Resync, c.Log), queue: workqueue.NewTypedDelayingQueue[string]()}
+	k := &Controller{Config: c, metrics: m, observer: newObserver(c.Runtime, c.Resync, c.Log)}
+	k.queue, k.line = newQueue()
 	k.observer.changed, k.observer.admit, k.observer.found, k.observer.listed = k.queue.Add, k.admit, k.found, k.queueDeaf
 	k.observer.away, k.observer.metrics = k.lost, m
 	k.beat.Store(time.Now().UnixNano())
