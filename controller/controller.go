@@ -20,8 +20,10 @@ type Config struct {
 	Store     *store.Store
 	Runtime   Runtime
 	Endpoints Endpoints
-	Policy    Policy
-	Log       zerolog.Logger
+	// Prober finds out what the engine does not say; nil finds nothing.
+	Prober Prober
+	Policy Policy
+	Log    zerolog.Logger
 	// Workers reconcile at once; 0 is 16.
 	Workers int
 	// Resync is how often the engine is listed though nothing happened, jittered by a tenth; 0 is a minute.

@@ -105,6 +105,9 @@ func (s states) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
+// unclassed is the class of the engine's errors of its own.
+const unclassed = "engine"
+
 // class is an error's class as a label.
 func class(err error) string {
 	for class, name := range map[error]string{ErrAbsent: "absent", ErrConflict: "conflict", ErrInvalid: "invalid", ErrUnavailable: "unavailable"} {
@@ -113,7 +116,7 @@ func class(err error) string {
 		}
 	}
 	if err != nil {
-		return "engine"
+		return unclassed
 	}
 	return "none"
 }
