@@ -46,8 +46,8 @@ func serveCommand() *cobra.Command {
 	return cmd
 }
 
-// bootID is the kernel's name for this run of the host, or "" where it does not tell.
-func bootID() string {
+// kernelBootID is the kernel's name for this run of the host, or "" where it does not tell.
+func kernelBootID() string {
 	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
 		return ""
