@@ -216,11 +216,15 @@ func (k *Controller) template(r *store.Record) Template {
 		Instance: k.Store.Instance(), Spec: r.Spec, Ports: r.Placement.Ports, SocketDir: k.Endpoints.Dir(r.ID)}
 }
 
+// errUnsettled means that a name is taken by a container that is not there: it has just gone, or the engine is still making
+// it, for us perhaps, who gave up waiting. Either way a moment later will tell.
+var errUnsettled = errors.New("its holder is coming or going")
+
 func (k *Controller) nameTaken(ctx context.Context, r *store.Record) error {
 	o, err := k.Runtime.Inspect(ctx, r.Placement.DockerName)
 	switch {
 	case errors.Is(err, ErrAbsent):
-		return nil // its holder is gone; the next step creates
+		return fmt.Errorf("name %s: %w", r.Placement.DockerName, errUnsettled)
 	case err != nil:
 		return fmt.Errorf("inspect the holder of the name: %w", err)
 	case r.Owns(o.Token, o.DockerID, o.Name):

@@ -95,7 +95,7 @@ func (k *Controller) do(ctx context.Context, r *store.Record, s sight, next step
 	case err == nil:
 		log.Debug().Msg("done")
 		return nil
-	case ctx.Err() != nil, errors.Is(err, ErrUnavailable), errors.Is(err, context.DeadlineExceeded), isStoreError(err):
+	case ctx.Err() != nil, errors.Is(err, ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, errUnsettled), isStoreError(err):
 		return err
 	}
 	log.Warn().Err(err).Msg("this step did not work; trying again later")

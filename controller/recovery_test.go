@@ -197,3 +197,38 @@ func TestController_AFreshContainerIsNotInterruptedByAnEarlierReboot(t *testing.
 		}
 	})
 }
+
+// The engine holds the name of a container that it is still making, and does not show it.
+func TestController_ACreateThatItsCallerGaveUpIsAdoptedWithoutHaste(t *testing.T) {
+	inWorld(t, func(w *world) {
+		creates := 0
+		w.engine.behind(func() {
+			w.engine.before = func(call string) error {
+				if call != "create" {
+					return nil
+				}
+				if creates++; creates == 1 {
+					return ErrUnavailable
+				}
+				return ErrConflict
+			}
+		})
+		w.declare("web", nil)
+		r, err := w.store.Resolve("web")
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.after(10 * time.Second)
+		if st := w.status("web"); creates > 12 || st.LastError != nil {
+			t.Errorf("%d creates, %s", creates, api.Encode(st))
+		}
+		w.engine.behind(func() {
+			late := w.engine.addLocked("web")
+			late.ID, late.Token, late.Hash = r.ID, r.Placement.Token, r.Placement.TemplateHash
+		})
+		w.after(2 * time.Second)
+		if st := w.status("web"); st.State != api.StateRunning || len(w.engine.containers) != 1 {
+			t.Errorf("%d containers, %s", len(w.engine.containers), api.Encode(st))
+		}
+	})
+}
