@@ -136,6 +136,18 @@ func removeNamed(t *testing.T) {
 // start runs the program, with more environment, and waits until it is ready or has died.
 func (m *manager) start(env ...string) {
 	m.t.Helper()
+	m.launch(env...)
+	m.eventually("ready", func() error {
+		if !m.alive() {
+			return nil // a failpoint may end it before it is ready
+		}
+		return m.probe("/readyz")
+	})
+}
+
+// launch runs the program and waits until it serves.
+func (m *manager) launch(env ...string) {
+	m.t.Helper()
 	args := append([]string{filepath.Join(binaries(m.t), "flow-manager"), "serve", "--listen", "127.0.0.1:0", "--log-level", "debug", "--log-format", "json",
 		"--data-dir", filepath.Join(m.dir, "data"), "--run-dir", filepath.Join(m.dir, "run")}, m.args...)
 	args = append(append([]string{}, m.under...), args...)
@@ -161,12 +173,6 @@ func (m *manager) start(env ...string) {
 	case <-time.After(patience):
 		m.t.Fatalf("the manager does not serve:\n%s", m.log.tail(4000))
 	}
-	m.eventually("ready", func() error {
-		if !m.alive() {
-			return nil // a failpoint may end it before it is ready
-		}
-		return m.probe("/readyz")
-	})
 }
 
 func (m *manager) url() string { return "http://" + m.addr }

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/versions"
 	"github.com/docker/docker/client"
 	"golang.org/x/sys/unix"
 )
@@ -88,9 +89,10 @@ func (e *privateEngine) start() {
 	}
 	defer log.Close()
 	e.forgetContainerd()
+	args := append([]string{"--net", "dockerd", "--host", e.host(), "--data-root", e.root(), "--exec-root", filepath.Join(e.dir, "exec"),
+		"--pidfile", filepath.Join(e.dir, "pid"), "--bridge", "none", "--iptables=false", "--ip-forward=false", "--storage-driver", "overlay2"}, e.identity()...)
 	// In a network of its own: an engine without a bridge removes that of the engine next to it.
-	e.cmd = exec.Command("unshare", "--net", "dockerd", "--host", e.host(), "--data-root", e.root(), "--exec-root", filepath.Join(e.dir, "exec"),
-		"--pidfile", filepath.Join(e.dir, "pid"), "--bridge", "none", "--iptables=false", "--ip-forward=false", "--storage-driver", "overlay2")
+	e.cmd = exec.Command("unshare", args...)
 	e.cmd.Stdout, e.cmd.Stderr = log, log
 	if err := e.cmd.Start(); err != nil {
 		e.t.Fatal(err)
@@ -99,6 +101,27 @@ func (e *privateEngine) start() {
 		_, err := e.client.Ping(e.t.Context())
 		return err
 	})
+}
+
+// sharedKey is the newest API of engines whose id comes of a key in /etc, which all engines of a host share.
+const sharedKey = "1.41"
+
+// identity lets such an engine have an id of its own. Newer ones have, and do not know the setting.
+func (e *privateEngine) identity() []string {
+	e.t.Helper()
+	version, err := engine.ServerVersion(e.t.Context())
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	if versions.GreaterThan(version.APIVersion, sharedKey) {
+		return nil
+	}
+	config := filepath.Join(e.dir, "daemon.json")
+	text := fmt.Sprintf(`{"deprecated-key-path": %q}`, filepath.Join(e.dir, "key.json"))
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		e.t.Fatal(err)
+	}
+	return []string{"--config-file", config}
 }
 
 // forgetContainerd removes the pid file of a containerd that died with its dockerd. Where nobody buries the dead, the next
@@ -129,11 +152,36 @@ func (e *privateEngine) unmount() {
 	}
 }
 
-func (e *privateEngine) stop(s syscall.Signal) {
+func (e *privateEngine) signal(s syscall.Signal) {
 	e.t.Helper()
 	if err := e.cmd.Process.Signal(s); err != nil {
 		e.t.Fatal(err)
 	}
+}
+
+// inspect is the engine's own view of a container.
+func (e *privateEngine) inspect(ref string) container.InspectResponse {
+	e.t.Helper()
+	c, err := e.client.ContainerInspect(e.t.Context(), ref)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	return c
+}
+
+// list is all that it has.
+func (e *privateEngine) list() []container.Summary {
+	e.t.Helper()
+	list, err := e.client.ContainerList(e.t.Context(), container.ListOptions{All: true})
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	return list
+}
+
+func (e *privateEngine) stop(s syscall.Signal) {
+	e.t.Helper()
+	e.signal(s)
 	_ = e.cmd.Wait() // its exit code says nothing about us
 }
 
@@ -145,6 +193,7 @@ func (e *privateEngine) remove() {
 		_ = e.client.ContainerRemove(ctx, c.ID, container.RemoveOptions{Force: true})
 	}
 	_ = e.cmd.Process.Signal(syscall.SIGTERM)
+	_ = e.cmd.Process.Signal(syscall.SIGCONT) // a failed test may have left it standing still
 	_ = e.cmd.Wait()
 	if e.t.Failed() {
 		if log, err := os.ReadFile(filepath.Join(e.dir, "log")); err == nil {
