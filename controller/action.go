@@ -254,6 +254,7 @@ func (k *Controller) count(ctx context.Context, r *store.Record, o *Observed) er
 	return k.edit(ctx, r, func(c *store.Record) {
 		decided := c.Handled == run(o) && c.Ended == "" // to be restarted, and counted for it
 		c.EndedUnder = r.Spec.RestartPolicy
+		copyExit(&c.Status, o) // whoever waits is told of the streak and of this in one
 		c.Handled, c.Ended, c.Status.CrashStreak, c.Status.NextRestartAt = v.handled, v.ended, v.streak, nil
 		if v.ended != "" {
 			return

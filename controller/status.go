@@ -52,6 +52,11 @@ func copyFacts(r *store.Record, o *Observed) {
 	if alive(o) {
 		st.NextRestartAt = nil
 	}
+	copyExit(st, o)
+}
+
+// copyExit tells how the newest run ended, and nothing of one that goes on.
+func copyExit(st *api.Status, o *Observed) {
 	st.FinishedAt, st.ExitCode, st.OOMKilled = nil, nil, false
 	if !alive(o) && !o.StartedAt.IsZero() {
 		code := o.ExitCode
