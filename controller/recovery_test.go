@@ -232,3 +232,30 @@ func TestController_ACreateThatItsCallerGaveUpIsAdoptedWithoutHaste(t *testing.T
 		}
 	})
 }
+
+// Only the engine's events may tell that memory ran out, and they are forgotten.
+func TestController_MemoryThatRanOutStaysKnown(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.declare("web", func(s *api.Spec) { s.RestartPolicy.Name = api.RestartNever })
+		say := func(oom bool) {
+			w.engine.behind(func() {
+				for _, c := range w.engine.containers {
+					c.OOMKilled = oom
+				}
+			})
+			w.after(time.Second)
+		}
+		w.engine.exit("web", 137)
+		say(true)
+		say(false)
+		if st := w.status("web"); !st.OOMKilled {
+			t.Errorf("forgotten: %s", api.Encode(st))
+		}
+		w.wake("web")
+		w.engine.exit("web", 137)
+		w.after(time.Second)
+		if st := w.status("web"); st.OOMKilled {
+			t.Errorf("held against the next run: %s", api.Encode(st))
+		}
+	})
+}

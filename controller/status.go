@@ -55,12 +55,14 @@ func copyFacts(r *store.Record, o *Observed) {
 	copyExit(st, o)
 }
 
-// copyExit tells how the newest run ended, and nothing of one that goes on.
+// copyExit tells how the newest run ended, and nothing of one that goes on. That its memory had run out stays known: the
+// engine's events, which may be the only ones to tell, are forgotten.
 func copyExit(st *api.Status, o *Observed) {
+	known := st.OOMKilled && st.FinishedAt != nil && st.FinishedAt.Equal(o.FinishedAt)
 	st.FinishedAt, st.ExitCode, st.OOMKilled = nil, nil, false
 	if !alive(o) && !o.StartedAt.IsZero() {
 		code := o.ExitCode
-		st.FinishedAt, st.ExitCode, st.OOMKilled = timePointer(o.FinishedAt), &code, o.OOMKilled
+		st.FinishedAt, st.ExitCode, st.OOMKilled = timePointer(o.FinishedAt), &code, o.OOMKilled || known
 	}
 }
 

@@ -75,7 +75,11 @@ func (r *Runtime) Inspect(ctx context.Context, ref string) (controller.Observed,
 	if err != nil {
 		return controller.Observed{}, classed(err)
 	}
-	return observed(&c)
+	o, err := observed(&c)
+	if err == nil && mayHaveRunOut(&c, &o) {
+		o.OOMKilled = r.ranOut(ctx, &o)
+	}
+	return o, err
 }
 
 // Create implements controller.Runtime.
