@@ -108,11 +108,11 @@ func isStoreError(err error) bool {
 
 // fail notes what went wrong and when to try again.
 func (k *Controller) fail(ctx context.Context, r *store.Record, s sight, next step, cause error) error {
-	now := time.Now().UTC()
 	reason, told := explain(next, r, cause)
 	if f := k.probe(ctx, r, next, cause); f != nil {
 		reason, told = f.reason, f.told
 	}
+	now := time.Now().UTC()
 	var events []api.Event
 	if f := r.Failure; f == nil || f.Generation != r.Generation || f.Reason != reason {
 		events = append(events, api.Activity{ActivityType: api.ActivityError, ContainerID: r.ID, Message: told.Message,
