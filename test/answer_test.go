@@ -67,8 +67,9 @@ func TestAnswer_ToTheThirdCrash(t *testing.T) {
 		}
 		acknowledged <- answer
 	}()
-	eventually(t, "it is declared", func() error {
-		if answer, err := c.ask("get_container", object{"container_id": name}); err != nil || answer["container"] == nil {
+	eventually(t, "it runs", func() error {
+		answer, err := c.ask("get_container", object{"container_id": name})
+		if found, there := answer["container"].(object); err != nil || !there || found["status"].(object)["state"] != "running" {
 			return errNotYet
 		}
 		return nil

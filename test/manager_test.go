@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -36,8 +37,15 @@ var (
 	testPrefix = "t" + xid.New().String()[12:] + "-"
 )
 
+// atOnce is how many tests run in parallel, whatever the number of CPUs: what they do most is wait for engines.
+const atOnce = "4"
+
 func TestMain(m *testing.M) {
-	var err error
+	err := flag.Set("test.parallel", atOnce) // the command line wins over it
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	if engine, err = client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
