@@ -302,11 +302,15 @@ func (k *Controller) create(ctx context.Context, r *store.Record, p *store.Place
 	return k.record(ctx, r, p.Token, dockerID)
 }
 
+// errUnsettled means that a name is taken by a container that is not there: it has just gone, or the engine is still making
+// it, for us perhaps, who gave up waiting. Either way a moment later will tell.
+var errUnsettled = errors.New("its holder is coming or going")
+
 func (k *Controller) nameTaken(ctx context.Context, r *store.Record, name string) error {
 	o, err := k.Runtime.Inspect(ctx, name)
 	switch {
 	case errors.Is(err, ErrAbsent):
-		return nil // its holder is gone; the next step creates
+		return fmt.Errorf("name %s: %w", name, errUnsettled)
 	case err != nil:
 		return fmt.Errorf("inspect the holder of the name: %w", err)
 	case r.Owns(o.Token, o.DockerID, o.Name):
@@ -341,6 +345,7 @@ func (k *Controller) count(ctx context.Context, r *store.Record, o *Observed) er
 		if alive(o) {
 			c.Status.Health = o.Health
 		}
+		copyExit(&c.Status, o) // whoever waits is told of the streak and of this in one
 		c.Handled, c.Ended, c.Status.CrashStreak, c.Status.NextRestartAt = v.handled, v.ended, v.streak, nil
 		if v.ended != "" {
 			return

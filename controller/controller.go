@@ -20,8 +20,10 @@ type Config struct {
 	Store     *store.Store
 	Runtime   Runtime
 	Endpoints Endpoints
-	Policy    Policy
-	Log       zerolog.Logger
+	// Prober finds out what the engine does not say; nil finds nothing.
+	Prober Prober
+	Policy Policy
+	Log    zerolog.Logger
 	// Workers reconcile at once; 0 is 16.
 	Workers int
 	// Resync is how often the engine is listed though nothing happened, jittered by a tenth; 0 is a minute.
@@ -46,6 +48,7 @@ type Controller struct {
 	Config
 	observer *observer
 	queue    workqueue.TypedDelayingInterface[string]
+	line     *line // of the queue
 	samples  *sampler
 	metrics  *metrics
 	began    time.Time
@@ -78,7 +81,8 @@ func New(c Config) *Controller {
 	}
 	m := newMetrics()
 	c.Runtime = counted{c.Runtime, m.calls}
-	k := &Controller{Config: c, metrics: m, observer: newObserver(c.Runtime, c.Resync, c.Log), queue: workqueue.NewTypedDelayingQueue[string]()}
+	k := &Controller{Config: c, metrics: m, observer: newObserver(c.Runtime, c.Resync, c.Log)}
+	k.queue, k.line = newQueue()
 	k.observer.changed, k.observer.admit, k.observer.found, k.observer.listed = k.queue.Add, k.admit, k.found, k.queueDeaf
 	k.observer.away, k.observer.metrics = k.lost, m
 	k.began = time.Now()

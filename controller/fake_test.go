@@ -156,6 +156,9 @@ func (e *fakeEngine) addLocked(name string) *fakeContainer {
 
 func (e *fakeEngine) Start(_ context.Context, dockerID string) error {
 	return e.with("start", dockerID, func(c *fakeContainer) error {
+		if c.State == "dead" || c.State == "removing" {
+			return ErrConflict
+		}
 		if e.starting != nil {
 			e.starting(c)
 		}
@@ -221,7 +224,7 @@ func (e *fakeEngine) Limit(_ context.Context, dockerID string, r api.Resources) 
 
 func (e *fakeEngine) Remove(_ context.Context, dockerID string) error {
 	return e.with("remove", dockerID, func(c *fakeContainer) error {
-		if c.State == "running" || c.State == "paused" {
+		if c.State == "running" || c.State == "paused" || c.State == "removing" {
 			return ErrConflict
 		}
 		delete(e.containers, dockerID)

@@ -44,6 +44,7 @@ func (k *Controller) Register(r prometheus.Registerer) error {
 	var errs []error
 	for _, c := range []prometheus.Collector{m.reconciles, m.calls, m.events, m.resyncs, m.converged, m.restarted, states{k},
 		gauge("queue_depth", "Containers that wait for a worker.", func() float64 { return float64(k.queue.Len()) }),
+		gauge("queue_oldest_seconds", "How long the container that waits longest has waited for a worker; 0 where none waits.", func() float64 { return k.line.age().Seconds() }),
 		gauge("foreign_containers", "Containers that bear our labels or hold a name of ours, and are not ours.", k.foreign),
 		gauge("loop_idle_seconds", "Time since the loop last took something from its queue.", func() float64 { return k.sinceBeat().Seconds() }),
 		gauge("engine_known", "1 while the engine is listed and its events are read.", func() float64 {
@@ -104,6 +105,9 @@ func (s states) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
+// unclassed is the class of the engine's errors of its own.
+const unclassed = "engine"
+
 // class is an error's class as a label.
 func class(err error) string {
 	for class, name := range map[error]string{ErrAbsent: "absent", ErrConflict: "conflict", ErrInvalid: "invalid", ErrUnavailable: "unavailable"} {
@@ -112,7 +116,7 @@ func class(err error) string {
 		}
 	}
 	if err != nil {
-		return "engine"
+		return unclassed
 	}
 	return "none"
 }
@@ -125,6 +129,11 @@ type counted struct {
 
 func (c counted) count(kind string, began time.Time, err error) {
 	c.calls.WithLabelValues(kind, class(err)).Observe(time.Since(began).Seconds())
+}
+
+func (c counted) Engine(ctx context.Context) (id string, err error) {
+	defer func(began time.Time) { c.count("info", began, err) }(time.Now())
+	return c.Runtime.Engine(ctx)
 }
 
 func (c counted) List(ctx context.Context) (list []Observed, err error) {
@@ -175,6 +184,16 @@ func (c counted) Limit(ctx context.Context, id string, r api.Resources) (err err
 func (c counted) Remove(ctx context.Context, id string) (err error) {
 	defer func(began time.Time) { c.count("remove", began, err) }(time.Now())
 	return c.Runtime.Remove(ctx, id)
+}
+
+func (c counted) RemoveVolume(ctx context.Context, name, instance string) (err error) {
+	defer func(began time.Time) { c.count("remove_volume", began, err) }(time.Now())
+	return c.Runtime.RemoveVolume(ctx, name, instance)
+}
+
+func (c counted) LastLines(ctx context.Context, id string, lines, bytes int) (last []string, err error) {
+	defer func(began time.Time) { c.count("logs", began, err) }(time.Now())
+	return c.Runtime.LastLines(ctx, id, lines, bytes)
 }
 
 func (c counted) Usage(ctx context.Context, id string) (u api.Usage, err error) {

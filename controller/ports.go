@@ -2,6 +2,7 @@ package controller
 
 import (
 	"fmt"
+	"io"
 	"maps"
 	"net"
 	"slices"
@@ -40,7 +41,7 @@ func (p *portPicker) pick(r *store.Record, s *store.Store) (map[string]api.HostP
 		chosen.Port = r.Placement.Ports[inside].Port
 		if chosen.Port == 0 {
 			var err error
-			if chosen.Port, err = p.freeLocked(chosen.Address, taken); err != nil {
+			if chosen.Port, err = p.freeLocked(inside, chosen.Address, taken); err != nil {
 				return nil, err
 			}
 		}
@@ -74,21 +75,36 @@ func (p *portPicker) takenLocked(s *store.Store) map[int]bool {
 }
 
 // freeLocked finds a port that neither we nor anybody else uses now.
-func (p *portPicker) freeLocked(address string, taken map[int]bool) (int, error) {
+func (p *portPicker) freeLocked(inside, address string, taken map[int]bool) (int, error) {
+	_, protocol, err := api.ParsePort(inside)
+	if err != nil {
+		return 0, api.Invalid(api.FieldError{Field: "ports", Message: err.Error()})
+	}
 	for port := p.between.From; port <= p.between.To && port > 0; port++ {
-		if !taken[port] && bindable(address, port) {
+		if !taken[port] && Bind(protocol, address, port) == nil {
 			return port, nil
 		}
 	}
 	return 0, api.Errorf(api.ConflictError, "no port of %d-%d is free for port 0; widen --port-range or name a port", p.between.From, p.between.To)
 }
 
-func bindable(address string, port int) bool {
-	l, err := net.Listen("tcp", net.JoinHostPort(address, strconv.Itoa(port)))
-	if err != nil {
-		return false
+// Bind takes a port of the host and lets it go again; the error says why it cannot be had. Of SCTP nothing is known.
+func Bind(protocol, address string, port int) error {
+	at := net.JoinHostPort(address, strconv.Itoa(port))
+	var taken io.Closer
+	var err error
+	switch protocol {
+	case "tcp":
+		taken, err = net.Listen(protocol, at)
+	case "udp":
+		taken, err = net.ListenPacket(protocol, at)
+	default:
+		return nil
 	}
-	return l.Close() == nil
+	if err != nil {
+		return fmt.Errorf("bind a port: %w", err)
+	}
+	return taken.Close()
 }
 
 // String is the form of the flag.

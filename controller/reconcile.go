@@ -96,7 +96,7 @@ func (k *Controller) do(ctx context.Context, r *store.Record, s sight, next step
 	case err == nil:
 		log.Debug().Msg("done")
 		return nil
-	case ctx.Err() != nil, errors.Is(err, ErrUnavailable), errors.Is(err, context.DeadlineExceeded), isStoreError(err):
+	case ctx.Err() != nil, errors.Is(err, ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, errUnsettled), isStoreError(err):
 		return err
 	}
 	log.Warn().Err(err).Msg("this step did not work; trying again later")
@@ -109,8 +109,11 @@ func isStoreError(err error) bool {
 
 // fail notes what went wrong and when to try again.
 func (k *Controller) fail(ctx context.Context, r *store.Record, s sight, next step, cause error) error {
-	now := time.Now().UTC()
 	reason, told := explain(next, r, cause)
+	if f := k.probe(ctx, r, next, cause); f != nil {
+		reason, told = f.reason, f.told
+	}
+	now := time.Now().UTC()
 	var events []api.Event
 	if f := r.Failure; f == nil || f.Generation != r.Generation || f.Reason != reason {
 		events = append(events, api.Activity{ActivityType: api.ActivityError, ContainerID: r.ID, Message: told.Message,
@@ -148,7 +151,8 @@ func explain(next step, r *store.Record, err error) (reason string, told *api.Er
 	}
 	switch {
 	case next.action == create && errors.Is(err, ErrAbsent):
-		return "ImageNotFound", api.Errorf(api.ImageNotFound, "image %q is not on this engine; load or pull it there, and the container is made", r.Spec.Image)
+		missing := imageNotFound(r)
+		return missing.reason, missing.told
 	case next.action == create && errors.Is(err, ErrInvalid):
 		return "InvalidSpec", api.Errorf(api.DockerAPIError, "the engine cannot make this container: %v", err)
 	case next.action == start:

@@ -197,3 +197,65 @@ func TestController_AFreshContainerIsNotInterruptedByAnEarlierReboot(t *testing.
 		}
 	})
 }
+
+// The engine holds the name of a container that it is still making, and does not show it.
+func TestController_ACreateThatItsCallerGaveUpIsAdoptedWithoutHaste(t *testing.T) {
+	inWorld(t, func(w *world) {
+		creates := 0
+		w.engine.behind(func() {
+			w.engine.before = func(call string) error {
+				if call != "create" {
+					return nil
+				}
+				if creates++; creates == 1 {
+					return ErrUnavailable
+				}
+				return ErrConflict
+			}
+		})
+		w.declare("web", nil)
+		r, err := w.store.Resolve("web")
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.after(10 * time.Second)
+		if st := w.status("web"); creates > 12 || st.LastError != nil {
+			t.Errorf("%d creates, %s", creates, api.Encode(st))
+		}
+		w.engine.behind(func() {
+			late := w.engine.addLocked("web")
+			late.ID, late.Token, late.Hash = r.ID, r.Placement.Token, r.Placement.TemplateHash
+		})
+		w.after(2 * time.Second)
+		if st := w.status("web"); st.State != api.StateRunning || len(w.engine.containers) != 1 {
+			t.Errorf("%d containers, %s", len(w.engine.containers), api.Encode(st))
+		}
+	})
+}
+
+// Only the engine's events may tell that memory ran out, and they are forgotten.
+func TestController_MemoryThatRanOutStaysKnown(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.declare("web", func(s *api.Spec) { s.RestartPolicy.Name = api.RestartNever })
+		say := func(oom bool) {
+			w.engine.behind(func() {
+				for _, c := range w.engine.containers {
+					c.OOMKilled = oom
+				}
+			})
+			w.after(time.Second)
+		}
+		w.engine.exit("web", 137)
+		say(true)
+		say(false)
+		if st := w.status("web"); !st.OOMKilled {
+			t.Errorf("forgotten: %s", api.Encode(st))
+		}
+		w.wake("web")
+		w.engine.exit("web", 137)
+		w.after(time.Second)
+		if st := w.status("web"); st.OOMKilled {
+			t.Errorf("held against the next run: %s", api.Encode(st))
+		}
+	})
+}

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/flow-manager/flow-manager/api"
@@ -24,7 +25,7 @@ func observe(r *store.Record, s sight, next step, now time.Time) {
 	if o := s.standing; o != nil && s.ready {
 		r.ReadyRun = run(o)
 	}
-	conditions(r, next, s.standing != nil && r.ReadyRun == run(s.standing), now)
+	conditions(r, s, next, s.standing != nil && r.ReadyRun == run(s.standing), now)
 }
 
 // converged is what holds when there is nothing to do.
@@ -69,10 +70,17 @@ func copyFacts(r *store.Record, o *Observed) {
 	if alive(o) {
 		st.NextRestartAt = nil
 	}
+	copyExit(st, o)
+}
+
+// copyExit tells how the newest run ended, and nothing of one that goes on. That its memory had run out stays known: the
+// engine's events, which may be the only ones to tell, are forgotten.
+func copyExit(st *api.Status, o *Observed) {
+	known := st.OOMKilled && st.FinishedAt != nil && st.FinishedAt.Equal(o.FinishedAt)
 	st.FinishedAt, st.ExitCode, st.OOMKilled = nil, nil, false
 	if !alive(o) && !o.StartedAt.IsZero() {
 		code := o.ExitCode
-		st.FinishedAt, st.ExitCode, st.OOMKilled = timePointer(o.FinishedAt), &code, o.OOMKilled
+		st.FinishedAt, st.ExitCode, st.OOMKilled = timePointer(o.FinishedAt), &code, o.OOMKilled || known
 	}
 }
 
@@ -105,7 +113,7 @@ func state(r *store.Record, o *Observed, next step) string {
 	return api.StateCreated
 }
 
-func conditions(r *store.Record, next step, said bool, now time.Time) {
+func conditions(r *store.Record, s sight, next step, said bool, now time.Time) {
 	set := func(kind string, yes bool, reason, message string) {
 		status := api.False
 		if yes {
@@ -116,7 +124,7 @@ func conditions(r *store.Record, next step, said bool, now time.Time) {
 	}
 	ready, why := readiness(r, said)
 	set(api.Ready, ready, why, "")
-	busy, doing, until := progress(r, next)
+	busy, doing, until := progress(r, s, next)
 	set(api.Progressing, busy, doing, until)
 	if f := r.Failure; f != nil && r.Status.LastError != nil {
 		set(api.Degraded, true, f.Reason, r.Status.LastError.Message)
@@ -156,7 +164,7 @@ func exitMessage(r *store.Record) string {
 	return fmt.Sprintf("it exited with code %d after %d restarts", *r.Status.ExitCode, r.Status.RestartCount)
 }
 
-func progress(r *store.Record, next step) (busy bool, reason, message string) {
+func progress(r *store.Record, s sight, next step) (busy bool, reason, message string) {
 	switch {
 	case next.action == nothing:
 		return false, "Settled", ""
@@ -166,12 +174,20 @@ func progress(r *store.Record, next step) (busy bool, reason, message string) {
 		return true, "Monitoring", "the update has proven itself at " + next.until.UTC().Format(time.RFC3339)
 	case next.action == wait && r.Failure != nil:
 		return true, "Retrying", "the next attempt is due at " + next.until.UTC().Format(time.RFC3339)
+	case next.action == wait && s.removing():
+		return true, "Removing", "the engine is removing its container" // no time: each look would write another one
 	case next.action == wait:
 		return true, "BackOff", "it is started at " + next.until.UTC().Format(time.RFC3339)
 	case next.action == intend || next.action == create || next.action == record:
 		return true, "Creating", ""
 	}
 	return true, "Acting", ""
+}
+
+// removing tells whether one of the record's own containers is on its way out already.
+func (s sight) removing() bool {
+	return s.standing != nil && s.standing.State == "removing" ||
+		slices.ContainsFunc(s.former, func(o Observed) bool { return o.State == "removing" })
 }
 
 // activities tells people what became of a container whose status was old.

@@ -59,6 +59,12 @@ func (m *manager) dial() *wsClient {
 
 func (c *wsClient) close() { c.conn.Close() }
 
+// drain passes over all events until the connection ends: a client that does not read is cut off.
+func (c *wsClient) drain() {
+	for range c.events {
+	}
+}
+
 func (c *wsClient) write(frame string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

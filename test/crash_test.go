@@ -12,11 +12,13 @@ import (
 // Whatever the manager was doing when it was killed, what it had acknowledged is done by the next one, on exactly one
 // container, without touching what ran.
 func TestCrash_AtEachNamedPoint(t *testing.T) {
+	t.Parallel()
 	for _, point := range []string{
 		"after-accept", "after-accept:2", "after-accept:3", "after-intent", "after-create", "after-record", "after-start",
 		"before-status", "before-status:2", "after-status", "after-status:2", "during-stop", "during-delete",
 	} {
 		t.Run(point, func(t *testing.T) {
+			t.Parallel()
 			m := newManager(t)
 			quiet, name := named(t, "quiet"), named(t, "a")
 			m.dial().run(t, object{"name": quiet})
@@ -148,6 +150,7 @@ func (m *manager) clean(t *testing.T, c *wsClient) {
 // At twenty random moments, while twenty containers are declared and half of them change all the time; then a few times by
 // SIGTERM, which must end it cleanly just then.
 func TestCrash_AtRandomMoments(t *testing.T) {
+	t.Parallel()
 	const kills, stops, quiet, busy = 20, 3, 10, 10
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)

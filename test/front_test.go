@@ -2,7 +2,6 @@ package test
 
 import (
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -164,36 +163,5 @@ func TestFront_HostPaths(t *testing.T) {
 	answer := c.must(t, "send_message", object{"container_id": id, "message": object{"type": "read", "path": "/data/note"}, "expect_reply": true})
 	if text := fmt.Sprint(answer["reply"]); !strings.Contains(text, "hello") {
 		t.Errorf("the flow reads %s", text)
-	}
-}
-
-func TestFront_MetricsNameNobody(t *testing.T) {
-	m := newManager(t)
-	c := m.dial()
-	id := c.run(t, object{"name": named(t, "measured")})
-	answer, err := http.Get(m.url() + "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer answer.Body.Close()
-	body, err := io.ReadAll(answer.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := string(body)
-	for _, want := range []string{
-		`flow_manager_containers{state="running"} 1`, `flow_manager_sessions 1`, `flow_manager_engine_known 1`, `flow_manager_foreign_containers`,
-		`flow_manager_engine_call_duration_seconds_count{class="none",kind="create"} 1`, `flow_manager_declared_to_converged_seconds_count 1`,
-		`flow_manager_reconcile_duration_seconds_count{result="settled"}`, `flow_manager_queue_depth`, `flow_manager_resyncs_total`,
-		`flow_manager_engine_events_total`, `flow_manager_loop_idle_seconds`, `flow_manager_exit_to_running_seconds`,
-	} {
-		if !strings.Contains(text, want) {
-			t.Errorf("no %s", want)
-		}
-	}
-	for _, name := range []string{id, named(t, "measured"), "echo", "127.0.0.1"} {
-		if strings.Contains(text, name) {
-			t.Errorf("a label holds %q", name)
-		}
 	}
 }

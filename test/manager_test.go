@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -36,8 +37,15 @@ var (
 	testPrefix = "t" + xid.New().String()[12:] + "-"
 )
 
+// atOnce is how many tests run in parallel, whatever the number of CPUs: what they do most is wait for engines.
+const atOnce = "4"
+
 func TestMain(m *testing.M) {
-	var err error
+	err := flag.Set("test.parallel", atOnce) // the command line wins over it
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	if engine, err = client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -136,6 +144,18 @@ func removeNamed(t *testing.T) {
 // start runs the program, with more environment, and waits until it is ready or has died.
 func (m *manager) start(env ...string) {
 	m.t.Helper()
+	m.launch(env...)
+	m.eventually("ready", func() error {
+		if !m.alive() {
+			return nil // a failpoint may end it before it is ready
+		}
+		return m.probe("/readyz")
+	})
+}
+
+// launch runs the program and waits until it serves.
+func (m *manager) launch(env ...string) {
+	m.t.Helper()
 	args := append([]string{filepath.Join(binaries(m.t), "flow-manager"), "serve", "--listen", "127.0.0.1:0", "--log-level", "debug", "--log-format", "json",
 		"--data-dir", filepath.Join(m.dir, "data"), "--run-dir", filepath.Join(m.dir, "run")}, m.args...)
 	args = append(append([]string{}, m.under...), args...)
@@ -161,12 +181,6 @@ func (m *manager) start(env ...string) {
 	case <-time.After(patience):
 		m.t.Fatalf("the manager does not serve:\n%s", m.log.tail(4000))
 	}
-	m.eventually("ready", func() error {
-		if !m.alive() {
-			return nil // a failpoint may end it before it is ready
-		}
-		return m.probe("/readyz")
-	})
 }
 
 func (m *manager) url() string { return "http://" + m.addr }

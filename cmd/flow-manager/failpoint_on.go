@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"os"
 	"strconv"
 	"strings"
@@ -29,3 +30,6 @@ func failpoint() func(string) {
 		}
 	}
 }
+
+// bootID is what FLOW_BOOT_ID says, so that a test can play a reboot of the host, or else the kernel's.
+func bootID() string { return cmp.Or(os.Getenv("FLOW_BOOT_ID"), kernelBootID()) }

@@ -46,8 +46,8 @@ func serveCommand() *cobra.Command {
 	return cmd
 }
 
-// bootID is the kernel's name for this run of the host, or "" where it does not tell.
-func bootID() string {
+// kernelBootID is the kernel's name for this run of the host, or "" where it does not tell.
+func kernelBootID() string {
 	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
 		return ""
@@ -98,12 +98,12 @@ func (m *manager) open(s *settings) error {
 	if m.hub, err = sockets.New(sockets.Config{RunDir: s.RunDir, Watcher: m.flows, Log: m.log}); err != nil {
 		return fmt.Errorf("open the flows' sockets: %w", err)
 	}
-	if m.runtime, err = docker.New(docker.Config{Host: s.dockerHost(), PublishAddress: s.PublishAddress, Volumes: s.AllowVolumes}); err != nil {
+	if m.runtime, err = docker.New(docker.Config{Host: s.dockerHost(), PublishAddress: s.PublishAddress, Volumes: s.AllowVolumes, Folders: []string{s.DataDir, s.RunDir}}); err != nil {
 		return usageError{err}
 	}
 	policy := controller.Policy{HostPaths: s.AllowHostPaths, Never: []string{s.DataDir, s.RunDir}}
 	m.controller = controller.New(controller.Config{
-		Store: m.store, Runtime: m.runtime, Endpoints: m.hub, Policy: policy, Log: m.log, Workers: s.Workers,
+		Store: m.store, Runtime: m.runtime, Prober: m.runtime, Endpoints: m.hub, Policy: policy, Log: m.log, Workers: s.Workers,
 		Resync: s.ResyncInterval, Ports: s.ports, AcceptEngine: s.AcceptEngine, Boot: bootID(), Engine: m.announceEngine, Fail: fail,
 	})
 	m.server = socketio.NewServer(socketio.Backend{

@@ -22,6 +22,8 @@ type Config struct {
 	PublishAddress string
 	// Volumes are named volumes that containers may mount though they are not ours.
 	Volumes []string
+	// Folders are where the manager itself writes: with the engine's own, they must have space left.
+	Folders []string
 }
 
 // Runtime talks to one engine. All methods may be called at once.
@@ -73,7 +75,11 @@ func (r *Runtime) Inspect(ctx context.Context, ref string) (controller.Observed,
 	if err != nil {
 		return controller.Observed{}, classed(err)
 	}
-	return observed(&c)
+	o, err := observed(&c)
+	if err == nil && mayHaveRunOut(&c, &o) {
+		o.OOMKilled = r.ranOut(ctx, &o)
+	}
+	return o, err
 }
 
 // Create implements controller.Runtime.
