@@ -227,7 +227,7 @@ func (c *court) asksStart(l *simLife, o *simContainer, r *store.Record, d *simDe
 
 // asksStop holds that nothing is stopped for an update before what takes its place is there.
 func (c *court) asksStop(l *simLife, o *simContainer, r *store.Record) {
-	if r == nil || r.DeletedAt != nil || r.Placement.DockerID != o.DockerID || !wantsRun(r) || current(r) || exhausted(r) || r.RestartFrom != "" || r.StopDeadline != nil {
+	if r == nil || r.DeletedAt != nil || r.Placement.DockerID != o.DockerID || !wantsRun(r) || current(r) || exhausted(r) || r.RestartFrom != "" || r.StopDeadline != nil || r.Handled == run(&o.Observed) {
 		return
 	}
 	if next := l.world.engine.containers[r.Next.DockerID]; next == nil {
