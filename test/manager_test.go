@@ -3,6 +3,7 @@ package test
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -97,6 +98,8 @@ type manager struct {
 	dir    string
 	args   []string
 	under  []string // a command to run it under
+	scheme string   // http unless it is set
+	web    http.Client
 	addr   string
 	cmd    *exec.Cmd
 	log    *logBuffer
@@ -107,6 +110,14 @@ type manager struct {
 func newManager(t *testing.T, args ...string) *manager {
 	t.Helper()
 	m := &manager{t: t, dir: t.TempDir(), args: args}
+	m.keep()
+	return m
+}
+
+// keep starts m, and stops it when the test ends.
+func (m *manager) keep() {
+	t := m.t
+	t.Helper()
 	m.start()
 	t.Cleanup(func() {
 		if m.cmd != nil {
@@ -117,7 +128,6 @@ func newManager(t *testing.T, args ...string) *manager {
 		}
 		removeNamed(t)
 	})
-	return m
 }
 
 // removeNamed takes away what a failed test left.
@@ -135,6 +145,18 @@ func removeNamed(t *testing.T) {
 
 // start runs the program, with more environment, and waits until it is ready or has died.
 func (m *manager) start(env ...string) {
+	m.t.Helper()
+	m.launch(env...)
+	m.eventually("ready", func() error {
+		if !m.alive() {
+			return nil // a failpoint may end it before it is ready
+		}
+		return m.probe("/readyz")
+	})
+}
+
+// launch runs the program until it serves.
+func (m *manager) launch(env ...string) {
 	m.t.Helper()
 	args := append([]string{filepath.Join(binaries(m.t), "flow-manager"), "serve", "--listen", "127.0.0.1:0", "--log-level", "debug", "--log-format", "json",
 		"--data-dir", filepath.Join(m.dir, "data"), "--run-dir", filepath.Join(m.dir, "run")}, m.args...)
@@ -161,18 +183,17 @@ func (m *manager) start(env ...string) {
 	case <-time.After(patience):
 		m.t.Fatalf("the manager does not serve:\n%s", m.log.tail(4000))
 	}
-	m.eventually("ready", func() error {
-		if !m.alive() {
-			return nil // a failpoint may end it before it is ready
-		}
-		return m.probe("/readyz")
-	})
 }
 
-func (m *manager) url() string { return "http://" + m.addr }
+func (m *manager) url() string {
+	if strings.HasPrefix(m.addr, "unix://") {
+		return "http://localhost"
+	}
+	return cmp.Or(m.scheme, "http") + "://" + m.addr
+}
 
 func (m *manager) probe(path string) error {
-	answer, err := http.Get(m.url() + path)
+	answer, err := m.web.Get(m.url() + path)
 	if err != nil {
 		if !m.alive() {
 			return nil

@@ -31,7 +31,7 @@ type Principal struct {
 	Token string
 }
 
-// Authenticate judges the auth object of a CONNECT (nil if it had none) from the remote address. Its error refuses the
+// Authenticate judges the auth object of a CONNECT (empty if it had none) from the remote address. Its error refuses the
 // session; an *api.Error reaches the client, any other is only logged. When the context that it returns ends, the session
 // is cut off, and told the context's cause, which should be an *api.Error as well.
 type Authenticate func(ctx context.Context, auth json.RawMessage, remote string) (Principal, context.Context, error)

@@ -174,7 +174,7 @@ func (s *Session) begin() (err error) {
 	return s.t.app.Begin(s)
 }
 
-// authenticate ties the session's life to that of what it logs in with, which may be over by the time it does.
+// authenticate ties the session's life to that of what it logs in with.
 func (s *Session) authenticate() error {
 	if s.t.auth == nil {
 		s.principal = Principal{Name: "operator", Role: api.Operator}
@@ -183,6 +183,9 @@ func (s *Session) authenticate() error {
 	principal, life, err := s.t.auth(s.ctx, s.auth, s.RemoteAddr())
 	if err != nil {
 		return fmt.Errorf("authenticate: %w", err)
+	}
+	if life.Err() != nil {
+		return context.Cause(life)
 	}
 	s.principal = principal
 	s.release = context.AfterFunc(life, func() { s.expel(context.Cause(life)) })
