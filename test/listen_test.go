@@ -121,7 +121,7 @@ func TestListen_TLS(t *testing.T) {
 			t.Errorf("origin %s: %s", origin, answer.Status)
 		}
 	}
-	if conn, err := tls.Dial("tcp", m.addr, &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS11}); err == nil {
+	if conn, err := tls.Dial("tcp", m.addr, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}); err == nil {
 		conn.Close()
 		t.Error("TLS 1.1 is spoken")
 	}
