@@ -36,6 +36,11 @@ func (s Status) forViewer() Status {
 		last.Message = mask(last.Message)
 		s.LastError = &last
 	}
+	if s.LastAction != nil {
+		last := *s.LastAction
+		last.Detail = mask(last.Detail)
+		s.LastAction = &last
+	}
 	return s
 }
 

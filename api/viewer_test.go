@@ -20,7 +20,7 @@ func TestContainer_ForViewer(t *testing.T) {
 		},
 		Status: Status{
 			State: StateExited, Conditions: []Condition{{Type: Degraded, Status: True, Reason: visible, Message: hidden}, {Type: Ready, Reason: visible}},
-			LastError: &LastError{ErrorType: DockerAPIError, Message: hidden}, LastAction: &LastAction{Action: visible, Detail: visible},
+			LastError: &LastError{ErrorType: DockerAPIError, Message: hidden}, LastAction: &LastAction{Action: visible, Detail: hidden},
 		},
 	}
 	before := string(Encode(c))

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/rs/zerolog"
@@ -200,9 +201,7 @@ func TestSession_IsCutOffWhenItsLoginEnds(t *testing.T) {
 		<-ended
 	}
 	bystander.mustEcho()
-	if n := e.Counts()[endedUnauthorized]; n != 2 {
-		t.Errorf("counted %d: %v", n, e.Counts())
-	}
+	eventually(t, "both are counted", func() bool { return e.Counts()[endedUnauthorized] == 2 })
 }
 
 // A token may be gone by the time that its session has begun.
@@ -217,5 +216,34 @@ func TestSession_LoginThatEndedMeanwhile(t *testing.T) {
 	c.send("40")
 	if got := c.read(); !strings.HasPrefix(got, "44{") || strings.Contains(got, "fire") || !strings.Contains(got, `"system_error"`) {
 		t.Errorf("got %s", got)
+	}
+}
+
+// A client that does not read cannot stay by that.
+func TestSession_IsCutOffThoughItDoesNotRead(t *testing.T) {
+	life, end := context.WithCancelCause(context.Background())
+	auth := func(context.Context, json.RawMessage, string) (Principal, context.Context, error) {
+		return Principal{Name: "ann", Role: api.Viewer}, life, nil
+	}
+	stuffed, ended := make(chan struct{}), make(chan struct{})
+	e := start(t, Config{Authenticate: auth, Limits: Limits{DrainTimeout: patience, WriteTimeout: patience, OutBytes: 64 << 20}}, app{
+		handle: func(s *Session, _ *Request) {
+			page := json.RawMessage(`"` + strings.Repeat("x", 32<<10) + `"`)
+			for range 1000 { // more than the kernel's buffers take, less than the queue
+				s.Emit("page", page)
+			}
+			close(stuffed)
+		},
+		end: func(*Session) { close(ended) },
+	})
+	c := join(t, e.addr)
+	c.send(`42["echo",{}]`)
+	<-stuffed
+	began := time.Now()
+	end(api.Errorf(api.AuthenticationError, "the token was revoked"))
+	<-ended
+	eventually(t, "its connection is gone", func() bool { return e.Counts()[endedUnauthorized] == 1 })
+	if took := time.Since(began); took > patience/2 {
+		t.Errorf("it took %s", took)
 	}
 }

@@ -40,6 +40,7 @@ type Session struct {
 	gone      chan struct{} // closed when nothing can be written any more
 	goneOnce  sync.Once
 	leaveOpen atomic.Bool // the client closes the connection itself
+	expelled  atomic.Bool // the client may not act any more
 	endReason atomic.Pointer[string]
 	worked    chan struct{} // closed when the App has seen the end
 	written   chan struct{} // closed when the last packet is written
@@ -134,6 +135,7 @@ func (s *Session) breakOff(f *fault) {
 func (s *Session) expel(cause error) {
 	e := api.AsError(cause)
 	s.t.log.Info().Str("operation", "expel").Str("session", s.id).Str("principal", s.principal.Name).Str("token_id", s.principal.Token).Str("why", e.Message).Msg("session cut off")
+	s.expelled.Store(true)
 	s.dismiss(e, endedUnauthorized)
 }
 
