@@ -113,6 +113,9 @@ func replace(folder *os.File, path string, entries []Entry) error {
 	if err != nil {
 		return err
 	}
+	if len(data) >= maxFileBytes {
+		return fmt.Errorf("%d tokens are too many for one file; revoke some", len(entries))
+	}
 	temporary, err := os.CreateTemp(folder.Name(), "."+filepath.Base(path)+".*") // its mode is 0600
 	if err != nil {
 		return err

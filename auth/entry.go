@@ -51,7 +51,8 @@ func digest(token string) string {
 func wellFormed(token string) bool {
 	secret, ok := strings.CutPrefix(token, tokenPrefix)
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(secret)
-	return ok && err == nil && len(raw) == tokenBytes
+	whole := len(secret) == base64.RawURLEncoding.EncodedLen(tokenBytes) // the decoder skips line ends
+	return ok && err == nil && whole && len(raw) == tokenBytes
 }
 
 // The forms of an entry's texts. Names stand in logs, tables and the store's keys, so they hold nothing that means something there.

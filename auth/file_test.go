@@ -2,6 +2,7 @@ package auth
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -105,6 +106,21 @@ func TestEdit_ErrLeavesTheFileAsItWas(t *testing.T) {
 	if data, err := os.ReadFile(path); string(data) != "{" {
 		t.Errorf("the broken file is now %q, %v", data, err)
 	}
+}
+
+func TestEdit_ErrTooMany(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tokens")
+	err := edit(path, func(entries []Entry) ([]Entry, error) {
+		for i := range 10_000 {
+			_, e := newEntry("ann", api.Viewer, time.Unix(int64(i), 0), nil)
+			entries = append(entries, e)
+		}
+		return entries, nil
+	})
+	if !errors.Is(err, ErrNotWritten) {
+		t.Errorf("got %v", err)
+	}
+	create(t, path, "ann", api.Viewer) // what is there can still be read
 }
 
 func createErr(path, name string, role api.Role) error {

@@ -72,6 +72,7 @@ func TestTokens_Login(t *testing.T) {
 		`{"token":"x"}`:                     "authentication_error malformed",
 		`{"token":"` + token[3:]:            "authentication_error malformed",
 		string(given(token[:len(token)-1])): "authentication_error malformed",
+		string(given(token + "\n")):         "authentication_error malformed",
 		string(given(token + " ")):          "authentication_error malformed",
 		string(given(made.SHA256)):          "authentication_error malformed",
 		string(given(stranger)):             "authentication_error unknown",

@@ -48,7 +48,7 @@ func createTokenCommand(path *string) *cobra.Command {
 A viewer lists and looks, but sees no environment, command, message or output; an operator also declares, talks to flows and
 reads their output; an admin may do everything. Several tokens may have one name: make the new one before you revoke the old.`,
 		Example: "  flow-manager token create ci --role operator --auth-file /etc/flow-manager/tokens.json",
-		Args:    oneArgument("NAME, who the token is for"),
+		Args:    arguments(cobra.ExactArgs(1), "NAME, who the token is for"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if lifetime < 0 {
 				return usageError{fmt.Errorf("--expires-in %s is in the past", lifetime)}
@@ -104,11 +104,11 @@ func expiry(e *auth.Entry) string {
 
 func revokeTokenCommand(path *string) *cobra.Command {
 	return &cobra.Command{
-		Use:   "revoke ID",
-		Short: "Takes a token out of the file",
-		Args:  oneArgument("ID, as flow-manager token list shows it"),
+		Use:   "revoke ID...",
+		Short: "Takes tokens out of the file",
+		Args:  arguments(cobra.MinimumNArgs(1), "IDs, as flow-manager token list shows them"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := auth.Revoke(*path, args[0]); err != nil {
+			if err := auth.Revoke(*path, args...); err != nil {
 				return tokenError(err)
 			}
 			fmt.Fprintln(cmd.ErrOrStderr(), "Revoked.", takesEffect)
@@ -125,9 +125,10 @@ func tokenError(err error) error {
 	return usageError{err}
 }
 
-func oneArgument(what string) cobra.PositionalArgs {
+// arguments says what is wanted where check finds another number.
+func arguments(check cobra.PositionalArgs, what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		if len(args) != 1 {
+		if check(cmd, args) != nil {
 			return usageError{fmt.Errorf("%s takes %s; it got %q", cmd.CommandPath(), what, args)}
 		}
 		return nil
