@@ -2,6 +2,7 @@ package test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"os"
 	"os/exec"
@@ -88,7 +89,9 @@ func exit(t *testing.T, args ...string) (code int, said string) {
 // run runs one of the programs to its end and gives its exit code and what it said.
 func run(t *testing.T, program string, args []string) (code int, said string) {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), filepath.Join(binaries(t), program), args...).CombinedOutput()
+	ctx, cancel := context.WithTimeout(t.Context(), patience) // one that should have refused to run might run for ever
+	defer cancel()
+	out, err := exec.CommandContext(ctx, filepath.Join(binaries(t), program), args...).CombinedOutput()
 	if failed, ok := errors.AsType[*exec.ExitError](err); ok {
 		return failed.ExitCode(), string(out)
 	}

@@ -258,6 +258,11 @@ func TestListen_WhoCanReachItIsJudgedAfterBinding(t *testing.T) {
 func served(t *testing.T, args []string) string {
 	t.Helper()
 	m := &manager{t: t, dir: t.TempDir(), args: args}
+	t.Cleanup(func() {
+		if m.cmd != nil {
+			m.kill()
+		}
+	})
 	m.launch()
 	m.stop()
 	return m.log.tail(64 << 10)
