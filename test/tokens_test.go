@@ -84,10 +84,20 @@ func expelled(t *testing.T, c *wsClient, began time.Time, says string) time.Dura
 func TestTokens_ExpiryCutsOffAsWell(t *testing.T) {
 	file := newTokens(t)
 	token, _ := file.run("create", "brief", "--role", "viewer", "--expires-in", "3s")
-	expires := time.Now().Add(3 * time.Second) // and up to a second less, for the file has whole seconds
+	var kept struct {
+		Tokens []struct {
+			ExpiresAt time.Time `json:"expires_at"`
+		}
+	}
+	if err := json.Unmarshal([]byte(file.read()), &kept); err != nil {
+		t.Fatal(err)
+	}
 	m := newManager(t, "--auth-file", file.path)
-	late := expelled(t, m.login(token), expires, "expired at")
-	t.Logf("%s after its time", late)
+	late := expelled(t, m.login(token), kept.Tokens[0].ExpiresAt, "expired at")
+	t.Logf("from the token's time to the end of its session: %s", late)
+	if late < 0 || late >= cutOffWithin {
+		t.Errorf("the session was over %s after the token's time", late)
+	}
 	if _, err := m.join(token); why(err) != "authentication_error expired" {
 		t.Errorf("afterwards: %v", err)
 	}

@@ -42,7 +42,7 @@ func (s *served) joinAs(role api.Role) *peer {
 }
 
 func TestServer_EveryRequestHasAHandlerAndARole(t *testing.T) {
-	s := serve(t, nil)
+	s := serve(t)
 	handlers := slices.Sorted(maps.Keys(s.server.handlers))
 	if diff := cmp.Diff(api.Requests(), handlers); diff != "" {
 		t.Error(diff)
@@ -50,7 +50,7 @@ func TestServer_EveryRequestHasAHandlerAndARole(t *testing.T) {
 }
 
 func TestServer_WhatHasNoRoleIsDispatchedForNobody(t *testing.T) {
-	s := serve(t, byRole)
+	s := serveGuarded(t, byRole)
 	delete(s.server.roles, api.StopContainer)
 	delete(s.server.handlers, api.GetStatus)
 	for _, role := range api.Roles() {
@@ -64,7 +64,7 @@ func TestServer_WhatHasNoRoleIsDispatchedForNobody(t *testing.T) {
 }
 
 func TestServer_ARoleIsLookedAtBeforeTheRequest(t *testing.T) {
-	s := serve(t, byRole)
+	s := serveGuarded(t, byRole)
 	p := s.joinAs(api.Viewer)
 	for _, body := range []string{`{"container_id":"web","request_id":"r"}`, `7`, `{"nonsense":1}`, `{},{}`} {
 		got := p.ask(api.StopContainer, body)
@@ -139,7 +139,7 @@ func (p *peer) seen() map[string]int {
 }
 
 func TestServer_AViewerSeesNoSecretPlace(t *testing.T) {
-	s := serve(t, byRole)
+	s := serveGuarded(t, byRole)
 	viewer, operator := s.joinAs(api.Viewer), s.joinAs(api.Operator)
 	watched, watcher := s.joinAs(api.Viewer), s.joinAs(api.Admin)
 	s.happens(viewer, operator)

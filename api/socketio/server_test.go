@@ -64,7 +64,12 @@ type served struct {
 	server  *Server
 }
 
-func serve(t *testing.T, auth Authenticate) *served {
+func serve(t *testing.T) *served {
+	t.Helper()
+	return serveGuarded(t, nil)
+}
+
+func serveGuarded(t *testing.T, auth Authenticate) *served {
 	t.Helper()
 	s, err := store.Open(t.TempDir(), store.Options{NoSync: true})
 	if err != nil {
@@ -187,7 +192,7 @@ func (s *served) observe(name, state string, edit func(*store.Record)) {
 const webSpec = `{"name":"web","image":"app","request_id":"r"}`
 
 func TestServer_AnswersWhenTheResultWasObserved(t *testing.T) {
-	s := serve(t, nil)
+	s := serve(t)
 	asker, other := s.join(), s.join()
 	ack := asker.ask(api.CreateContainer, webSpec)
 	if ack["ok"] != true || ack["generation"] != 1.0 || ack["changed"] != true || ack["request_id"] != "r" {
@@ -218,7 +223,7 @@ func TestServer_AnswersWhenTheResultWasObserved(t *testing.T) {
 }
 
 func TestServer_AnOvertakenRequestIsToldSo(t *testing.T) {
-	s := serve(t, nil)
+	s := serve(t)
 	p := s.join()
 	p.ask(api.CreateContainer, webSpec)
 	s.observe("web", api.StateCreated, nil)
@@ -244,7 +249,7 @@ func TestServer_AnOvertakenRequestIsToldSo(t *testing.T) {
 }
 
 func TestServer_AFailureEndsTheRequestOnce(t *testing.T) {
-	s := serve(t, nil)
+	s := serve(t)
 	p := s.join()
 	p.ask(api.ApplyContainer, webSpec)
 	fail := func(c *store.Record) {
@@ -273,7 +278,7 @@ func TestServer_WhatBecomesOfAStart(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			s := serve(t, nil)
+			s := serve(t)
 			p := s.join()
 			p.ask(api.CreateContainer, webSpec)
 			s.observe("web", api.StateCreated, nil)
@@ -288,7 +293,7 @@ func TestServer_WhatBecomesOfAStart(t *testing.T) {
 }
 
 func TestServer_Delete(t *testing.T) {
-	s := serve(t, nil)
+	s := serve(t)
 	p := s.join()
 	id := p.ask(api.CreateContainer, webSpec)["container_id"].(string)
 	first := p.ask(api.DeleteContainer, `{"container_id":"web","request_id":"one"}`)
@@ -319,7 +324,7 @@ func TestServer_Delete(t *testing.T) {
 }
 
 func TestServer_ApplyReplacesTheWholeSpecButNotTheDesiredState(t *testing.T) {
-	s := serve(t, nil)
+	s := serve(t)
 	p := s.join()
 	spec := func(ack map[string]any) map[string]any {
 		return ack["container"].(map[string]any)["spec"].(map[string]any)
@@ -345,7 +350,7 @@ func TestServer_ApplyReplacesTheWholeSpecButNotTheDesiredState(t *testing.T) {
 }
 
 func TestServer_ARepeatedRequestHasOneEffect(t *testing.T) {
-	s := serve(t, nil)
+	s := serve(t)
 	p := s.join()
 	body := `{"image":"app","idempotency_key":"0123456789abcdef","request_id":"%d"}`
 	first := p.ask(api.CreateContainer, fmt.Sprintf(body, 1))
@@ -363,7 +368,7 @@ func TestServer_ARepeatedRequestHasOneEffect(t *testing.T) {
 }
 
 func TestServer_RefusalsNameTheirFieldsAndStoreNothing(t *testing.T) {
-	s := serve(t, nil)
+	s := serve(t)
 	p := s.join()
 	tests := []struct{ event, body, kind, field string }{
 		{api.CreateContainer, `{"image":"app","code":{"path":"/x"}}`, "validation_error", "code"},
@@ -399,7 +404,7 @@ func TestServer_RefusalsNameTheirFieldsAndStoreNothing(t *testing.T) {
 }
 
 func TestServer_ListPages(t *testing.T) {
-	s := serve(t, nil)
+	s := serve(t)
 	p := s.join()
 	var want []string
 	for i := range 7 {
@@ -433,7 +438,7 @@ func TestServer_ListPages(t *testing.T) {
 }
 
 func TestServer_StatusAndMessages(t *testing.T) {
-	s := serve(t, nil)
+	s := serve(t)
 	p, other := s.join(), s.join()
 	p.ask(api.CreateContainer, webSpec)
 	began := time.Now().Add(-10*time.Minute - 30*time.Second)
@@ -466,7 +471,7 @@ func TestServer_StatusAndMessages(t *testing.T) {
 }
 
 func TestServer_AMessageThatWaitsHoldsUpNobodyAndIsAnsweredAtTheEnd(t *testing.T) {
-	s := serve(t, nil)
+	s := serve(t)
 	p := s.join()
 	p.ask(api.CreateContainer, webSpec)
 	p.send(`42["send_message",{"container_id":"web","message":{"late":1},"request_id":"late"}]`)
@@ -478,7 +483,7 @@ func TestServer_AMessageThatWaitsHoldsUpNobodyAndIsAnsweredAtTheEnd(t *testing.T
 }
 
 func TestServer_RestartPauseUnpause(t *testing.T) {
-	s := serve(t, nil)
+	s := serve(t)
 	p := s.join()
 	p.ask(api.CreateContainer, webSpec)
 	s.observe("web", api.StateCreated, nil)
@@ -506,7 +511,7 @@ func TestServer_RestartPauseUnpause(t *testing.T) {
 }
 
 func TestServer_WhileTheEngineIsAwayNobodyKnows(t *testing.T) {
-	s := serve(t, nil)
+	s := serve(t)
 	p := s.join()
 	p.ask(api.CreateContainer, webSpec)
 	s.observe("web", api.StateRunning, nil)
@@ -539,7 +544,7 @@ func (p *peer) acked(requestID string) map[string]any {
 }
 
 func TestServer_WaitingForTheOutcome(t *testing.T) {
-	s := serve(t, nil)
+	s := serve(t)
 	p := s.join()
 	declared := func(generation int64) {
 		t.Helper()
@@ -590,7 +595,7 @@ func TestServer_WaitingForTheOutcome(t *testing.T) {
 }
 
 func TestServer_APauseOvertakesARestart(t *testing.T) {
-	s := serve(t, nil)
+	s := serve(t)
 	p := s.join()
 	p.ask(api.ApplyContainer, webSpec)
 	s.observe("web", api.StateRunning, nil)
@@ -606,7 +611,7 @@ func TestServer_APauseOvertakesARestart(t *testing.T) {
 }
 
 func TestServer_WhatIsSentBeforeAGoodbyeIsDeclared(t *testing.T) {
-	s := serve(t, nil)
+	s := serve(t)
 	p := s.join()
 	const sent = 50
 	for range sent {
@@ -617,7 +622,7 @@ func TestServer_WhatIsSentBeforeAGoodbyeIsDeclared(t *testing.T) {
 }
 
 func TestServer_OwesASessionSoMuchAndNoMore(t *testing.T) {
-	s := serve(t, nil)
+	s := serve(t)
 	p := s.join()
 	id := p.ask(api.CreateContainer, webSpec)["container_id"].(string)
 	refused := 0
@@ -640,7 +645,7 @@ func TestServer_OwesASessionSoMuchAndNoMore(t *testing.T) {
 }
 
 func TestServer_ADeletionThatFailsIsTold(t *testing.T) {
-	s := serve(t, nil)
+	s := serve(t)
 	p := s.join()
 	p.ask(api.CreateContainer, webSpec)
 	s.observe("web", api.StateCreated, nil)
