@@ -25,12 +25,6 @@ const (
 	SendMessage        = "send_message"
 )
 
-// Requests lists the events that clients send.
-func Requests() []string {
-	return []string{CreateContainer, ApplyContainer, StartContainer, StopContainer, RestartContainer, PauseContainer, UnpauseContainer, UpdateContainer, RollbackContainer, DeleteContainer, WaitContainer,
-		GetContainer, GetContainerStatus, GetStatus, ListContainers, SendMessage}
-}
-
 // Events that answer the session that asked.
 const (
 	ContainerCreated  = "container_created"
@@ -49,7 +43,7 @@ const (
 	MessageFormatFlaw = "message_format_error"
 )
 
-// Events that every session gets.
+// Events that every session gets; viewers only those that Event.ForViewer knows.
 const (
 	Connected            = "connected"
 	StatusChanged        = "status_changed"
@@ -65,6 +59,7 @@ const (
 
 // Types of activity.
 const (
+	ActivityDeclared = "container_declared"
 	ActivityCreated  = "container_created"
 	ActivityStarted  = "container_started"
 	ActivityStopped  = "container_stopped"
@@ -98,6 +93,12 @@ type StatusChange struct {
 	Generation         int64  `json:"generation"`
 	ObservedGeneration int64  `json:"observed_generation"`
 	RestartCount       int    `json:"restart_count"`
+}
+
+// Received is the body of message_received; Message is the flow's object.
+type Received struct {
+	ContainerID string          `json:"container_id"`
+	Message     json.RawMessage `json:"message"`
 }
 
 // Activity is the body of activity_log.
@@ -134,6 +135,9 @@ type CrashDetails struct {
 	Error string   `json:"error"`
 	Logs  []string `json:"logs"`
 }
+
+// Event makes r into an event.
+func (r Received) Event() Event { return Event{MessageReceived, Encode(r)} }
 
 // Event makes c into an event.
 func (c Crash) Event() Event { return Event{ContainerCrashed, Encode(c)} }

@@ -62,7 +62,7 @@ func (e *endpoint) open() error {
 	if e.socket.standsAt(folder, name) {
 		return nil
 	}
-	fresh, err := bind(folder, name)
+	fresh, err := bind(folder, name, socketMode)
 	if err != nil {
 		return err
 	}

@@ -28,7 +28,7 @@ func socketName(id string) string { return id + ".sock" }
 // socket is a listener and the file that leads to it.
 type socket struct {
 	*net.UnixListener
-	file fs.FileInfo
+	file fs.FileInfo // with its mode
 }
 
 // openFolder makes the container's folder where it is missing and returns a handle that only names it.
@@ -66,7 +66,7 @@ func through(folder *os.File, name string) string {
 
 // bind listens at name in folder. The socket gets its mode under another name and is renamed over whatever stands at name,
 // so a flow that connects meanwhile finds either the old one or the new one, ready.
-func bind(folder *os.File, name string) (*socket, error) {
+func bind(folder *os.File, name string, mode fs.FileMode) (*socket, error) {
 	temporary, final := through(folder, "."+name), through(folder, name)
 	if err := os.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("remove stale socket: %w", err)
@@ -77,15 +77,15 @@ func bind(folder *os.File, name string) (*socket, error) {
 	}
 	// The name that the listener knows leads through our handle, whose number may be another's by the time it is closed.
 	listener.SetUnlinkOnClose(false)
-	file, err := publish(temporary, final)
+	file, err := publish(temporary, final, mode)
 	if err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
 	return &socket{listener, file}, nil
 }
 
-func publish(temporary, final string) (fs.FileInfo, error) {
-	if err := os.Chmod(temporary, socketMode); err != nil {
+func publish(temporary, final string, mode fs.FileMode) (fs.FileInfo, error) {
+	if err := os.Chmod(temporary, mode); err != nil {
 		return nil, fmt.Errorf("set mode of socket: %w", err)
 	}
 	file, err := os.Lstat(temporary)
@@ -98,11 +98,11 @@ func publish(temporary, final string) (fs.FileInfo, error) {
 	return file, nil
 }
 
-// standsAt tells whether a flow that connects to name in folder reaches s.
+// standsAt tells whether whoever connects to name in folder reaches s.
 func (s *socket) standsAt(folder *os.File, name string) bool {
 	if s == nil {
 		return false
 	}
 	file, err := os.Lstat(through(folder, name))
-	return err == nil && os.SameFile(s.file, file) && file.Mode().Perm() == socketMode
+	return err == nil && os.SameFile(s.file, file) && file.Mode() == s.file.Mode()
 }

@@ -14,7 +14,8 @@ type Declaration struct {
 	// ContainerID says which container, as Resolve understands it. Empty: Name does, and one is made where there is none.
 	ContainerID string
 	Name        string
-	Principal   string
+	// Principal is who asks, and Operation by which request; both are kept in the activity log.
+	Principal, Operation string
 	// Key makes the request safe to repeat; BodyHash tells a repetition from another request.
 	Key, BodyHash string
 	// IfGeneration and IfVersion refuse the wish where the container is at another one.
@@ -108,14 +109,14 @@ func (tx *txn) target(d *Declaration) (*Record, error) {
 
 func (d *Declaration) precondition(s *Store, current *Record) error {
 	var generation int64
-	version := ""
+	version, by := "", "nobody"
 	if current != nil {
-		generation, version = current.Generation, current.ResourceVersion
+		generation, version, by = current.Generation, current.ResourceVersion, current.DeclaredBy
 	}
 	switch {
 	case d.IfGeneration != nil && *d.IfGeneration != generation:
-		return api.Errorf(api.ConflictError, "the container is at generation %d and not at %d; look at it and decide again", generation, *d.IfGeneration).
-			With("generation", generation).With("if_generation", *d.IfGeneration)
+		return api.Errorf(api.ConflictError, "the container is at generation %d, declared by %s, and not at %d; look at it and decide again", generation, by, *d.IfGeneration).
+			With("generation", generation).With("declared_by", by).With("if_generation", *d.IfGeneration)
 	case d.IfVersion != "" && d.IfVersion != version:
 		return api.Errorf(api.ConflictError, "the container is at resource_version %q and not at %q; look at it and decide again", version, d.IfVersion).
 			With("resource_version", version).With("if_resource_version", d.IfVersion)
@@ -160,11 +161,17 @@ func (tx *txn) settle(d *Declaration, current *Record, w *Wish) (Result, effect,
 		result.Record = current
 		return result, effect{key: e.key}, nil
 	}
-	e.record = next
+	e.record, e.events = next, []api.Event{d.activity(next)}
 	if next.TemplateGeneration == next.Generation {
 		e.former = &Declared{Generation: next.Generation, Spec: next.Spec, At: tx.now, By: d.Principal}
 	}
 	return result, e, nil
+}
+
+// activity tells who has had what accepted. It is part of the declaration's own transaction, so neither is without the other.
+func (d *Declaration) activity(r *Record) api.Event {
+	return api.Activity{ActivityType: api.ActivityDeclared, ContainerID: r.ID, Message: r.Name + ": " + d.Operation + " by " + d.Principal,
+		Details: map[string]any{"actor": d.Principal, "operation": d.Operation, "name": r.Name, "generation": r.Generation}}.Event()
 }
 
 func (tx *txn) newRecord(d *Declaration, w *Wish) Record {
@@ -193,7 +200,7 @@ func (tx *txn) edit(d *Declaration, next *Record, w *Wish, fresh bool) bool {
 	next.Spec, next.Labels = w.Spec, w.Labels
 	if act {
 		next.Generation++
-		next.DeclaredAt = tx.now
+		next.DeclaredAt, next.DeclaredBy = tx.now, d.Principal
 	}
 	if respecified {
 		next.SpecGeneration = next.Generation

@@ -10,8 +10,9 @@ import (
 // Record is a declared container with what the controller has to remember of it.
 type Record struct {
 	api.Container
-	// DeclaredAt is when the newest generation was declared.
+	// DeclaredAt and DeclaredBy are when and by whom the newest generation was declared.
 	DeclaredAt time.Time
+	DeclaredBy string
 	// SpecGeneration is the generation of the newest change of the spec itself.
 	SpecGeneration int64
 	// TemplateGeneration is that of the newest change of anything but the desired state.
@@ -244,6 +245,7 @@ type declaration struct {
 	SpecGen       int64             `json:"spec_generation"`
 	TemplateGen   int64             `json:"template_generation"`
 	DeclaredAt    time.Time         `json:"declared_at"`
+	DeclaredBy    string            `json:"declared_by,omitempty"`
 	Wake          int64             `json:"wake,omitempty"`
 	Restart       int64             `json:"restart,omitempty"`
 	Retry         int64             `json:"retry,omitempty"`
@@ -261,7 +263,7 @@ type observation struct {
 func (r *Record) declaration() declaration {
 	return declaration{
 		ID: r.ID, Name: r.Name, Labels: r.Labels, CreatedAt: r.CreatedAt, CreatedBy: r.CreatedBy, DeletedAt: r.DeletedAt,
-		DeletedBy: r.DeletedBy, RemoveVolumes: r.RemoveVolumes, Generation: r.Generation, SpecGen: r.SpecGeneration, TemplateGen: r.TemplateGeneration, DeclaredAt: r.DeclaredAt, Wake: r.Wake, Restart: r.Restart, Retry: r.Retry, Revision: r.Revision, Spec: r.Spec,
+		DeletedBy: r.DeletedBy, RemoveVolumes: r.RemoveVolumes, Generation: r.Generation, SpecGen: r.SpecGeneration, TemplateGen: r.TemplateGeneration, DeclaredAt: r.DeclaredAt, DeclaredBy: r.DeclaredBy, Wake: r.Wake, Restart: r.Restart, Retry: r.Retry, Revision: r.Revision, Spec: r.Spec,
 	}
 }
 
@@ -275,7 +277,7 @@ func (s *Store) assemble(d declaration, o observation) *Record {
 			ID: d.ID, Name: d.Name, Labels: d.Labels, CreatedAt: d.CreatedAt, CreatedBy: d.CreatedBy, DeletedAt: d.DeletedAt,
 			Generation: d.Generation, Spec: d.Spec, Status: o.Status,
 		},
-		SpecGeneration: d.SpecGen, TemplateGeneration: d.TemplateGen, DeclaredAt: d.DeclaredAt, Wake: d.Wake, Restart: d.Restart, Retry: d.Retry, DeletedBy: d.DeletedBy, RemoveVolumes: d.RemoveVolumes, Tracking: o.Tracking,
+		SpecGeneration: d.SpecGen, TemplateGeneration: d.TemplateGen, DeclaredAt: d.DeclaredAt, DeclaredBy: d.DeclaredBy, Wake: d.Wake, Restart: d.Restart, Retry: d.Retry, DeletedBy: d.DeletedBy, RemoveVolumes: d.RemoveVolumes, Tracking: o.Tracking,
 		Revision: max(d.Revision, o.Revision),
 	}
 	r.ResourceVersion = s.Version(r.Revision)

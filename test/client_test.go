@@ -32,20 +32,32 @@ type wsClient struct {
 	ended error
 }
 
-// dial connects and waits for the connected event.
-func dial(addr string) (*wsClient, error) {
-	conn, _, err := websocket.DefaultDialer.Dial("ws://"+addr+"/socket.io/?EIO=4&transport=websocket", nil)
+// dial connects without a token and waits for the connected event.
+func dial(addr string) (*wsClient, error) { return login(websocket.DefaultDialer, "ws://"+addr, "") }
+
+// login connects to a server, with a token unless that is empty, and waits for the connected event.
+func login(dialer *websocket.Dialer, server, token string) (*wsClient, error) {
+	conn, _, err := dialer.Dial(server+"/socket.io/?EIO=4&transport=websocket", nil)
 	if err != nil {
 		return nil, err
 	}
 	c := &wsClient{conn: conn, events: make(chan event, 10_000), acks: map[int]chan object{}}
 	go c.read()
-	if err := c.write("40"); err != nil {
+	connect := "40"
+	if token != "" {
+		connect += fmt.Sprintf(`{"token":%q}`, token)
+	}
+	if err := c.write(connect); err != nil {
 		return nil, err
 	}
 	c.hello, err = c.await("connected", func(object) bool { return true })
 	return c, err
 }
+
+// refusal is why the server did not let a client join.
+type refusal struct{ Data object }
+
+func (r *refusal) Error() string { return fmt.Sprintf("refused: %v", r.Data) }
 
 func (m *manager) dial() *wsClient {
 	m.t.Helper()
@@ -74,6 +86,12 @@ func (c *wsClient) write(frame string) error {
 func (c *wsClient) read() {
 	for {
 		_, data, err := c.conn.ReadMessage()
+		if err == nil && strings.HasPrefix(string(data), "44") {
+			no := &refusal{}
+			if err = json.Unmarshal(data[2:], no); err == nil {
+				err = no
+			}
+		}
 		if err != nil {
 			c.end(err)
 			return
@@ -202,6 +220,26 @@ func (c *wsClient) await(name string, fits func(object) bool) (object, error) {
 			passed = append(passed, fmt.Sprintf("%s %v", e.Name, e.Data))
 		case <-timeout:
 			return nil, fmt.Errorf("%s did not come, but %v", name, passed)
+		}
+	}
+}
+
+// collect adds all events to what was heard, up to the first that is the last.
+func (c *wsClient) collect(t *testing.T, heard *string, last func(event) bool) {
+	t.Helper()
+	timeout := time.After(patience)
+	for {
+		select {
+		case e, ok := <-c.events:
+			if !ok {
+				t.Fatalf("the connection ended: %v; heard %s", c.ended, *heard)
+			}
+			*heard += fmt.Sprintln(e.Name, e.Data)
+			if last(e) {
+				return
+			}
+		case <-timeout:
+			t.Fatalf("heard only %s", *heard)
 		}
 	}
 }

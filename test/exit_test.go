@@ -2,6 +2,7 @@ package test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"os"
 	"os/exec"
@@ -33,7 +34,16 @@ func TestExit_CodesAndSentences(t *testing.T) {
 		{"bad level", here(t.TempDir(), "--log-level", "loud"), 2, "loud"},
 		{"relative root", here(t.TempDir(), "--allow-host-path", "srv"), 2, "absolute"},
 		{"remote engine", here(t.TempDir(), "--docker-host", "tcp://127.0.0.1:1"), 2, "Unix socket"},
-		{"reachable from outside", append(here(t.TempDir()), "--listen", "0.0.0.0:0"), 2, "--insecure-no-auth"},
+		{"certificate without key", here(t.TempDir(), "--tls-cert", "cert.pem"), 2, "--tls-key"},
+		{"key without certificate", here(t.TempDir(), "--tls-key", "key.pem"), 2, "--tls-cert"},
+		{"no such certificate", here(t.TempDir(), "--tls-cert", "/no/such/cert", "--tls-key", "/no/such/key"), 2, "/no/such/cert"},
+		{"relative socket", append(here(t.TempDir()), "--listen", "unix://fm.sock"), 2, "unix:///path"},
+		{"token without a file", []string{"token", "list"}, 2, "--auth-file"},
+		{"token without a role", []string{"token", "create", "ann", "--auth-file", filepath.Join(t.TempDir(), "f")}, 2, "viewer, operator or admin"},
+		{"token without a name", []string{"token", "create", "--auth-file", filepath.Join(t.TempDir(), "f")}, 2, "NAME"},
+		{"token of the past", []string{"token", "create", "ann", "--role", "viewer", "--expires-in", "-1h", "--auth-file", filepath.Join(t.TempDir(), "f")}, 2, "--expires-in"},
+		{"unknown token", []string{"token", "revoke", "12345678", "--auth-file", filepath.Join(t.TempDir(), "f")}, 2, "12345678"},
+		{"unknown token command", []string{"token", "make"}, 2, "make"},
 		{"taken address", append(here(t.TempDir()), "--listen", m.addr), 2, "another address"},
 		{"missing configuration", here(t.TempDir(), "--config", "/no/such/file"), 2, "/no/such/file"},
 		{"data directory in use", here(filepath.Join(m.dir, "data")), 3, "in use"},
@@ -43,18 +53,8 @@ func TestExit_CodesAndSentences(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			cmd := exec.Command(filepath.Join(binaries(t), "flow-manager"), tt.args...)
-			var said bytes.Buffer
-			cmd.Stderr = &said
-			err := cmd.Run()
-			code := 0
-			if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-				code = exit.ExitCode()
-			} else if err != nil {
-				t.Fatal(err)
-			}
-			if code != tt.code || !strings.Contains(said.String(), tt.says) {
-				t.Errorf("code %d, want %d; it said %q", code, tt.code, said.String())
+			if code, said := exit(t, tt.args...); code != tt.code || !strings.Contains(said, tt.says) {
+				t.Errorf("code %d, want %d; it said %q", code, tt.code, said)
 			}
 		})
 	}
@@ -78,4 +78,25 @@ func TestExit_SettingsFromFileAndEnvironment(t *testing.T) {
 		}
 		c.refused(t, "create_container", body, want)
 	}
+}
+
+// exit runs flow-manager to its end.
+func exit(t *testing.T, args ...string) (code int, said string) {
+	t.Helper()
+	return run(t, "flow-manager", args)
+}
+
+// run runs one of the programs to its end and gives its exit code and what it said.
+func run(t *testing.T, program string, args []string) (code int, said string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience) // one that should have refused to run might run for ever
+	defer cancel()
+	out, err := exec.CommandContext(ctx, filepath.Join(binaries(t), program), args...).CombinedOutput()
+	if failed, ok := errors.AsType[*exec.ExitError](err); ok {
+		return failed.ExitCode(), string(out)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return 0, string(out)
 }

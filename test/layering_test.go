@@ -26,12 +26,14 @@ type layer struct {
 }
 
 func layers() []layer {
-	all := []string{"api", "api/socketio", "store", "controller", "controller/docker", "controller/code", "sockets", "sockets/flow"}
+	all := []string{"api", "api/auth", "api/socketio", "store", "controller", "controller/docker", "controller/code", "sockets", "sockets/flow"}
 	return []layer{
 		{folder: "api", outside: []string{"github.com/distribution/reference"},
 			why: "the contract stands on the standard library and the image reference parser, so that anybody can import it"},
 		{folder: "api/socketio", imports: []string{"api", "store"},
 			why: "a handler declares and never acts: it knows the store, and declares the interfaces of all else it needs"},
+		{folder: "api/auth", imports: []string{"api"},
+			why: "who a token stands for is judged without knowing what they ask for or how they came in"},
 		{folder: "store", imports: []string{"api"},
 			why: "what is stored knows nothing of who reads it, so that another store can stand in its place"},
 		{folder: "controller", imports: []string{"api", "store"},

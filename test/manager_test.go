@@ -3,6 +3,7 @@ package test
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -105,6 +106,8 @@ type manager struct {
 	dir    string
 	args   []string
 	under  []string // a command to run it under
+	scheme string   // http unless it is set
+	web    http.Client
 	addr   string
 	cmd    *exec.Cmd
 	log    *logBuffer
@@ -115,6 +118,14 @@ type manager struct {
 func newManager(t *testing.T, args ...string) *manager {
 	t.Helper()
 	m := &manager{t: t, dir: t.TempDir(), args: args}
+	m.keep()
+	return m
+}
+
+// keep starts m, and stops it when the test ends.
+func (m *manager) keep() {
+	t := m.t
+	t.Helper()
 	m.start()
 	t.Cleanup(func() {
 		if m.cmd != nil {
@@ -125,7 +136,6 @@ func newManager(t *testing.T, args ...string) *manager {
 		}
 		removeNamed(t)
 	})
-	return m
 }
 
 // removeNamed takes away what a failed test left.
@@ -183,10 +193,15 @@ func (m *manager) launch(env ...string) {
 	}
 }
 
-func (m *manager) url() string { return "http://" + m.addr }
+func (m *manager) url() string {
+	if strings.HasPrefix(m.addr, "unix://") {
+		return "http://localhost"
+	}
+	return cmp.Or(m.scheme, "http") + "://" + m.addr
+}
 
 func (m *manager) probe(path string) error {
-	answer, err := http.Get(m.url() + path)
+	answer, err := m.web.Get(m.url() + path)
 	if err != nil {
 		if !m.alive() {
 			return nil

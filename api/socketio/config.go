@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"github.com/flow-manager/flow-manager/api"
 )
 
 // App is what the transport serves. For one session its methods are called one at a time and in order on the
@@ -24,12 +26,15 @@ type App interface {
 // Principal is who a session acts for.
 type Principal struct {
 	Name string
-	Role string
+	Role api.Role
+	// Token is the id, not the secret, of what the session logged in with; the log tells it.
+	Token string
 }
 
-// Authenticate judges the auth object of a CONNECT (nil if it had none) from the remote address. Its error refuses the
-// session; an *api.Error reaches the client, any other is only logged.
-type Authenticate func(ctx context.Context, auth json.RawMessage, remote string) (Principal, error)
+// Authenticate judges the auth object of a CONNECT (empty if it had none) from the remote address. Its error refuses the
+// session; an *api.Error reaches the client, any other is only logged. When the context that it returns ends, the session
+// is cut off, and told the context's cause, which should be an *api.Error as well.
+type Authenticate func(ctx context.Context, auth json.RawMessage, remote string) (Principal, context.Context, error)
 
 // Config says whom to serve and what. The zero value serves loopback names, and no events.
 type Config struct {
@@ -39,7 +44,7 @@ type Config struct {
 	AllowedOrigins []string
 	// Events are the names clients may send; any other is answered with a validation_error that names it.
 	Events []string
-	// Authenticate may be nil: then everybody is {operator operator}.
+	// Authenticate may be nil: then everybody is an operator by the name of operator.
 	Authenticate Authenticate
 	Log          zerolog.Logger
 	// Limits may be left zero, wholly or in part: zero fields have their default.

@@ -37,6 +37,8 @@ const (
 	endedUnjoined   = "ended_never_joined"
 	endedByShutdown = "ended_shutdown"
 	endedByApp      = "ended_by_app"
+
+	endedUnauthorized = "ended_unauthorized"
 )
 
 // counters counts by reason; its keys come from this package and the library only, never from a client.

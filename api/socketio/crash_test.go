@@ -51,14 +51,14 @@ func serveChild() {
 	_, _ = io.Copy(io.Discard, os.Stdin)
 }
 
-func childAuth(_ context.Context, auth json.RawMessage, _ string) (Principal, error) {
+func childAuth(_ context.Context, auth json.RawMessage, _ string) (Principal, context.Context, error) {
 	switch string(auth) {
 	case `{"panic":"auth"}`:
 		panic("auth")
 	case `{"panic":"begin"}`:
-		return Principal{Name: "begin"}, nil
+		return Principal{Name: "begin"}, context.Background(), nil
 	}
-	return Principal{}, nil
+	return Principal{}, context.Background(), nil
 }
 
 type child struct {

@@ -206,7 +206,7 @@ func (s *Server) write(c *Session, r *Request, in *api.Declaring, owed answer, d
 	if !s.answers.room(c) {
 		return api.Errorf(api.RateLimitError, "%d accepted requests of this session wait for their outcome; wait for some of them", maxOwed).For("", in.RequestID, "")
 	}
-	d.Principal, d.Key, d.IfGeneration = c.Principal().Name, in.IdempotencyKey, in.IfGeneration
+	d.Principal, d.Operation, d.Key, d.IfGeneration = c.Principal().Name, r.Event, in.IdempotencyKey, in.IfGeneration
 	if d.Key != "" {
 		d.BodyHash = bodyHash(r)
 	}
@@ -250,7 +250,7 @@ func (s *Server) accepted(r *Request, in *api.Declaring, result *store.Result, p
 		ack["request_id"] = in.RequestID
 	}
 	if result.Record != nil {
-		ack["container"] = s.view(result.Record)
+		ack["container"] = s.view(r.session, result.Record)
 		log = log.Str("name", result.Record.Name)
 	}
 	log.Msg("accepted")
@@ -289,7 +289,8 @@ type view struct {
 	Status joined `json:"status"`
 }
 
-func (s *Server) view(r *store.Record) view {
+func (s *Server) view(reader *Session, r *store.Record) view {
+	r = shown(reader, r)
 	c := r.Container
 	if c.Labels == nil {
 		c.Labels = map[string]string{}

@@ -25,6 +25,9 @@
 // sent, once, when the controller has observed the result, or cannot bring it about, or a later request asked for something
 // else. Every other event comes from the store's watch, in the order of its revisions, and goes to every session, encoded once.
 //
+// Who may ask for what is one table, api.RequestRoles; what is not in it is dispatched for nobody. A viewer is shown records and
+// events through ForViewer only, and no event that it does not know.
+//
 // # The guards
 //
 // The library underneath is not fit to meet strangers by itself, so nothing reaches it but what is known to be harmless:

@@ -24,7 +24,7 @@ func (s *Server) getContainer(c *Session, r *Request) error {
 	if err != nil {
 		return err
 	}
-	object := api.Encode(s.view(record))
+	object := api.Encode(s.view(c, record))
 	respond(c, r, in, api.ContainerObject, object, api.Encode(map[string]any{"ok": true, "container": object}))
 	return nil
 }
@@ -39,7 +39,7 @@ func (s *Server) getContainerStatus(c *Session, r *Request) error {
 		defer c.recovered(r.Event, func() { r.Fail(systemError()) })
 		ctx, cancel := context.WithTimeout(c.Context(), usageWait)
 		defer cancel()
-		body := api.Encode(s.status(ctx, record))
+		body := api.Encode(s.status(ctx, shown(c, record)))
 		respond(c, r, in, api.ContainerStatus, body, api.Merge(json.RawMessage(`{"ok":true}`), body))
 	})
 	return nil
@@ -98,13 +98,13 @@ func (s *Server) listContainers(c *Session, r *Request) error {
 	if len(bad) > 0 {
 		return api.Invalid(bad...)
 	}
-	body := s.page(in)
+	body := s.page(c, in)
 	respond(c, r, &api.ReadRequest{Asked: in.Asked}, api.ContainerList, body, api.Merge(json.RawMessage(`{"ok":true}`), body))
 	return nil
 }
 
 // page is one page of the list, by name; the next one begins after its last name.
-func (s *Server) page(in *api.ListRequest) json.RawMessage {
+func (s *Server) page(c *Session, in *api.ListRequest) json.RawMessage {
 	records, revision := s.Store.List()
 	records = slices.DeleteFunc(records, func(r *store.Record) bool { return !matches(r, in) })
 	count := len(records)
@@ -118,7 +118,7 @@ func (s *Server) page(in *api.ListRequest) json.RawMessage {
 	if limit == 0 {
 		limit = maxPage
 	}
-	items, last := s.items(records[from:], limit)
+	items, last := s.items(c, records[from:], limit)
 	body := map[string]any{"containers": items, "count": count, "resource_version": s.Store.Version(revision), "timestamp": time.Now().UTC()}
 	if from+len(items) < count {
 		body["continue"] = last
@@ -136,11 +136,11 @@ func compare(a, b string) int {
 	return 0
 }
 
-func (s *Server) items(records []*store.Record, limit int) (items []json.RawMessage, last string) {
+func (s *Server) items(c *Session, records []*store.Record, limit int) (items []json.RawMessage, last string) {
 	items = []json.RawMessage{}
 	size := 0
 	for _, r := range records {
-		item := r.Container.Item()
+		item := shown(c, r).Item()
 		item.SocketPath = s.Messenger.Path(r.ID)
 		encoded := api.Encode(item)
 		if len(items) > 0 && (len(items) == limit || size+len(encoded) > maxPageBytes) {

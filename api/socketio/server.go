@@ -59,6 +59,7 @@ type Backend struct {
 // Server answers clients' requests and tells every session what happens. It is the App of a Transport.
 type Server struct {
 	Backend
+	roles    map[string]api.Role
 	handlers map[string]handler
 	answers  answers
 	tasks    sync.WaitGroup
@@ -81,7 +82,7 @@ func NewServer(b Backend) *Server {
 	if b.Fail == nil {
 		b.Fail = func(string) {}
 	}
-	s := &Server{Backend: b, sessions: map[*Session]bool{}, told: b.Store.Revision()}
+	s := &Server{Backend: b, roles: api.RequestRoles(), sessions: map[*Session]bool{}, told: b.Store.Revision()}
 	s.life, s.Drain = context.WithCancel(context.Background())
 	s.handlers = map[string]handler{
 		api.CreateContainer:    (*Server).createContainer,
@@ -113,7 +114,8 @@ func (s *Server) Begin(c *Session) error {
 		"message": "connected to flow-manager", "version": s.Version, "instance": s.Store.Instance(),
 		"resource_version": s.Store.Version(s.told), "role": c.Principal().Role, "timestamp": time.Now().UTC(),
 	}))
-	s.Log.Info().Str("operation", "connect").Str("session", c.ID()).Str("remote", c.RemoteAddr()).Str("principal", c.Principal().Name).Msg("session begun")
+	s.Log.Info().Str("operation", "connect").Str("session", c.ID()).Str("remote", c.RemoteAddr()).Str("principal", c.Principal().Name).
+		Str("role", string(c.Principal().Role)).Str("token_id", c.Principal().Token).Msg("session begun")
 	return nil
 }
 
@@ -143,6 +145,9 @@ func (s *Server) Handle(c *Session, r *Request) {
 }
 
 func (s *Server) dispatch(c *Session, r *Request) error {
+	if err := s.permit(c, r); err != nil {
+		return err
+	}
 	if r.Args != 1 {
 		return api.Errorf(api.ValidationError, "%s takes one JSON object, not %d arguments", r.Event, r.Args)
 	}
@@ -205,7 +210,7 @@ func (s *Server) tell(c *store.Change) {
 	s.told = c.Revision
 	version := s.Store.Version(c.Revision)
 	for _, e := range c.Events {
-		s.broadcastLocked(Encode(e.Name, e.Stamped(c.At, version)))
+		s.broadcastLocked(e, c.At, version)
 	}
 	s.mu.Unlock()
 	s.settle(c.ID, c)
@@ -213,14 +218,23 @@ func (s *Server) tell(c *store.Change) {
 
 // Broadcast sends an event that is not kept to every session.
 func (s *Server) Broadcast(e api.Event) {
-	p := Encode(e.Name, e.Stamped(time.Now(), ""))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.broadcastLocked(p)
+	s.broadcastLocked(e, time.Now(), "")
 }
 
-func (s *Server) broadcastLocked(p Packet) {
+// broadcastLocked encodes an event once, and once more as viewers see it.
+func (s *Server) broadcastLocked(e api.Event, at time.Time, version string) {
+	whole := Encode(e.Name, e.Stamped(at, version))
+	masked := sync.OnceValues(func() (Packet, bool) {
+		shown, ok := e.ForViewer()
+		return Encode(e.Name, shown.Stamped(at, version)), ok
+	})
 	for c := range s.sessions {
-		c.EmitEncoded(p)
+		if seesAll(c) {
+			c.EmitEncoded(whole)
+		} else if p, ok := masked(); ok {
+			c.EmitEncoded(p)
+		}
 	}
 }

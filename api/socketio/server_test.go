@@ -66,6 +66,11 @@ type served struct {
 
 func serve(t *testing.T) *served {
 	t.Helper()
+	return serveGuarded(t, nil)
+}
+
+func serveGuarded(t *testing.T, auth Authenticate) *served {
+	t.Helper()
 	s, err := store.Open(t.TempDir(), store.Options{NoSync: true})
 	if err != nil {
 		t.Fatal(err)
@@ -84,7 +89,7 @@ func serve(t *testing.T) *served {
 			t.Error(err)
 		}
 	})
-	return &served{start(t, Config{Events: api.Requests()}, server), t, s, b, server}
+	return &served{start(t, Config{Events: api.Requests(), Authenticate: auth}, server), t, s, b, server}
 }
 
 // peer is a client that tells acknowledgements and events apart.

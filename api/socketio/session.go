@@ -25,7 +25,8 @@ type Session struct {
 	sock      *socket.Socket
 	id        string
 	auth      json.RawMessage
-	principal Principal // set before Begin
+	principal Principal   // set before Begin
+	release   func() bool // unties the session from what it logged in with
 
 	ctx    context.Context // the session's life is a value that handlers are given
 	cancel context.CancelFunc
@@ -39,6 +40,7 @@ type Session struct {
 	gone      chan struct{} // closed when nothing can be written any more
 	goneOnce  sync.Once
 	leaveOpen atomic.Bool // the client closes the connection itself
+	expelled  atomic.Bool // the client may not act any more
 	endReason atomic.Pointer[string]
 	worked    chan struct{} // closed when the App has seen the end
 	written   chan struct{} // closed when the last packet is written
@@ -52,6 +54,7 @@ func newSession(t *Transport, g *greeting, sock *socket.Socket) *Session {
 		in:   newQueue[*Request](t.limits.InItems, t.limits.InBytes),
 		out:  newQueue[Packet](t.limits.OutItems, t.limits.OutBytes),
 		live: make(chan struct{}), gone: make(chan struct{}), worked: make(chan struct{}), written: make(chan struct{}),
+		release: func() bool { return true },
 	}
 	s.halves.Store(2)
 	return s
@@ -123,11 +126,24 @@ func (s *Session) part(reason string) {
 
 func (s *Session) because(reason string) { s.endReason.CompareAndSwap(nil, &reason) }
 
-// breakOff tells the client why before it ends the session.
+// breakOff ends the session of a client that has sent what cannot be answered.
 func (s *Session) breakOff(f *fault) {
-	s.emitError(api.Errorf(api.ValidationError, "the connection is closed: %s", f.message))
+	s.dismiss(api.Errorf(api.ValidationError, "the connection is closed: %s", f.message), f.reason)
+}
+
+// expel ends the session of a client that may not act any more.
+func (s *Session) expel(cause error) {
+	e := api.AsError(cause)
+	s.t.log.Info().Str("operation", "expel").Str("session", s.id).Str("principal", s.principal.Name).Str("token_id", s.principal.Token).Str("why", e.Message).Msg("session cut off")
+	s.expelled.Store(true)
+	s.dismiss(e, endedUnauthorized)
+}
+
+// dismiss tells the client why before it ends the session.
+func (s *Session) dismiss(e *api.Error, reason string) {
+	s.emitError(e)
 	s.in.close(true)
-	s.end(f.reason)
+	s.end(reason)
 }
 
 func (s *Session) goLive() { s.liveOnce.Do(func() { close(s.live) }) }
@@ -135,6 +151,7 @@ func (s *Session) goLive() { s.liveOnce.Do(func() { close(s.live) }) }
 // work is the session's own goroutine. next tells the library whether the client may join.
 func (s *Session) work(next func(*socket.ExtendedError)) {
 	defer s.halfDone(s.worked)
+	defer func() { s.release() }()
 	if err := s.begin(); err != nil {
 		s.refuseJoin(api.AsError(err), next)
 		return
@@ -152,20 +169,40 @@ func (s *Session) work(next func(*socket.ExtendedError)) {
 
 func (s *Session) begin() (err error) {
 	defer s.recovered("begin", func() { err = systemError() })
-	s.principal = Principal{"operator", "operator"}
-	if s.t.auth != nil {
-		if s.principal, err = s.t.auth(s.ctx, s.auth, s.RemoteAddr()); err != nil {
-			return fmt.Errorf("authenticate: %w", err)
-		}
+	if err := s.authenticate(); err != nil {
+		return err
 	}
 	s.auth = nil
 	return s.t.app.Begin(s)
 }
 
-func (s *Session) refuseJoin(e *api.Error, next func(*socket.ExtendedError)) {
-	if e.Err != nil {
-		s.t.log.Error().Err(e).Str("operation", "connect").Str("remote", s.RemoteAddr()).Msg("session refused")
+// authenticate ties the session's life to that of what it logs in with.
+func (s *Session) authenticate() error {
+	if s.t.auth == nil {
+		s.principal = Principal{Name: "operator", Role: api.Operator}
+		return nil
 	}
+	principal, life, err := s.t.auth(s.ctx, s.auth, s.RemoteAddr())
+	if err != nil {
+		return fmt.Errorf("authenticate: %w", err)
+	}
+	if life.Err() != nil {
+		return context.Cause(life)
+	}
+	s.principal = principal
+	s.release = context.AfterFunc(life, func() { s.expel(context.Cause(life)) })
+	return nil
+}
+
+func (s *Session) refuseJoin(e *api.Error, next func(*socket.ExtendedError)) {
+	log := s.t.log.Info()
+	switch {
+	case e.Err != nil:
+		log = s.t.log.Error()
+	case e.Type == api.RateLimitError:
+		log = s.t.log.Debug() // the tries before it were told
+	}
+	log.Err(e).Str("operation", "connect").Str("remote", s.RemoteAddr()).Msg("session refused")
 	s.part(refusedConnect)
 	next(socket.NewExtendedError(e.Message, e.Body(time.Now())))
 }
@@ -209,7 +246,7 @@ func (s *Session) receive(p inbound) {
 	r := newRequest(s, p)
 	if !s.t.events[p.event] {
 		s.t.counts.add(requestUnknown)
-		r.Fail(api.Errorf(api.ValidationError, "there is no event %q", p.event))
+		r.Fail(unknownEvent(p.event))
 		return
 	}
 	switch s.offer(r) {

@@ -128,14 +128,14 @@ func TestTransport_begin(t *testing.T) {
 
 func TestTransport_authenticate(t *testing.T) {
 	ended := make(chan struct{}, 1)
-	cfg := Config{Authenticate: func(_ context.Context, auth json.RawMessage, remote string) (Principal, error) {
+	cfg := Config{Authenticate: func(_ context.Context, auth json.RawMessage, remote string) (Principal, context.Context, error) {
 		switch string(auth) {
 		case `{"token":"good"}`:
-			return Principal{"reader", "viewer"}, nil
+			return Principal{Name: "reader", Role: api.Viewer}, context.Background(), nil
 		case `{"token":"broken"}`:
-			return Principal{}, errors.New("disk on fire")
+			return Principal{}, nil, errors.New("disk on fire")
 		}
-		return Principal{}, api.Errorf(api.AuthenticationError, "this token is not known")
+		return Principal{}, nil, api.Errorf(api.AuthenticationError, "this token is not known")
 	}}
 	e := start(t, cfg, app{
 		handle: func(s *Session, r *Request) { r.Ack(api.Encode(s.Principal().Name)) },

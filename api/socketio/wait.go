@@ -66,7 +66,7 @@ func (s *Server) waited(r *Request, p *answer, o *outcome, ack map[string]any) {
 	}
 	ack["status"] = o.status
 	if record, ok := s.Store.Get(p.id); ok {
-		ack["container"] = s.view(record)
+		ack["container"] = s.view(p.session, record)
 	}
 	r.Ack(api.Encode(ack))
 }

@@ -8,6 +8,9 @@ import (
 	"github.com/zishang520/socket.io/v2/socket"
 )
 
+// expelWithin is what a client that may not act any more gets to hear of it: that it does not read must not keep it in.
+const expelWithin = 500 * time.Millisecond
+
 // writer hands the library what was emitted, a little at a time: its own buffer has no bound, and its ways of sending
 // to many lose packets.
 type writer struct {
@@ -47,12 +50,20 @@ func (w *writer) wait(look <-chan struct{}, enough func() bool) bool {
 		case <-w.s.gone:
 			return false
 		case <-over:
-			w.late = time.After(w.s.t.limits.DrainTimeout)
+			w.late = time.After(w.s.drainTime())
 		case <-w.late:
 			return false
 		}
 	}
 	return true
+}
+
+// drainTime is how long a session that is over may still be written to.
+func (s *Session) drainTime() time.Duration {
+	if s.expelled.Load() {
+		return min(expelWithin, s.t.limits.DrainTimeout)
+	}
+	return s.t.limits.DrainTimeout
 }
 
 // letGo ends the connection, unless that is for the client to do.

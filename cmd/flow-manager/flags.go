@@ -29,6 +29,9 @@ type settings struct {
 	Listen         string        `koanf:"listen"`
 	AllowedHosts   []string      `koanf:"allowed-host"`
 	AllowedOrigins []string      `koanf:"allowed-origin"`
+	AuthFile       string        `koanf:"auth-file"`
+	TLSCert        string        `koanf:"tls-cert"`
+	TLSKey         string        `koanf:"tls-key"`
 	InsecureNoAuth bool          `koanf:"insecure-no-auth"`
 	AllowHostPaths []string      `koanf:"allow-host-path"`
 	AllowVolumes   []string      `koanf:"allow-volume"`
@@ -51,9 +54,12 @@ type settings struct {
 
 func addFlags(f *pflag.FlagSet) {
 	f.String("config", "", "YAML file with these settings by their names; flags and "+envPrefix+"* variables win over it")
-	f.String("listen", "127.0.0.1:8000", "address for Socket.IO, /healthz, /readyz and /metrics")
+	f.String("listen", "127.0.0.1:8000", "address for Socket.IO, /healthz, /readyz and /metrics, or unix:///path")
 	f.StringSlice("allowed-host", nil, "host names that requests may be for (default localhost, 127.0.0.1, [::1] and the listen address)")
 	f.StringSlice("allowed-origin", nil, "origins that web pages may come from (default an allowed host with the same port)")
+	f.String("auth-file", "", "file of the tokens to log in with, as flow-manager token makes it; read again on SIGHUP (default everybody is an operator)")
+	f.String("tls-cert", "", "PEM file of the certificate to serve TLS with, its chain included; read again on SIGHUP")
+	f.String("tls-key", "", "PEM file of the certificate's key")
 	f.Bool("insecure-no-auth", false, "listen on another address than loopback though anybody who reaches it may declare containers")
 	f.StringSlice("allow-host-path", nil, "folders below which host paths may be mounted (default none)")
 	f.StringSlice("allow-volume", nil, "named volumes that may be mounted though the manager did not make them")
@@ -142,6 +148,7 @@ func (s *settings) check() error {
 	add(err)
 	add(s.checkNumbers())
 	add(s.checkPaths())
+	add(s.checkListen())
 	if host := s.dockerHost(); host != "" && !strings.HasPrefix(host, "unix://") {
 		add(fmt.Errorf("--docker-host %s is not a local Unix socket; sockets and folders of this host cannot be mounted by a remote engine", host))
 	}
@@ -181,6 +188,19 @@ func (s *settings) checkPaths() error {
 		if !filepath.IsAbs(root) {
 			return fmt.Errorf("--allow-host-path %q is not an absolute path", root)
 		}
+	}
+	return nil
+}
+
+func (s *settings) checkListen() error {
+	path, local := strings.CutPrefix(s.Listen, unixScheme)
+	switch {
+	case (s.TLSCert == "") != (s.TLSKey == ""):
+		return errors.New("--tls-cert and --tls-key go together: give both, or neither")
+	case local && !filepath.IsAbs(path):
+		return fmt.Errorf("--listen %s does not name an absolute path; write unix:///path", s.Listen)
+	case local && s.TLSCert != "":
+		return fmt.Errorf("--listen %s needs no --tls-cert: nothing leaves the host", s.Listen)
 	}
 	return nil
 }

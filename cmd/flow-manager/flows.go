@@ -63,7 +63,7 @@ func (f *flows) Connection(id string, connected bool) {
 
 // Message implements sockets.Watcher.
 func (f *flows) Message(id string, message json.RawMessage) {
-	f.tell(api.Event{Name: api.MessageReceived, Data: api.Encode(map[string]any{"container_id": id, "message": message})})
+	f.tell(api.Received{ContainerID: id, Message: message}.Event())
 }
 
 // ActorEvent implements sockets.Watcher.

@@ -7,7 +7,9 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/mattn/go-isatty"
@@ -19,6 +21,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/api/auth"
 	"github.com/flow-manager/flow-manager/api/socketio"
 	"github.com/flow-manager/flow-manager/controller"
 	"github.com/flow-manager/flow-manager/controller/docker"
@@ -66,29 +69,37 @@ func logger(s *settings) zerolog.Logger {
 
 // manager is everything that serve started.
 type manager struct {
-	log        zerolog.Logger
-	store      *store.Store
-	hub        *sockets.Hub
-	runtime    *docker.Runtime
-	controller *controller.Controller
-	server     *socketio.Server
-	transport  *socketio.Transport
-	listener   net.Listener
-	flows      *flows
-	metrics    *prometheus.Registry
+	log         zerolog.Logger
+	tokens      *auth.Tokens // nil: nobody needs one
+	certificate *certificate // nil: no TLS
+	store       *store.Store
+	hub         *sockets.Hub
+	runtime     *docker.Runtime
+	controller  *controller.Controller
+	server      *socketio.Server
+	transport   *socketio.Transport
+	listener    net.Listener
+	flows       *flows
+	metrics     *prometheus.Registry
 }
 
 func serve(ctx context.Context, s *settings, log zerolog.Logger) error {
 	m := &manager{log: log}
+	again := make(chan os.Signal, 1)
+	signal.Notify(again, syscall.SIGHUP) // from the first moment: it must never end the manager
+	defer signal.Stop(again)
 	err := m.open(s)
 	if err == nil {
-		err = m.run(ctx)
+		err = m.run(ctx, again)
 	}
 	return errors.Join(err, m.close())
 }
 
 // open makes the parts in the order of their needs. What was opened before one of them failed is closed by close.
 func (m *manager) open(s *settings) error {
+	if err := m.openAccess(s); err != nil {
+		return err
+	}
 	var err error
 	fail := failpoint()
 	if m.store, err = store.Open(s.DataDir, store.Options{MaxContainers: s.MaxContainers, Retention: s.EventRetention}); err != nil {
@@ -133,38 +144,8 @@ func (m *manager) announceEngine(err error) {
 	m.server.Broadcast(api.Event{Name: api.EngineAvailable, Data: api.Encode(map[string]string{"message": "the engine is listed again"})})
 }
 
-func (m *manager) listen(s *settings) error {
-	listener, err := net.Listen("tcp", s.Listen)
-	if err != nil {
-		return usageError{fmt.Errorf("listen on %s: %w; is another manager running? choose another address by --listen", s.Listen, err)}
-	}
-	m.listener = listener
-	address, _ := listener.Addr().(*net.TCPAddr)
-	if !address.IP.IsLoopback() && !s.InsecureNoAuth {
-		return usageError{fmt.Errorf("--listen %s is reachable from outside, and whoever reaches it may declare containers; listen on loopback, or say --insecure-no-auth", listener.Addr())}
-	}
-	m.transport, err = socketio.New(socketio.Config{
-		AllowedHosts: allowedHosts(s, address), AllowedOrigins: s.AllowedOrigins, Events: api.Requests(), Log: m.log,
-	}, m.server)
-	if err != nil {
-		return usageError{err}
-	}
-	return nil
-}
-
-func allowedHosts(s *settings, address *net.TCPAddr) []string {
-	if len(s.AllowedHosts) > 0 {
-		return s.AllowedHosts
-	}
-	hosts := []string{"localhost", "127.0.0.1", "[::1]"}
-	if host, _, err := net.SplitHostPort(s.Listen); err == nil && host != "" && !address.IP.IsUnspecified() {
-		hosts = append(hosts, net.JoinHostPort(host, fmt.Sprint(address.Port)))
-	}
-	return hosts
-}
-
 // run serves until ctx ends, then stops in reverse order: clients first, containers never.
-func (m *manager) run(ctx context.Context) error {
+func (m *manager) run(ctx context.Context, again <-chan os.Signal) error {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	group, work := errgroup.WithContext(work)
@@ -172,14 +153,15 @@ func (m *manager) run(ctx context.Context) error {
 	group.Go(func() error { return m.server.Run(work) })
 	group.Go(func() error { return m.flows.run(work) })
 	group.Go(func() error { return push(work, m.store, m.hub) })
+	group.Go(func() error { return m.obey(work, again) })
 	web := m.transport.Server(m.mux())
 	group.Go(func() error {
-		if err := web.Serve(m.transport.Listener(m.listener)); !errors.Is(err, http.ErrServerClosed) {
+		if err := web.Serve(m.secured()); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve: %w", err)
 		}
 		return nil
 	})
-	m.log.Info().Str("operation", "serve").Str("listen", m.listener.Addr().String()).Str("version", version()).Msg("serving")
+	m.log.Info().Str("operation", "serve").Str("listen", m.address()).Str("version", version()).Msg("serving")
 	select {
 	case <-ctx.Done():
 		m.log.Info().Str("operation", "shutdown").Msg("stopping; containers keep running")
@@ -212,6 +194,9 @@ func (m *manager) close() error {
 	}
 	if m.store != nil {
 		errs = append(errs, m.store.Close())
+	}
+	if m.tokens != nil {
+		m.tokens.Close()
 	}
 	return errors.Join(errs...)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -24,6 +25,7 @@ type app struct {
 	stdout  io.Writer
 	server  string
 	token   string
+	tlsCA   string
 	output  string
 	timeout time.Duration
 }
@@ -53,6 +55,7 @@ Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 time-out.`,
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.server, "server", "", "`URL` of the flow-manager, or unix:///path ($FLOWCTL_SERVER, else "+defaultServer+")")
 	flags.StringVar(&a.token, "token", "", "token to log in with, where the server wants one ($FLOWCTL_TOKEN)")
+	flags.StringVar(&a.tlsCA, "tls-ca", "", "PEM `file` of the authorities that an https server's certificate may come from ($FLOWCTL_TLS_CA, else the system's)")
 	flags.StringVarP(&a.output, "output", "o", "table", "`format` of what is printed: table, json or yaml")
 	flags.DurationVar(&a.timeout, "timeout", 0, "how long to wait for the connection and for each answer (0: 30s)")
 	root.AddCommand(a.applyCommand(), a.getCommand(), a.statusCommand(), a.startCommand(), a.stopCommand(),
@@ -70,6 +73,9 @@ func (a *app) checkFlags() error {
 	}
 	if a.token == "" {
 		a.token = os.Getenv("FLOWCTL_TOKEN")
+	}
+	if a.tlsCA == "" {
+		a.tlsCA = os.Getenv("FLOWCTL_TLS_CA")
 	}
 	if a.timeout == 0 {
 		a.timeout = defaultTimeout
@@ -107,7 +113,27 @@ func arguments(check cobra.PositionalArgs) cobra.PositionalArgs {
 func (a *app) connect(ctx context.Context) (*Client, error) {
 	ctx, cancel := within(ctx, a.timeout, fmt.Sprintf("no connection to %s", a.server))
 	defer cancel()
-	return Dial(ctx, a.server, a.token)
+	roots, err := a.roots()
+	if err != nil {
+		return nil, err
+	}
+	return Dial(ctx, a.server, a.token, roots)
+}
+
+// roots are the authorities of --tls-ca, in the place of the system's.
+func (a *app) roots() (*x509.CertPool, error) {
+	if a.tlsCA == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(a.tlsCA)
+	if err != nil {
+		return nil, usagef("--tls-ca: %w", err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, usagef("--tls-ca %s holds no certificate in PEM form", a.tlsCA)
+	}
+	return roots, nil
 }
 
 // ask sends a request and reads its answer into the value that into points to.

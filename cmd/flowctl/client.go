@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"sync"
@@ -52,10 +53,10 @@ type expectation struct {
 	got   chan Event
 }
 
-// Dial joins the server at an http, https or unix URL. Its error says what to do where the server cannot be reached or
-// does not accept the token.
-func Dial(ctx context.Context, server, token string) (*Client, error) {
-	conn, err := dial(ctx, server)
+// Dial joins the server at an http, https or unix URL, whose certificate must come from one of roots; nil: the system's. Its
+// error says what to do where the server cannot be reached or does not accept the token.
+func Dial(ctx context.Context, server, token string, roots *x509.CertPool) (*Client, error) {
+	conn, err := dial(ctx, server, roots)
 	if err != nil {
 		return nil, err
 	}

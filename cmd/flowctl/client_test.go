@@ -25,7 +25,7 @@ func TestDial_OK(t *testing.T) {
 		f := newFake(t)
 		var got string
 		f.welcome = func(s *session, packet string) { got = packet; s.send(`40{"sid":"x"}`) }
-		c, err := Dial(soon(t), f.url, token)
+		c, err := Dial(soon(t), f.url, token, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -57,7 +57,7 @@ func TestDial_UnixSocket(t *testing.T) {
 	defer sessions.Wait()
 	defer server.Close()
 	t.Setenv("http_proxy", "http://127.0.0.1:1") // is for other hosts
-	c, err := Dial(soon(t), "unix://"+path, "")
+	c, err := Dial(soon(t), "unix://"+path, "", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +84,7 @@ func TestDial_ErrRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := newFake(t)
 			f.welcome = func(s *session, _ string) { s.send(tt.answer) }
-			_, err := Dial(soon(t), f.url, "")
+			_, err := Dial(soon(t), f.url, "", nil)
 			if err == nil {
 				t.Fatal("joined")
 			}
@@ -110,7 +110,7 @@ func TestDial_ErrHandshake(t *testing.T) {
 				_, _ = w.Write([]byte(tt.body))
 			}))
 			defer server.Close()
-			_, err := Dial(soon(t), server.URL, "")
+			_, err := Dial(soon(t), server.URL, "", nil)
 			if err == nil || strings.ReplaceAll(err.Error(), server.URL, "SERVER") != tt.want {
 				t.Errorf("got %v, want %s", err, tt.want)
 			}
@@ -120,7 +120,7 @@ func TestDial_ErrHandshake(t *testing.T) {
 
 func TestDial_ErrUsage(t *testing.T) {
 	for _, server := range []string{"", "127.0.0.1:8000", "localhost:8000", "ftp://x", "http://", "http://x/path", "http://u:p@x", "http://x/?a=b", "unix://x"} {
-		if _, err := Dial(soon(t), server, ""); !isUsage(err) {
+		if _, err := Dial(soon(t), server, "", nil); !isUsage(err) {
 			t.Errorf("%q: %v, want a usage error", server, err)
 		}
 	}
@@ -149,7 +149,7 @@ func TestDial_Cancelled(t *testing.T) {
 			cancel(gone)
 			<-left
 		}()
-		if _, err := Dial(ctx, "http://"+listener.Addr().String(), ""); !errors.Is(err, gone) {
+		if _, err := Dial(ctx, "http://"+listener.Addr().String(), "", nil); !errors.Is(err, gone) {
 			t.Errorf("got %v, want the cause", err)
 		}
 		close(left)
@@ -159,7 +159,7 @@ func TestDial_Cancelled(t *testing.T) {
 		f := newFake(t)
 		ctx, cancel := context.WithCancelCause(soon(t))
 		f.welcome = func(*session, string) { cancel(gone) }
-		if _, err := Dial(ctx, f.url, ""); !errors.Is(err, gone) {
+		if _, err := Dial(ctx, f.url, "", nil); !errors.Is(err, gone) {
 			t.Errorf("got %v, want the cause", err)
 		}
 	})

@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
@@ -34,7 +37,7 @@ func parseServer(server string) (address, error) {
 }
 
 // dial makes the WebSocket connection; it ends with ctx's cause where ctx ends first.
-func dial(ctx context.Context, server string) (*websocket.Conn, error) {
+func dial(ctx context.Context, server string, roots *x509.CertPool) (*websocket.Conn, error) {
 	at, err := parseServer(server)
 	if err != nil {
 		return nil, err
@@ -45,7 +48,9 @@ func dial(ctx context.Context, server string) (*websocket.Conn, error) {
 	defer context.AfterFunc(ctx, cancel)()
 
 	w := &wire{socket: at.socket, release: func() bool { return true }}
-	dialer := websocket.Dialer{Proxy: http.ProxyFromEnvironment, NetDialContext: w.dial}
+	dialer := websocket.Dialer{
+		Proxy: http.ProxyFromEnvironment, NetDialContext: w.dial, TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+	}
 	conn, response, err := dialer.DialContext(within, at.url, nil)
 	switch {
 	case !w.release() || ctx.Err() != nil:
@@ -80,13 +85,31 @@ func (w *wire) dial(ctx context.Context, network, host string) (net.Conn, error)
 // explain says why there is no connection and what to do about it.
 func explain(server string, response *http.Response, err error) error {
 	if !errors.Is(err, websocket.ErrBadHandshake) {
-		return fmt.Errorf("%w: is flow-manager running at %s? start it with: flow-manager serve", err, server)
+		return unreached(server, err)
 	}
 	var refusal struct {
 		Message string `json:"message"`
 	}
 	if json.NewDecoder(response.Body).Decode(&refusal) != nil || refusal.Message == "" {
-		return fmt.Errorf("%s answered %q: is that a flow-manager?", server, response.Status)
+		hint := ""
+		if response.StatusCode == http.StatusBadRequest && strings.HasPrefix(server, "http://") {
+			hint = " one that serves TLS is at https://"
+		}
+		return fmt.Errorf("%s answered %q: is that a flow-manager?%s", server, response.Status, hint)
 	}
 	return fmt.Errorf("%s answered %q: %s", server, response.Status, refusal.Message)
+}
+
+// unreached says so where no server, or none that can be trusted, was found at all.
+func unreached(server string, err error) error {
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return fmt.Errorf("the certificate of %s is not trusted: %w; give its authority with --tls-ca or FLOWCTL_TLS_CA, or use the name that it is for", server, err)
+	}
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		return fmt.Errorf("%s does not speak TLS: %w; use http:// if that is what it is to be", server, err)
+	}
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("%w: the socket at %s is for the manager's own user; run flowctl as that one", err, server)
+	}
+	return fmt.Errorf("%w: is flow-manager running at %s? start it with: flow-manager serve", err, server)
 }

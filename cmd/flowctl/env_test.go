@@ -175,7 +175,7 @@ func flowctl(t *testing.T, stdin string, args ...string) result {
 // dialFake joins f, and leaves when the test ends.
 func dialFake(t *testing.T, f *fake) *Client {
 	t.Helper()
-	c, err := Dial(soon(t), f.url, "")
+	c, err := Dial(soon(t), f.url, "", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
