@@ -259,3 +259,33 @@ func TestController_MemoryThatRanOutStaysKnown(t *testing.T) {
 		}
 	})
 }
+
+// Whoever waits is answered by the change that counts a crash, so that one has the exit code as well.
+func TestController_ACrashIsCountedWithItsExitCode(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.declare("web", nil)
+		since, streak := w.store.Revision(), 0
+		for code := range 3 {
+			w.engine.exit("web", 10+code)
+			w.after(5 * time.Second)
+		}
+		for watch := w.store.Watch(since); since < w.store.Revision(); {
+			changes, err := watch.Next(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, c := range changes {
+				since = c.Revision
+				st := &c.Seen.Status
+				if st.CrashStreak > streak {
+					if streak++; st.ExitCode == nil || *st.ExitCode != 9+streak {
+						t.Errorf("crash %d: %s", streak, api.Encode(st))
+					}
+				}
+			}
+		}
+		if streak != 3 {
+			t.Errorf("%d crashes were seen", streak)
+		}
+	})
+}

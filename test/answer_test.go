@@ -107,17 +107,19 @@ func TestAnswer_AfterTheManager(t *testing.T) {
 	if told, err := c.await("error", func(object) bool { return true }); err != nil || told["error_type"] != "image_not_found" {
 		t.Errorf("told: %v, %v", told, err)
 	}
+	c.must(t, "apply_container", object{"name": named(t, "x"), "image": echoImage})
+	c.wait(t, "container_updated", id)
 	m.kill()
 	m.start()
 	c = m.dial()
 	wait := func(generation int) object {
 		return object{"container_id": id, "generation": generation, "wait_seconds": 20}
 	}
-	for generation, want := range map[int]string{1: "running", 2: "stopped"} {
+	for generation, want := range map[int]string{1: "running", 2: "stopped", 4: "stopped"} {
 		if answer := c.must(t, "wait_container", wait(generation)); answer["status"] != want {
 			t.Errorf("generation %d: %v", generation, answer)
 		}
 	}
 	c.refused(t, "wait_container", wait(3), "image_not_found")
-	c.refused(t, "wait_container", wait(4), "validation_error")
+	c.refused(t, "wait_container", wait(5), "validation_error")
 }

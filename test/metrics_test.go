@@ -139,12 +139,13 @@ func (m *manager) eventful(t *testing.T) []string {
 	m.eventually("all of it is counted", func() error {
 		text := string(m.metrics(t))
 		for _, want := range []string{
-			`containers{state="created"} 2`, `sessions 1`, `engine_known 1`, `foreign_containers 1`, `declared_to_converged_seconds_count 2`, `exit_to_running_seconds_count 1`,
-			`engine_call_duration_seconds_count{class="absent",kind="create"}`, `engine_call_duration_seconds_count{class="none",kind="logs"} 1`,
-			`engine_call_duration_seconds_count{class="none",kind="remove_volume"}`, `engine_call_duration_seconds_count{class="none",kind="stats"} 1`,
-			`engine_call_duration_seconds_count{class="none",kind="info"} 1`, `reconcile_duration_seconds_count{result="settled"}`, `client_faults_total{reason="refused_host"} 1`,
+			`containers{state="created"} 2`, `sessions 1`, `engine_known 1`, `foreign_containers [1-9]`, // others use this engine too
+			`declared_to_converged_seconds_count 2`, `exit_to_running_seconds_count 1`, `reconcile_duration_seconds_count{result="settled"}`,
+			`engine_call_duration_seconds_count{class="absent",kind="create"}`, `engine_call_duration_seconds_count{class="none",kind="logs"}`,
+			`engine_call_duration_seconds_count{class="none",kind="remove_volume"}`, `engine_call_duration_seconds_count{class="none",kind="stats"}`,
+			`engine_call_duration_seconds_count{class="none",kind="info"}`, `client_faults_total{reason="refused_host"} 1`,
 		} {
-			if !strings.Contains(text, "\n"+measuredBy+want) {
+			if !regexp.MustCompile("(?m)^" + measuredBy + want).MatchString(text) {
 				return fmt.Errorf("no %s in\n%s", want, text)
 			}
 		}
