@@ -83,7 +83,7 @@ func (c *Crash) maskForViewer() {
 // maskForViewer leaves whole what this program says in its own words about names and states.
 func (a *Activity) maskForViewer() {
 	switch a.ActivityType {
-	case ActivityDeclared, ActivityCreated, ActivityStarted, ActivityStopped, ActivityUpdated, ActivityDeleted, ActivityStatus:
+	case ActivityDeclared, ActivityCreated, ActivityStarted, ActivityStopped, ActivityUpdated, ActivityDeleted, ActivityStatus, ActivityHealth:
 	case ActivityError, ActivityCrash:
 		a.Message = mask(a.Message)
 	default:

@@ -54,6 +54,8 @@ func TestEvent_ForViewer(t *testing.T) {
 		"its members": {Event{MessageReceived, Encode(map[string]any{"container_id": visible, "message": hidden, "more": hidden})}, `{"container_id":"plugh-visible","message":{"type":"[FILTERED]"}}`},
 		"crash": {Crash{ContainerID: visible, ExitCode: 3, Details: CrashDetails{Error: hidden, Logs: []string{hidden, hidden}}}.Event(),
 			`{"container_id":"plugh-visible","exit_code":3,"oom_killed":false,"restart_count":0,"next_restart_at":null,"crash_details":{"error":"[FILTERED]","logs":["[FILTERED]"]}}`},
+		"health": {HealthWarning{visible, HealthUnhealthy, 3, hidden}.Event(),
+			`{"container_id":"plugh-visible","health":"unhealthy","failing_streak":3,"output":"[FILTERED]"}`},
 		"started": {Activity{ActivityStarted, visible, visible, details}.Event(),
 			`{"activity_type":"container_started","container_id":"plugh-visible","message":"plugh-visible","details":{"error_type":"plugh-visible","name":"plugh-visible"}}`},
 		"error": {Activity{ActivityError, visible, hidden, details}.Event(),
