@@ -106,7 +106,7 @@ func (s states) Collect(ch chan<- prometheus.Metric) {
 
 // class is an error's class as a label.
 func class(err error) string {
-	for class, name := range map[error]string{ErrAbsent: "absent", ErrConflict: "conflict", ErrInvalid: "invalid", ErrUnavailable: "unavailable"} {
+	for class, name := range map[error]string{ErrAbsent: "absent", ErrConflict: "conflict", ErrInvalid: "invalid", ErrUnavailable: "unavailable", ErrUnauthorized: "unauthorized"} {
 		if errors.Is(err, class) {
 			return name
 		}
@@ -175,6 +175,16 @@ func (c counted) Limit(ctx context.Context, id string, r api.Resources) (err err
 func (c counted) Remove(ctx context.Context, id string) (err error) {
 	defer func(began time.Time) { c.count("remove", began, err) }(time.Now())
 	return c.Runtime.Remove(ctx, id)
+}
+
+func (c counted) Image(ctx context.Context, ref string) (i Image, err error) {
+	defer func(began time.Time) { c.count("image", began, err) }(time.Now())
+	return c.Runtime.Image(ctx, ref)
+}
+
+func (c counted) Pull(ctx context.Context, ref string, progress func(api.PullProgress)) (err error) {
+	defer func(began time.Time) { c.count("pull", began, err) }(time.Now())
+	return c.Runtime.Pull(ctx, ref, progress)
 }
 
 func (c counted) Usage(ctx context.Context, id string) (u api.Usage, err error) {
