@@ -15,7 +15,6 @@ import (
 	"github.com/distribution/reference"
 	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/client"
-	"github.com/docker/docker/pkg/jsonmessage"
 
 	"github.com/flow-manager/flow-manager/api"
 	"github.com/flow-manager/flow-manager/controller"
@@ -78,7 +77,7 @@ func (r *Runtime) Pull(ctx context.Context, ref string, progress func(api.PullPr
 	if err != nil {
 		return fmt.Errorf("pull %s: %w", ref, err)
 	}
-	tell := func(m *jsonmessage.JSONMessage) { progress(progressOf(ref, m)) }
+	tell := func(m *message) { progress(progressOf(ref, m)) }
 	if err := r.pull(ctx, name, who, tell); err != nil {
 		return fmt.Errorf("pull %s: %w", ref, r.explain(ctx, name, who, err))
 	}
@@ -101,7 +100,7 @@ func pullable(ref string) (reference.Named, error) {
 	return name, nil
 }
 
-func (r *Runtime) pull(ctx context.Context, name reference.Named, who *login, tell func(*jsonmessage.JSONMessage)) error {
+func (r *Runtime) pull(ctx context.Context, name reference.Named, who *login, tell func(*message)) error {
 	stream, err := r.client.ImagePull(ctx, name.String(), image.PullOptions{RegistryAuth: who.header})
 	if err != nil {
 		return err
@@ -110,12 +109,21 @@ func (r *Runtime) pull(ctx context.Context, name reference.Named, who *login, te
 	return follow(stream, tell)
 }
 
+// message is what matters of one line of a pull's stream; the engine's own type comes with all that draws it on a terminal.
+// An error there can have a code, which no engine sets for a pull.
+type message struct {
+	ID       string                          `json:"id"`
+	Status   string                          `json:"status"`
+	Progress *struct{ Current, Total int64 } `json:"progressDetail"`
+	Error    *struct{ Message string }       `json:"errorDetail"`
+}
+
 // follow reads a pull to its end. The engine has said 200 by then, so what fails is an error among the messages, or a
 // stream that breaks off.
-func follow(stream io.Reader, tell func(*jsonmessage.JSONMessage)) error {
+func follow(stream io.Reader, tell func(*message)) error {
 	var failed error
 	for decoder := json.NewDecoder(stream); ; {
-		var m jsonmessage.JSONMessage
+		var m message
 		err := decoder.Decode(&m)
 		switch {
 		case errors.Is(err, io.EOF):
@@ -123,7 +131,7 @@ func follow(stream io.Reader, tell func(*jsonmessage.JSONMessage)) error {
 		case err != nil:
 			return errors.Join(failed, fmt.Errorf("read the engine's answer: %w", err))
 		case m.Error != nil:
-			failed = m.Error
+			failed = errors.New(m.Error.Message)
 		case m.Status != "":
 			tell(&m)
 		}
@@ -131,7 +139,7 @@ func follow(stream io.Reader, tell func(*jsonmessage.JSONMessage)) error {
 }
 
 // progressOf takes an id for a layer's only where there are details: else it is a tag's or a reference's.
-func progressOf(ref string, m *jsonmessage.JSONMessage) api.PullProgress {
+func progressOf(ref string, m *message) api.PullProgress {
 	p := api.PullProgress{Image: ref, Status: m.Status}
 	if m.Progress != nil {
 		p.Layer, p.Current, p.Total = m.ID, m.Progress.Current, m.Progress.Total

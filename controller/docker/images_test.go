@@ -16,8 +16,6 @@ import (
 	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/api/types/registry"
 	"github.com/google/go-cmp/cmp"
-	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/flow-manager/flow-manager/api"
 	"github.com/flow-manager/flow-manager/controller"
@@ -179,33 +177,32 @@ func TestRuntime_Pull_BoundsWhatARegistrySays(t *testing.T) {
 }
 
 func TestImageOf(t *testing.T) {
-	health := func(test ...string) *dockerspec.DockerOCIImageConfig {
-		return &dockerspec.DockerOCIImageConfig{DockerOCIImageConfigExt: dockerspec.DockerOCIImageConfigExt{Healthcheck: &dockerspec.HealthcheckConfig{Test: test}}}
-	}
-	volumes := &dockerspec.DockerOCIImageConfig{ImageConfig: ocispec.ImageConfig{Volumes: map[string]struct{}{"/b": {}, "/a": {}}}}
-	digests := []string{"<none>@<none>", "other.com/x@" + digestB, "example.com/x@" + digestA, "example.com/x@" + digestB}
+	digests := `{"RepoDigests":["<none>@<none>","other.com/x@` + digestB + `","example.com/x@` + digestA + `","example.com/x@` + digestB + `"]}`
 	tests := []struct {
-		name, ref string
-		seen      image.InspectResponse
-		want      controller.Image
+		name, ref, seen string
+		want            controller.Image
 	}{
-		{"nothing known", "x", image.InspectResponse{ID: "i"}, controller.Image{ID: "i"}},
-		{"the digest of its own repository", "example.com/x:1", image.InspectResponse{RepoDigests: digests}, controller.Image{Digest: digestA}},
-		{"the digest that was asked for", "example.com/x:1@" + digestB, image.InspectResponse{RepoDigests: digests}, controller.Image{Digest: digestB}},
-		{"never in this repository", "example.com/y", image.InspectResponse{RepoDigests: digests}, controller.Image{}},
-		{"by id, any", digestA, image.InspectResponse{RepoDigests: digests}, controller.Image{Digest: digestB}},
-		{"short for the hub", "x", image.InspectResponse{RepoDigests: []string{"x@" + digestA}}, controller.Image{Digest: digestA}},
-		{"volumes", "x", image.InspectResponse{Config: volumes}, controller.Image{Volumes: []string{"/a", "/b"}}},
-		{"healthcheck", "x", image.InspectResponse{Config: health("CMD", "true")}, controller.Image{Healthcheck: true}},
-		{"healthcheck that is none", "x", image.InspectResponse{Config: health("NONE")}, controller.Image{}},
-		{"healthcheck without a test", "x", image.InspectResponse{Config: health()}, controller.Image{}},
+		{"nothing known", "x", `{"Id":"i"}`, controller.Image{ID: "i"}},
+		{"the digest of its own repository", "example.com/x:1", digests, controller.Image{Digest: digestA}},
+		{"the digest that was asked for", "example.com/x:1@" + digestB, digests, controller.Image{Digest: digestB}},
+		{"never in this repository", "example.com/y", digests, controller.Image{}},
+		{"by id, any", digestA, digests, controller.Image{Digest: digestB}},
+		{"short for the hub", "x", `{"RepoDigests":["x@` + digestA + `"]}`, controller.Image{Digest: digestA}},
+		{"volumes", "x", `{"Config":{"Volumes":{"/b":{},"/a":{}}}}`, controller.Image{Volumes: []string{"/a", "/b"}}},
+		{"healthcheck", "x", `{"Config":{"Healthcheck":{"Test":["CMD","true"]}}}`, controller.Image{Healthcheck: true}},
+		{"healthcheck that is none", "x", `{"Config":{"Healthcheck":{"Test":["NONE"]}}}`, controller.Image{}},
+		{"healthcheck without a test", "x", `{"Config":{"Healthcheck":{"Interval":1}}}`, controller.Image{}},
 	}
 	for _, tt := range tests {
+		var seen image.InspectResponse
+		if err := json.Unmarshal([]byte(tt.seen), &seen); err != nil {
+			t.Fatal(err)
+		}
 		ref, err := reference.ParseAnyReference(tt.ref)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(tt.want, imageOf(&tt.seen, ref)); diff != "" {
+		if diff := cmp.Diff(tt.want, imageOf(&seen, ref)); diff != "" {
 			t.Errorf("%s: %s", tt.name, diff)
 		}
 	}
