@@ -55,6 +55,7 @@ const (
 	EngineUnavailable    = "engine_unavailable"
 	EngineAvailable      = "engine_available"
 	ContainerUnreachable = "container_unreachable"
+	ImagePullProgress    = "image_pull_progress"
 )
 
 // Types of activity.
@@ -138,6 +139,19 @@ type CrashDetails struct {
 
 // Event makes r into an event.
 func (r Received) Event() Event { return Event{MessageReceived, Encode(r)} }
+
+// PullProgress is the body of image_pull_progress: how far one layer is, in bytes where they are known, or, where Layer is
+// empty, what is said of the whole image.
+type PullProgress struct {
+	Image   string `json:"image"`
+	Layer   string `json:"layer"`
+	Status  string `json:"status"`
+	Current int64  `json:"current"`
+	Total   int64  `json:"total"`
+}
+
+// Event makes p into an event.
+func (p PullProgress) Event() Event { return Event{ImagePullProgress, Encode(p)} }
 
 // Event makes c into an event.
 func (c Crash) Event() Event { return Event{ContainerCrashed, Encode(c)} }

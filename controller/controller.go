@@ -26,6 +26,8 @@ type Config struct {
 	Log    zerolog.Logger
 	// Workers reconcile at once; 0 is 16.
 	Workers int
+	// Pulls is how many images are pulled at once; 0 is 3.
+	Pulls int
 	// Resync is how often the engine is listed though nothing happened, jittered by a tenth; 0 is a minute.
 	Resync time.Duration
 	// Ports is the range that port 0 is picked from.
@@ -69,6 +71,9 @@ var errStarting = errors.New("EngineUnavailable: the engine has not been listed 
 func New(c Config) *Controller {
 	if c.Workers == 0 {
 		c.Workers = 16
+	}
+	if c.Pulls == 0 {
+		c.Pulls = 3
 	}
 	if c.Resync == 0 {
 		c.Resync = time.Minute

@@ -240,6 +240,21 @@ func (e *fakeEngine) RemoveVolume(context.Context, string, string) error {
 	return e.do("remove-volume", "", func() error { return nil })
 }
 
+func (e *fakeEngine) Image(_ context.Context, ref string) (i Image, err error) {
+	err = e.do("image", ref, func() error {
+		if !e.images[ref] {
+			return ErrAbsent
+		}
+		i.ID = "sha256:" + ref
+		return nil
+	})
+	return i, err
+}
+
+func (e *fakeEngine) Pull(_ context.Context, ref string, _ func(api.PullProgress)) error {
+	return e.do("pull", ref, func() error { e.images[ref] = true; return nil })
+}
+
 func (e *fakeEngine) LastLines(context.Context, string, int, int) ([]string, error) {
 	return []string{"password=hunter2", "the end"}, nil
 }

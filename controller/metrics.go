@@ -110,7 +110,7 @@ const unclassed = "engine"
 
 // class is an error's class as a label.
 func class(err error) string {
-	for class, name := range map[error]string{ErrAbsent: "absent", ErrConflict: "conflict", ErrInvalid: "invalid", ErrUnavailable: "unavailable"} {
+	for class, name := range map[error]string{ErrAbsent: "absent", ErrConflict: "conflict", ErrInvalid: "invalid", ErrUnavailable: "unavailable", ErrUnauthorized: "unauthorized"} {
 		if errors.Is(err, class) {
 			return name
 		}
@@ -194,6 +194,21 @@ func (c counted) RemoveVolume(ctx context.Context, name, instance string) (err e
 func (c counted) LastLines(ctx context.Context, id string, lines, bytes int) (last []string, err error) {
 	defer func(began time.Time) { c.count("logs", began, err) }(time.Now())
 	return c.Runtime.LastLines(ctx, id, lines, bytes)
+}
+
+func (c counted) Image(ctx context.Context, ref string) (i Image, err error) {
+	defer func(began time.Time) { c.count("image", began, err) }(time.Now())
+	return c.Runtime.Image(ctx, ref)
+}
+
+func (c counted) Pull(ctx context.Context, ref string, progress func(api.PullProgress)) (err error) {
+	defer func(began time.Time) { c.count("pull", began, err) }(time.Now())
+	return c.Runtime.Pull(ctx, ref, progress)
+}
+
+func (c counted) RemoveCarried(ctx context.Context, name string) (err error) {
+	defer func(began time.Time) { c.count("remove_volume", began, err) }(time.Now())
+	return c.Runtime.RemoveCarried(ctx, name)
 }
 
 func (c counted) Usage(ctx context.Context, id string) (u api.Usage, err error) {

@@ -18,6 +18,9 @@ var (
 	ErrInvalid = errors.New("invalid")
 	// ErrUnavailable means that the engine did not answer; what was asked may have happened.
 	ErrUnavailable = errors.New("engine unavailable")
+	// ErrUnauthorized means that a registry does not give an image to whoever asked. Some say the same of images that do not
+	// exist, so as not to tell which do.
+	ErrUnauthorized = errors.New("unauthorized")
 )
 
 // Observed is one container as the engine has it. Times are zero and ExitCode meaningless for one that never ran.
@@ -58,7 +61,19 @@ type Template struct {
 	Volumes map[string]string
 }
 
-// Runtime is the engine. Methods take seconds at most; their errors are of the classes above, or *api.Error where policy
+// Image is what a reference means on the engine now.
+type Image struct {
+	ID string
+	// Digest is that of the manifest by which the reference's repository has it, as sha256:<hex>; "" where it came from no
+	// registry under this name.
+	Digest string
+	// Volumes are the targets that it wants anonymous volumes for, sorted.
+	Volumes []string
+	// Healthcheck tells whether it declares one.
+	Healthcheck bool
+}
+
+// Runtime is the engine. Methods take seconds at most, Pull excepted; their errors are of the classes above, or *api.Error where policy
 // forbids. Repeating one is harmless: starting what runs and removing what is gone give nil or ErrAbsent.
 type Runtime interface {
 	// Engine gives the engine's own id.
@@ -82,6 +97,11 @@ type Runtime interface {
 	RemoveVolume(ctx context.Context, name, instance string) error
 	// RemoveCarried takes away a volume that was anonymous until another container took it over.
 	RemoveCarried(ctx context.Context, name string) error
+	// Image tells what a reference or an image's id means now.
+	Image(ctx context.Context, ref string) (Image, error)
+	// Pull brings an image from its registry, and returns when the engine has the whole of it; that takes its time, until ctx
+	// ends. ErrUnavailable is the engine's absence alone, never the registry's. progress must not block.
+	Pull(ctx context.Context, ref string, progress func(api.PullProgress)) error
 	// Usage samples a running container's consumption; it may take a second.
 	Usage(ctx context.Context, dockerID string) (api.Usage, error)
 	// LastLines are the last lines that the container wrote to its output, oldest first: at most so many lines and bytes.

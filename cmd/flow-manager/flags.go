@@ -42,6 +42,7 @@ type settings struct {
 	DockerHost     string        `koanf:"docker-host"`
 	AcceptEngine   bool          `koanf:"accept-engine"`
 	Workers        int           `koanf:"workers"`
+	Pulls          int           `koanf:"pulls"`
 	EventRetention time.Duration `koanf:"event-retention"`
 	MaxContainers  int           `koanf:"max-containers"`
 	ResyncInterval time.Duration `koanf:"resync-interval"`
@@ -70,6 +71,7 @@ func addFlags(f *pflag.FlagSet) {
 	f.String("docker-host", "", "Unix socket of the engine as unix:///path (default DOCKER_HOST or the usual one)")
 	f.Bool("accept-engine", false, "take an engine that is not the one remembered and has none of our containers")
 	f.Int("workers", 16, "containers reconciled at once")
+	f.Int("pulls", 3, "images pulled at once")
 	f.Duration("event-retention", 24*time.Hour, "how long events can be replayed, at most 100,000 of them")
 	f.Int("max-containers", 1000, "containers that may be declared")
 	f.Duration("resync-interval", time.Minute, "how often the engine is listed though nothing happened")
@@ -165,6 +167,8 @@ func (s *settings) checkNumbers() error {
 	switch {
 	case s.Workers < 1 || s.Workers > 1000:
 		return fmt.Errorf("--workers %d is out of range; use 1 to 1000", s.Workers)
+	case s.Pulls < 1 || s.Pulls > 100:
+		return fmt.Errorf("--pulls %d is out of range; use 1 to 100", s.Pulls)
 	case s.MaxContainers < 1:
 		return fmt.Errorf("--max-containers %d is out of range; use 1 or more", s.MaxContainers)
 	case s.ResyncInterval < time.Second:

@@ -114,7 +114,7 @@ func (m *manager) open(s *settings) error {
 	}
 	policy := controller.Policy{HostPaths: s.AllowHostPaths, Never: []string{s.DataDir, s.RunDir}}
 	m.controller = controller.New(controller.Config{
-		Store: m.store, Runtime: m.runtime, Prober: m.runtime, Endpoints: m.hub, Policy: policy, Log: m.log, Workers: s.Workers,
+		Store: m.store, Runtime: m.runtime, Prober: m.runtime, Endpoints: m.hub, Policy: policy, Log: m.log, Workers: s.Workers, Pulls: s.Pulls,
 		Resync: s.ResyncInterval, Ports: s.ports, AcceptEngine: s.AcceptEngine, Boot: bootID(), Engine: m.announceEngine, Fail: fail,
 	})
 	m.server = socketio.NewServer(socketio.Backend{
