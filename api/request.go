@@ -38,6 +38,7 @@ type UpdateRequest struct {
 	Declaring
 	ContainerID string          `json:"container_id"`
 	Spec        json.RawMessage `json:"spec"`
+	Pull        bool            `json:"pull"`
 	Retry       bool            `json:"retry"`
 }
 

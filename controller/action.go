@@ -18,6 +18,8 @@ func (k *Controller) act(ctx context.Context, r *store.Record, s sight, next ste
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	switch next.action {
+	case resolve:
+		return k.resolve(ctx, r)
 	case intend, prepare:
 		return k.intend(ctx, r, s, next)
 	case create:
@@ -149,11 +151,12 @@ func (k *Controller) settle(ctx context.Context, r *store.Record, o *Observed) e
 // impasse is an action that found its container in another state than was seen. Usually the next look shows why; an
 // action that meets it again and again counts as failed.
 func (k *Controller) impasse(ctx context.Context, r *store.Record, next step, cause error) error {
-	seen, err := k.observer.see(ctx, r.ID)
+	now := time.Now()
+	s, err := k.see(ctx, r, now)
 	if err != nil {
 		return err
 	}
-	if again := plan(r, look(r, seen), time.Now()); again.action == next.action && again.on != nil && again.on.DockerID == next.on.DockerID {
+	if again := plan(r, s, now); again.action == next.action && again.on != nil && again.on.DockerID == next.on.DockerID {
 		return fmt.Errorf("the engine does not take it in this state: %w", cause)
 	}
 	return nil
@@ -206,6 +209,10 @@ func (k *Controller) intend(ctx context.Context, r *store.Record, s sight, next 
 	if err != nil {
 		return err
 	}
+	image, err := k.image(ctx, r, spec)
+	if err != nil {
+		return err
+	}
 	ports, err := k.ports.pick(r, k.Store)
 	if err != nil {
 		return err
@@ -213,8 +220,9 @@ func (k *Controller) intend(ctx context.Context, r *store.Record, s sight, next 
 	now := time.Now().UTC()
 	p := store.Placement{Token: xid.New().String(), DockerName: r.Name, Generation: generation,
 		TemplateHash: api.TemplateHash(spec), Resources: r.Spec.Resources, Ports: ports, Carried: carried(r, s),
-		Stable: !next.next && exhausted(r)}
+		Stable: !next.next && exhausted(r), ImageID: image.ID, ImageDigest: image.Digest}
 	err = k.edit(ctx, r, func(c *store.Record) {
+		c.NoteImage(image)
 		c.Status.LastAction = &api.LastAction{Action: "create", Cause: next.cause, Detail: next.detail, At: now}
 		if next.next {
 			p.DockerName = aside(r, p.Token)
@@ -280,9 +288,8 @@ func forgive(c *store.Record) {
 
 // create makes the intended container and records it. A taken name is either our own, made before we died, or somebody else's.
 func (k *Controller) create(ctx context.Context, r *store.Record, p *store.Placement) error {
-	spec := &r.Spec
+	spec, err := &r.Spec, error(nil)
 	if p == &r.Placement {
-		var err error
 		if spec, _, err = k.specOf(r); err != nil {
 			return err
 		}
@@ -290,8 +297,12 @@ func (k *Controller) create(ctx context.Context, r *store.Record, p *store.Place
 	if err := k.Policy.Check(spec); err != nil {
 		return err
 	}
+	made := *spec
+	if made.Image, err = k.imageName(ctx, spec, p); err != nil {
+		return err
+	}
 	dockerID, err := k.Runtime.Create(ctx, Template{ID: r.ID, Name: r.Name, DockerName: p.DockerName, Token: p.Token, Hash: p.TemplateHash,
-		Instance: k.Store.Instance(), Spec: *spec, Ports: p.Ports, SocketDir: k.Endpoints.Dir(r.ID), Volumes: p.Carried})
+		Instance: k.Store.Instance(), Spec: made, Ports: p.Ports, SocketDir: k.Endpoints.Dir(r.ID), Volumes: p.Carried})
 	k.Fail("after-create")
 	if errors.Is(err, ErrConflict) {
 		return k.nameTaken(ctx, r, p.DockerName)
@@ -410,6 +421,7 @@ func (k *Controller) bury(ctx context.Context, r *store.Record) error {
 			return fmt.Errorf("look for a created container: %w", err)
 		}
 	}
+	k.pulls.cancel(r.ID)
 	if err := k.removeVolumes(ctx, r); err != nil {
 		return err
 	}

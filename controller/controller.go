@@ -28,6 +28,8 @@ type Config struct {
 	Workers int
 	// Pulls is how many images are pulled at once; 0 is 3.
 	Pulls int
+	// Progress is told how pulls are getting on; it must not block, and may be nil.
+	Progress func(api.PullProgress)
 	// Resync is how often the engine is listed though nothing happened, jittered by a tenth; 0 is a minute.
 	Resync time.Duration
 	// Ports is the range that port 0 is picked from.
@@ -52,6 +54,7 @@ type Controller struct {
 	queue    workqueue.TypedDelayingInterface[string]
 	line     *line // of the queue
 	samples  *sampler
+	pulls    *puller
 	metrics  *metrics
 	began    time.Time
 	beat     atomic.Int64 // unix nanoseconds of the newest pass of the loop
@@ -81,6 +84,9 @@ func New(c Config) *Controller {
 	if c.Fail == nil {
 		c.Fail = func(string) {}
 	}
+	if c.Progress == nil {
+		c.Progress = func(api.PullProgress) {}
+	}
 	if c.Engine == nil {
 		c.Engine = func(error) {}
 	}
@@ -93,6 +99,7 @@ func New(c Config) *Controller {
 	k.began = time.Now()
 	k.beat.Store(time.Now().UnixNano())
 	k.samples = newSampler(c.Runtime)
+	k.pulls = newPuller(c.Runtime, c.Pulls, c.Progress, k.queue.Add)
 	k.ports = portPicker{between: c.Ports}
 	k.why.Store(&engineState{err: errStarting, announced: true})
 	return k
@@ -120,6 +127,7 @@ func (k *Controller) Run(ctx context.Context) error {
 	late := time.AfterFunc(finishTimeout, cut)
 	defer late.Stop()
 	err := group.Wait()
+	k.pulls.close()
 	k.samples.wait()
 	return err
 }

@@ -25,6 +25,9 @@ type fakeEngine struct {
 	serial     int
 	containers map[string]*fakeContainer
 	images     map[string]bool
+	registry   map[string]bool // images that can be pulled
+	pulls      chan struct{}   // where it is not nil, pulls wait until it is closed
+	moved      map[string]int  // how often each was: it is another one each time
 	marks      []func(id, dockerID string)
 	calls      []string
 	// before and after are asked for an error by the name of each call: after is asked once it has taken effect.
@@ -40,7 +43,7 @@ type fakeContainer struct {
 }
 
 func newFakeEngine() *fakeEngine {
-	return &fakeEngine{id: "engine-1", containers: map[string]*fakeContainer{}, images: map[string]bool{"app": true}, lost: make(chan struct{})}
+	return &fakeEngine{id: "engine-1", containers: map[string]*fakeContainer{}, images: map[string]bool{"app": true}, registry: map[string]bool{}, moved: map[string]int{}, lost: make(chan struct{})}
 }
 
 // do runs f as a call of the engine.
@@ -245,14 +248,32 @@ func (e *fakeEngine) Image(_ context.Context, ref string) (i Image, err error) {
 		if !e.images[ref] {
 			return ErrAbsent
 		}
-		i.ID = "sha256:" + ref
+		i.ID = fmt.Sprintf("sha256:%s:%d", ref, e.moved[ref])
+		e.images[i.ID] = true
+		if strings.HasPrefix(ref, "sha256:") {
+			i.ID = ref
+		}
 		return nil
 	})
 	return i, err
 }
 
-func (e *fakeEngine) Pull(_ context.Context, ref string, _ func(api.PullProgress)) error {
-	return e.do("pull", ref, func() error { e.images[ref] = true; return nil })
+func (e *fakeEngine) Pull(ctx context.Context, ref string, _ func(api.PullProgress)) error {
+	if e.pulls != nil {
+		select {
+		case <-e.pulls:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return e.do("pull", ref, func() error {
+		if !e.registry[ref] {
+			return ErrAbsent
+		}
+		e.images[ref] = true
+		e.moved[ref]++
+		return nil
+	})
 }
 
 func (e *fakeEngine) LastLines(context.Context, string, int, int) ([]string, error) {
@@ -335,7 +356,7 @@ func (e *fakeEngine) named(name string) (fakeContainer, bool) {
 func (e *fakeEngine) told() string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	calls := slices.DeleteFunc(e.calls, func(c string) bool { return c == "inspect" || c == "list" || c == "engine" })
+	calls := slices.DeleteFunc(e.calls, func(c string) bool { return c == "inspect" || c == "list" || c == "engine" || c == "image" })
 	e.calls = nil
 	return strings.Join(calls, " ")
 }

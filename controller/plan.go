@@ -38,6 +38,8 @@ const (
 	revert  action = "revert"  // what stood before takes over again
 	again   action = "again"   // forget how often a template was tried
 	prove   action = "prove"   // note that a container is stable
+	resolve action = "resolve" // look up anew what the image's reference means
+	pulling action = "pulling" // until the image is there
 	forget  action = "forget"  // a superseded container is gone
 	bury    action = "bury"    // nothing is left: drop the record
 )
@@ -62,6 +64,7 @@ type sight struct {
 	prev     *Observed  // the one that stood before
 	former   []Observed // those of superseded placements
 	foreign  []Observed // those that bear its labels and are not its own
+	pulling  bool       // the image is being pulled
 	deaf     bool       // nobody listens at the flow's socket
 	ready    bool       // the flow has said, in this run, that it is
 	look     time.Time  // when silence of the flow may have become too long; zero: never
@@ -92,14 +95,20 @@ func look(r *store.Record, seen []Observed) sight {
 // arguments give the same step.
 func plan(r *store.Record, s sight, now time.Time) step {
 	next := decide(r, s, now)
+	if s.pulling && (next.action == intend || next.action == prepare || next.action == resolve) {
+		return step{action: pulling, cause: next.cause, next: next.next, update: true}
+	}
 	if s.deaf && hears(r, s, next) {
 		return step{action: listen, cause: api.CauseRecovery}
 	}
-	if rests := next.action == nothing || next.action == wait; rests && !s.look.IsZero() && (next.until.IsZero() || s.look.Before(next.until)) {
+	if next.rests() && !s.look.IsZero() && (next.until.IsZero() || s.look.Before(next.until)) {
 		next.until = s.look
 	}
 	return next
 }
+
+// rests tells whether there is nothing to do now.
+func (s step) rests() bool { return s.action == nothing || s.action == wait || s.action == pulling }
 
 // hears tells whether a flow's socket has to be there by now: before its container is made or started, and at rest.
 func hears(r *store.Record, s sight, next step) bool {
@@ -215,7 +224,7 @@ func why(r *store.Record) string {
 func current(r *store.Record) bool { return serves(&r.Placement, &r.Spec) }
 
 func serves(p *store.Placement, s *api.Spec) bool {
-	return p.Token != "" && p.TemplateHash == api.TemplateHash(s) && api.ResourceCost(p.Resources, s.Resources) < api.CostRecreate
+	return p.Token != "" && !p.Outdated && p.TemplateHash == api.TemplateHash(s) && api.ResourceCost(p.Resources, s.Resources) < api.CostRecreate
 }
 
 func planStanding(r *store.Record, s sight, now time.Time) step {
@@ -225,6 +234,8 @@ func planStanding(r *store.Record, s sight, now time.Time) step {
 		return step{action: record, on: o, cause: api.CauseRecovery}
 	case r.Retry > r.RetrySeen:
 		return step{action: again}
+	case r.Pull > r.PullSeen && !held(r, now) && !s.pulling:
+		return step{action: resolve, cause: api.CauseDeclaration, update: true}
 	case o.State == "dead" || o.State == "removing":
 		next := retire(r, o, now)
 		next.cause = api.CauseDrift
@@ -236,11 +247,17 @@ func planStanding(r *store.Record, s sight, now time.Time) step {
 		}
 	}
 	change := planChange(r, s, now)
-	if change.action != nothing && change.action != wait {
+	switch asked := r.Pull > r.PullSeen; {
+	case s.pulling && (change.action == prepare || asked):
+		change = step{action: pulling, update: true}
+	case asked && held(r, now):
+		change = step{action: wait, until: r.Failure.RetryAt}
+	}
+	if !change.rests() {
 		return change
 	}
 	next := planSame(r, s, now)
-	if next.action == nothing && change.action == wait {
+	if next.action == nothing && change.action != nothing {
 		return change
 	}
 	return next

@@ -24,20 +24,14 @@ func (k *Controller) reconcile(stopping, ctx context.Context, id string) (time.D
 		if !ok {
 			return 0, k.reconcileDeleted(ctx, id)
 		}
-		seen, err := k.observer.see(ctx, id)
+		now := time.Now()
+		s, err := k.see(ctx, r, now)
 		if err != nil {
 			return 0, err
 		}
-		s := look(r, seen)
-		s.deaf = !k.Endpoints.Listening(id)
-		if o := s.standing; o != nil && !alive(o) {
-			o.Interrupted = k.observer.brokeAround(o.FinishedAt) || k.rebooted(r, o)
-		}
 		k.reportForeign(ctx, r, s.foreign)
-		now := time.Now()
-		k.hear(r, &s, now)
 		next := plan(r, s, now)
-		if next.action == nothing || next.action == wait {
+		if next.rests() {
 			return until(next, now), k.write(ctx, r, s, next)
 		}
 		if err := k.do(ctx, r, s, next); err != nil {
@@ -45,6 +39,22 @@ func (k *Controller) reconcile(stopping, ctx context.Context, id string) (time.D
 		}
 	}
 	return time.Millisecond, nil
+}
+
+// see gathers all that plan is to know beside the record.
+func (k *Controller) see(ctx context.Context, r *store.Record, now time.Time) (sight, error) {
+	seen, err := k.observer.see(ctx, r.ID)
+	if err != nil {
+		return sight{}, err
+	}
+	s := look(r, seen)
+	s.deaf = !k.Endpoints.Listening(r.ID)
+	if o := s.standing; o != nil && !alive(o) {
+		o.Interrupted = k.observer.brokeAround(o.FinishedAt) || k.rebooted(r, o)
+	}
+	s.pulling = k.pullsFor(r, s.standing != nil)
+	k.hear(r, &s, now)
+	return s, nil
 }
 
 // rebooted tells whether a run ended because the host did. One whose end was settled before the host went down did not.
@@ -93,6 +103,9 @@ func (k *Controller) do(ctx context.Context, r *store.Record, s sight, next step
 	err := k.act(ctx, r, s, next)
 	log := k.logFor(r).With().Str("operation", string(next.action)).Str("cause", next.cause).Dur("took", time.Since(began)).Logger()
 	switch {
+	case errors.Is(err, errPulling):
+		log.Debug().Msg("pulling")
+		return nil
 	case err == nil:
 		log.Debug().Msg("done")
 		return nil
@@ -148,6 +161,9 @@ func explain(next step, r *store.Record, err error) (reason string, told *api.Er
 			return "NameConflict", e
 		}
 		return "ActionFailed", e
+	}
+	if failed, ok := errors.AsType[*pullError](err); ok {
+		return failed.explain(r)
 	}
 	switch {
 	case next.action == create && errors.Is(err, ErrAbsent):

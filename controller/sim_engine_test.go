@@ -30,6 +30,7 @@ type simEngine struct {
 	marks      map[*simPort]func(id, dockerID string)
 	armed      []*simFault
 	terms      map[string]reaction
+	pulled     map[string]bool // images that are there
 }
 
 type simContainer struct {
@@ -66,7 +67,7 @@ const simTarget = "/anonymous"
 
 func newSimEngine(s simScript) *simEngine {
 	return &simEngine{containers: map[string]*simContainer{}, latency: s.Latency, removal: s.Removal, stream: make(chan struct{}),
-		marks: map[*simPort]func(string, string){}, terms: map[string]reaction{}}
+		marks: map[*simPort]func(string, string){}, terms: map[string]reaction{}, pulled: map[string]bool{"app": true, "crash": true, "job": true, "broken": true}}
 }
 
 func (c *simContainer) alive() bool { return alive(&c.Observed) }

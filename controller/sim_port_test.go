@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/flow-manager/flow-manager/api"
@@ -259,6 +260,33 @@ func (p *simPort) Remove(ctx context.Context, dockerID string) error {
 
 func (p *simPort) RemoveCarried(ctx context.Context, name string) error {
 	return p.call(ctx, "remove-volume", name, func() error { return nil })
+}
+
+func (p *simPort) Image(ctx context.Context, ref string) (i Image, err error) {
+	err = p.call(ctx, "image", "", func() error {
+		if name := strings.TrimPrefix(ref, "id-of-"); name == "missing" || !p.engine.pulled[name] {
+			return ErrAbsent
+		}
+		i.ID = "id-of-" + strings.TrimPrefix(ref, "id-of-")
+		return nil
+	})
+	return i, err
+}
+
+// Pull takes a while, and has no more of an image that is in no registry than the engine.
+func (p *simPort) Pull(ctx context.Context, ref string, _ func(api.PullProgress)) error {
+	select {
+	case <-time.After(3 * time.Second):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return p.call(ctx, "pull", ref, func() error {
+		if ref == "missing" {
+			return ErrAbsent
+		}
+		p.engine.pulled[ref] = true
+		return nil
+	})
 }
 
 func (p *simPort) RemoveVolume(ctx context.Context, name, _ string) error {

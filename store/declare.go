@@ -40,6 +40,8 @@ type Wish struct {
 	Restart bool
 	// Retry asks to try a template again that was taken back.
 	Retry bool
+	// Pull asks to look up the image anew.
+	Pull bool
 	// Delete asks for the end, RemoveVolumes for that of its named volumes too.
 	Delete, RemoveVolumes bool
 }
@@ -189,7 +191,7 @@ func (tx *txn) newRecord(d *Declaration, w *Wish) Record {
 // act upon: a new spec, an explicit start, a deletion.
 func (tx *txn) edit(d *Declaration, next *Record, w *Wish, fresh bool) bool {
 	respecified := fresh || !api.SameSpec(&next.Spec, &w.Spec)
-	act := respecified || w.Wake || w.Restart || w.Retry
+	act := respecified || w.Wake || w.Restart || w.Retry || w.Pull
 	if w.Delete && next.DeletedAt == nil {
 		now := tx.now
 		next.DeletedAt, next.DeletedBy, next.RemoveVolumes = &now, d.Principal, w.RemoveVolumes
@@ -213,6 +215,9 @@ func (tx *txn) edit(d *Declaration, next *Record, w *Wish, fresh bool) bool {
 	}
 	if w.Restart {
 		next.Restart = next.Generation
+	}
+	if w.Pull {
+		next.Pull = next.Generation
 	}
 	if w.Retry {
 		next.Retry = next.Generation

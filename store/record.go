@@ -24,6 +24,8 @@ type Record struct {
 	Restart int64
 	// Retry is the generation of the newest request to try a template again that was taken back; RetrySeen is the one acted upon.
 	Retry int64
+	// Pull is the generation of the newest request to look up the image anew; PullSeen is the one acted upon.
+	Pull int64
 	// DeletedBy and RemoveVolumes come with the deletion.
 	DeletedBy     string
 	RemoveVolumes bool
@@ -40,6 +42,8 @@ type Tracking struct {
 	Next Placement `json:"next,omitzero"`
 	// Prev is the one that stood before, kept until Placement's has proven itself.
 	Prev Placement `json:"prev,omitzero"`
+	// Images are what the images of the newest templates were resolved to, once for each, oldest first.
+	Images []Resolved `json:"images,omitempty"`
 	// Trials are what became of templates that were tried in the place of a container that ran, oldest first.
 	Trials []Trial `json:"trials,omitempty"`
 	// Superseded are former placements whose containers may still exist.
@@ -49,6 +53,7 @@ type Tracking struct {
 	WakeSeen     int64      `json:"wake_seen,omitempty"`
 	RestartSeen  int64      `json:"restart_seen,omitempty"`
 	RetrySeen    int64      `json:"retry_seen,omitempty"`
+	PullSeen     int64      `json:"pull_seen,omitempty"`
 	// RestartFrom is the run that a restart is to replace; it is done when another one runs.
 	RestartFrom string `json:"restart_from,omitempty"`
 	// RestartAsked is set before the start that a restart leads to: another run is that one from then on.
@@ -93,6 +98,38 @@ func (t *Tracking) Conclude(o Outcome) {
 	}
 	kept = append(kept, o)
 	t.Outcomes = kept[max(0, len(kept)-maxOutcomes):]
+}
+
+// Resolved is what a template's image was when it was looked up.
+type Resolved struct {
+	Template string `json:"template"`
+	ID       string `json:"id"`
+	Digest   string `json:"digest,omitempty"`
+}
+
+// maxResolved is for how many templates that is kept.
+const maxResolved = 10
+
+// Image is what a template's image was resolved to, zero where it was not.
+func (t *Tracking) Image(template string) Resolved {
+	for _, one := range t.Images {
+		if one.Template == template {
+			return one
+		}
+	}
+	return Resolved{Template: template}
+}
+
+// NoteImage puts what a template's image means in the place of what it meant before.
+func (t *Tracking) NoteImage(n Resolved) {
+	kept := make([]Resolved, 0, maxResolved)
+	for _, old := range t.Images {
+		if old.Template != n.Template {
+			kept = append(kept, old)
+		}
+	}
+	kept = append(kept, n)
+	t.Images = kept[max(0, len(kept)-maxResolved):]
 }
 
 // Trial counts how often a template was tried in the place of a container that ran, which was stopped for it each time.
@@ -152,6 +189,11 @@ type Placement struct {
 	TemplateHash string                  `json:"template_hash"`
 	Resources    api.Resources           `json:"resources"`
 	Ports        map[string]api.HostPort `json:"ports,omitempty"`
+	// ImageID and ImageDigest are what the image's reference meant when the container was intended. Outdated is set where a
+	// client had it looked up anew and it means another image by now.
+	ImageID     string `json:"image_id,omitempty"`
+	ImageDigest string `json:"image_digest,omitempty"`
+	Outdated    bool   `json:"outdated,omitempty"`
 	// Stable is set once the container has run for as long as an update is watched.
 	Stable bool `json:"stable,omitempty"`
 	// Anonymous are the volumes that the engine made for the container, by target; Carried those that it took over from the
@@ -249,6 +291,7 @@ type declaration struct {
 	Wake          int64             `json:"wake,omitempty"`
 	Restart       int64             `json:"restart,omitempty"`
 	Retry         int64             `json:"retry,omitempty"`
+	Pull          int64             `json:"pull,omitempty"`
 	Revision      uint64            `json:"revision"`
 	Spec          api.Spec          `json:"spec"`
 }
@@ -263,7 +306,7 @@ type observation struct {
 func (r *Record) declaration() declaration {
 	return declaration{
 		ID: r.ID, Name: r.Name, Labels: r.Labels, CreatedAt: r.CreatedAt, CreatedBy: r.CreatedBy, DeletedAt: r.DeletedAt,
-		DeletedBy: r.DeletedBy, RemoveVolumes: r.RemoveVolumes, Generation: r.Generation, SpecGen: r.SpecGeneration, TemplateGen: r.TemplateGeneration, DeclaredAt: r.DeclaredAt, DeclaredBy: r.DeclaredBy, Wake: r.Wake, Restart: r.Restart, Retry: r.Retry, Revision: r.Revision, Spec: r.Spec,
+		DeletedBy: r.DeletedBy, RemoveVolumes: r.RemoveVolumes, Generation: r.Generation, SpecGen: r.SpecGeneration, TemplateGen: r.TemplateGeneration, DeclaredAt: r.DeclaredAt, DeclaredBy: r.DeclaredBy, Wake: r.Wake, Restart: r.Restart, Retry: r.Retry, Pull: r.Pull, Revision: r.Revision, Spec: r.Spec,
 	}
 }
 
@@ -277,7 +320,7 @@ func (s *Store) assemble(d declaration, o observation) *Record {
 			ID: d.ID, Name: d.Name, Labels: d.Labels, CreatedAt: d.CreatedAt, CreatedBy: d.CreatedBy, DeletedAt: d.DeletedAt,
 			Generation: d.Generation, Spec: d.Spec, Status: o.Status,
 		},
-		SpecGeneration: d.SpecGen, TemplateGeneration: d.TemplateGen, DeclaredAt: d.DeclaredAt, DeclaredBy: d.DeclaredBy, Wake: d.Wake, Restart: d.Restart, Retry: d.Retry, DeletedBy: d.DeletedBy, RemoveVolumes: d.RemoveVolumes, Tracking: o.Tracking,
+		SpecGeneration: d.SpecGen, TemplateGeneration: d.TemplateGen, DeclaredAt: d.DeclaredAt, DeclaredBy: d.DeclaredBy, Wake: d.Wake, Restart: d.Restart, Retry: d.Retry, Pull: d.Pull, DeletedBy: d.DeletedBy, RemoveVolumes: d.RemoveVolumes, Tracking: o.Tracking,
 		Revision: max(d.Revision, o.Revision),
 	}
 	r.ResourceVersion = s.Version(r.Revision)

@@ -104,7 +104,6 @@ func unavailable(s *api.Spec) []api.FieldError {
 		}
 	}
 	refuse(s.Code != nil, "code")
-	refuse(s.ImagePullPolicy == api.PullAlways, "image_pull_policy")
 	return bad
 }
 

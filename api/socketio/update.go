@@ -15,8 +15,8 @@ func (s *Server) updateContainer(c *Session, r *Request) error {
 	if err := decode(r, in, &in.Declaring); err != nil {
 		return err
 	}
-	if len(in.Spec) == 0 && !in.Retry {
-		return api.Invalid(api.FieldError{Field: "spec", Message: "is required, or retry: what shall change, as a JSON merge patch"}).For("", in.RequestID, "")
+	if len(in.Spec) == 0 && !in.Retry && !in.Pull {
+		return api.Invalid(api.FieldError{Field: "spec", Message: "is required, or pull, or retry: what shall change, as a JSON merge patch"}).For("", in.RequestID, "")
 	}
 	if err := s.checkPatch(in); err != nil {
 		return err
@@ -30,7 +30,7 @@ func (s *Server) updateContainer(c *Session, r *Request) error {
 			return err
 		}
 		w.Wake = !runs(w.Spec.DesiredState) && runs(next.DesiredState)
-		w.Spec, w.Retry = next, in.Retry
+		w.Spec, w.Retry, w.Pull = next, in.Retry, in.Pull
 		return nil
 	}})
 }

@@ -115,7 +115,7 @@ func (m *manager) open(s *settings) error {
 	policy := controller.Policy{HostPaths: s.AllowHostPaths, Never: []string{s.DataDir, s.RunDir}}
 	m.controller = controller.New(controller.Config{
 		Store: m.store, Runtime: m.runtime, Prober: m.runtime, Endpoints: m.hub, Policy: policy, Log: m.log, Workers: s.Workers, Pulls: s.Pulls,
-		Resync: s.ResyncInterval, Ports: s.ports, AcceptEngine: s.AcceptEngine, Boot: bootID(), Engine: m.announceEngine, Fail: fail,
+		Resync: s.ResyncInterval, Ports: s.ports, AcceptEngine: s.AcceptEngine, Boot: bootID(), Engine: m.announceEngine, Progress: m.announcePull, Fail: fail,
 	})
 	m.server = socketio.NewServer(socketio.Backend{
 		Store: m.store, Messenger: messenger{m.hub}, Stats: m.controller, Engine: m.controller, Policy: &policy, Log: m.log, Version: version(), Fail: fail,
@@ -134,6 +134,9 @@ func (m *manager) register() error {
 	m.metrics.MustRegister(sessionCounts{m.transport})
 	return m.controller.Register(m.metrics)
 }
+
+// announcePull tells every session how an image is coming along.
+func (m *manager) announcePull(p api.PullProgress) { m.server.Broadcast(p.Event()) }
 
 // announceEngine tells every session that the engine went away or came back.
 func (m *manager) announceEngine(err error) {

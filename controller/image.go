@@ -1,0 +1,112 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/store"
+)
+
+// errPulling means that the image is not there yet and is being brought; the step is taken when that has ended.
+var errPulling = errors.New("the image is being pulled")
+
+// pullError is a pull that came to nothing, or none that may be made.
+type pullError struct{ err error }
+
+func (e *pullError) Error() string { return "get the image: " + e.err.Error() }
+func (e *pullError) Unwrap() error { return e.err }
+
+// explain says what to do about an image that cannot be had.
+func (e *pullError) explain(r *store.Record) (reason string, told *api.Error) {
+	switch {
+	case errors.Is(e.err, ErrAbsent) && r.Spec.ImagePullPolicy == api.PullNever:
+		return "ImageNotFound", api.Errorf(api.ImageNotFound, "image %q is not on this engine, and image_pull_policy is never; load it there, or declare another policy", r.Spec.Image)
+	case errors.Is(e.err, ErrAbsent):
+		return "ImageNotFound", api.Errorf(api.ImageNotFound, "image %q is neither on this engine nor in its registry; check its name and tag", r.Spec.Image)
+	case errors.Is(e.err, ErrUnauthorized):
+		return "ImagePullUnauthorized", api.Errorf(api.ImageNotFound, "the registry does not give image %q to this host: log in there with docker login as the user that runs the manager, or check the name", r.Spec.Image)
+	}
+	return "ImagePullFailed", api.Errorf(api.DockerAPIError, "image %q could not be pulled, and it is tried again: %v", r.Spec.Image, e.err)
+}
+
+// pullsFor tells whether a record waits for its image. What it does not want any more is not pulled on for it.
+func (k *Controller) pullsFor(r *store.Record, stands bool) bool {
+	st := k.pulls.state(r.ID)
+	if st.ref == "" || st.done {
+		return false
+	}
+	if st.ref != r.Spec.Image || r.DeletedAt != nil || stands && current(r) && r.Pull <= r.PullSeen {
+		k.pulls.cancel(r.ID)
+		return false
+	}
+	return true
+}
+
+// image is what the image of a spec means: what it was resolved to for this template before, where the engine still has
+// that, else what the reference means now, by the pull policy.
+func (k *Controller) image(ctx context.Context, r *store.Record, s *api.Spec) (store.Resolved, error) {
+	known := r.Image(api.TemplateHash(s))
+	if known.ID == "" {
+		return k.lookUp(ctx, r, s, s.ImagePullPolicy == api.PullAlways)
+	}
+	_, err := k.Runtime.Image(ctx, known.ID)
+	if errors.Is(err, ErrAbsent) {
+		return k.lookUp(ctx, r, s, false)
+	}
+	return known, err
+}
+
+// lookUp resolves a reference. A pull that it needs is begun, and its end brings the record back into the queue.
+func (k *Controller) lookUp(ctx context.Context, r *store.Record, s *api.Spec, anew bool) (store.Resolved, error) {
+	st := k.pulls.state(r.ID)
+	ours := st.ref == s.Image && st.done
+	if ours && st.err != nil {
+		k.pulls.cancel(r.ID) // the next attempt is another pull
+		return store.Resolved{}, &pullError{st.err}
+	}
+	pulled := ours && !st.at.Before(r.DeclaredAt)
+	if !anew || pulled {
+		image, err := k.Runtime.Image(ctx, s.Image)
+		switch {
+		case err == nil:
+			k.pulls.cancel(r.ID)
+			return store.Resolved{Template: api.TemplateHash(s), ID: image.ID, Digest: image.Digest}, nil
+		case !errors.Is(err, ErrAbsent):
+			return store.Resolved{}, fmt.Errorf("look up image %s: %w", s.Image, err)
+		case s.ImagePullPolicy == api.PullNever, pulled:
+			return store.Resolved{}, &pullError{err}
+		}
+	}
+	k.pulls.begin(r.ID, s.Image)
+	return store.Resolved{}, errPulling
+}
+
+// resolve looks up anew what the declared reference means, whatever it meant before.
+func (k *Controller) resolve(ctx context.Context, r *store.Record) error {
+	image, err := k.lookUp(ctx, r, &r.Spec, r.Spec.ImagePullPolicy != api.PullNever)
+	if err != nil {
+		return err
+	}
+	return k.edit(ctx, r, func(c *store.Record) {
+		c.PullSeen, c.Failure = r.Pull, nil
+		c.NoteImage(image)
+		if c.Placement.TemplateHash == image.Template && c.Placement.ImageID != image.ID {
+			c.Placement.Outdated = true
+			c.NoteTrial(store.Trial{Template: image.Template}) // another image was not tried yet
+		}
+	})
+}
+
+// imageName is what a container is made from: the reference, which people recognise, as long as it means the same, else the id.
+func (k *Controller) imageName(ctx context.Context, s *api.Spec, p *store.Placement) (string, error) {
+	image, err := k.Runtime.Image(ctx, s.Image)
+	switch {
+	case p.ImageID == "", err == nil && image.ID == p.ImageID:
+		return s.Image, nil
+	case err != nil && !errors.Is(err, ErrAbsent):
+		return "", fmt.Errorf("look up image %s: %w", s.Image, err)
+	}
+	return p.ImageID, nil
+}
