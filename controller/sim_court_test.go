@@ -286,7 +286,7 @@ func (c *court) started(e *simEngine, o *simContainer) {
 		}
 	}
 	f := c.file(o.ID)
-	if f.exit != nil && !o.byHand {
+	if f.exit != nil && !o.byHand && f.hash == o.Hash { // another template owes nothing to the end of the one before
 		c.judgeRestart(o, f)
 	}
 	if f.volume != "" && f.volume != o.volume && !o.byHand {
