@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -79,5 +80,27 @@ func TestPuller_Progress(t *testing.T) {
 		if n := len(p.tellings()); n != maxLayers {
 			t.Errorf("told of %d layers", n)
 		}
+	})
+	bubble(t, "nothing of a pull is told twice at once, or after who asked was woken", func(t *testing.T) {
+		p := newPulls(t, 1, layers(1))
+		var telling atomic.Int32
+		p.tell = func(now api.PullProgress) {
+			if n := telling.Add(1); n > 1 {
+				t.Errorf("%d at once", n)
+			}
+			time.Sleep(700 * time.Millisecond)
+			telling.Add(-1)
+			p.note(now)
+		}
+		p.ended = func(id string) {
+			if telling.Load() > 0 {
+				t.Error("woken before all was told")
+			}
+			p.wake(id)
+		}
+		p.begin("a", "x")
+		time.Sleep(2 * time.Minute)
+		p.expectWakes(t, "a")
+		check(t, p, 1)
 	})
 }

@@ -121,9 +121,11 @@ func TestPuller_Cancel(t *testing.T) {
 		p.begin("c", "y")
 		p.expect(t, "a: none, b: x queued, c: y pulling", "a", "b", "c")
 		time.Sleep(5 * time.Second)
-		p.expect(t, "b: x pulling", "b")
+		synctest.Wait()
+		p.begin("d", "x")
+		p.expect(t, "b: x pulling, d: x pulling", "b", "d")
 		time.Sleep(time.Minute)
-		p.expectWakes(t, "b", "c")
+		p.expectWakes(t, "b", "c", "d")
 		p.expect(t, "b: x done, c: y done", "b", "c")
 	})
 	bubble(t, "a result is forgotten by cancel, and by itself after a while", func(t *testing.T) {

@@ -176,6 +176,13 @@ func TestRuntime_Pull_BoundsWhatARegistrySays(t *testing.T) {
 	}
 }
 
+func TestRuntime_Image_ErrInvalid(t *testing.T) {
+	asked := func(_ http.ResponseWriter, r *http.Request) { t.Errorf("the engine was asked for %s", r.URL) }
+	if _, err := serve(t, answers{inspect: asked}).Image(t.Context(), "a/../../containers/x"); !errors.Is(err, controller.ErrInvalid) {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestImageOf(t *testing.T) {
 	digests := `{"RepoDigests":["<none>@<none>","other.com/x@` + digestB + `","example.com/x@` + digestA + `","example.com/x@` + digestB + `"]}`
 	tests := []struct {

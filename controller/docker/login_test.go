@@ -35,7 +35,7 @@ func TestParseLogin(t *testing.T) {
 		{"name and password", `{"auths":{"a.com":{"auth":"` + word("u:p") + `"}}}`, "a.com", up("a.com"), ""},
 		{"a port is part of the host", `{"auths":{"a.com":{"auth":"` + word("u:p") + `"}}}`, "a.com:5000", registry.AuthConfig{}, ""},
 		{"as a URL", `{"auths":{"https://a.com/v1/":{"auth":"` + word("u:p") + `"}}}`, "a.com", up("https://a.com/v1/"), ""},
-		{"exact before URL", `{"auths":{"http://a.com":{"auth":"eA=="},"a.com":{"auth":"` + word("u:p") + `"}}}`, "a.com", up("a.com"), ""},
+		{"exact before URL", `{"auths":{"http://z.com":{"auth":"` + word("x:y") + `"},"z.com":{"auth":"` + word("u:p") + `"}}}`, "z.com", up("z.com"), ""},
 		{"the hub", `{"auths":{"https://index.docker.io/v1/":{"auth":"` + word("u:p") + `"}}}`, "docker.io", up("https://index.docker.io/v1/"), ""},
 		{"padded password", `{"auths":{"a.com":{"auth":"` + word("u:p\x00\x00") + `"}}}`, "a.com", up("a.com"), ""},
 		{"plain", `{"auths":{"a.com":{"username":"u","password":"p"}}}`, "a.com", up("a.com"), ""},
