@@ -16,6 +16,9 @@ import (
 
 	"github.com/gorilla/websocket"
 	"github.com/rs/zerolog"
+	"github.com/zishang520/engine.io/v2/types"
+
+	"github.com/flow-manager/flow-manager/api"
 )
 
 // What would end the process is tried on a child process, so that a missing guard is a failure of one test.
@@ -23,22 +26,9 @@ const childVariable = "SOCKETIO_TEST_CHILD"
 
 // serveChild serves until its standard input ends, and says on standard output where.
 func serveChild() {
-	a := app{
-		begin: func(s *Session) error {
-			if s.Principal().Name == "begin" {
-				panic("begin")
-			}
-			return nil
-		},
-		handle: func(s *Session, r *Request) {
-			if r.Event == "boom" {
-				panic("a bug")
-			}
-			echo(s, r)
-		},
+	tr, err := New(Config{Log: zerolog.New(os.Stderr), Events: []string{"echo", "boom", "break", "mend"}, Authenticate: childAuth}, app{begin: childBegin, handle: childHandle,
 		end: func(*Session) { panic("end") },
-	}
-	tr, err := New(Config{Log: zerolog.New(os.Stderr), Events: []string{"echo", "boom"}, Authenticate: childAuth}, a)
+	})
 	if err != nil {
 		panic(err)
 	}
@@ -52,13 +42,44 @@ func serveChild() {
 }
 
 func childAuth(_ context.Context, auth json.RawMessage, _ string) (Principal, error) {
-	switch string(auth) {
-	case `{"panic":"auth"}`:
+	var asked struct{ Panic string }
+	_ = json.Unmarshal(auth, &asked) // without one there is no panic
+	if asked.Panic == "auth" {
 		panic("auth")
-	case `{"panic":"begin"}`:
-		return Principal{Name: "begin"}, nil
 	}
-	return Principal{}, nil
+	return Principal{Name: asked.Panic}, nil
+}
+
+// childBegin breaks the session in the way that its principal is named after.
+func childBegin(s *Session) error {
+	switch s.Principal().Name {
+	case "begin":
+		panic("begin")
+	case "joined":
+		s.sock.SetData(nil) // which the library hands to us when it has sent its CONNECT answer
+	case "write":
+		s.sock = nil
+		s.Emit("x", nil)
+	case "packetCreate", "flush", "packet", "heartbeat", "close":
+		_ = s.link.conn.On(types.EventName(s.Principal().Name), s.link.guarded(func([]any) { panic("listener") }))
+	}
+	return nil
+}
+
+func childHandle(s *Session, r *Request) {
+	switch r.Event {
+	case "boom":
+		panic("a bug")
+	case "break": // the middleware of whoever joins next writes to a map that is not there
+		s.t.mu.Lock()
+		s.t.sessions = nil
+		s.t.mu.Unlock()
+	case "mend":
+		s.t.mu.Lock()
+		s.t.sessions = map[*Session]struct{}{s: {}}
+		s.t.mu.Unlock()
+	}
+	echo(s, r)
 }
 
 type child struct {
@@ -212,4 +233,38 @@ func TestSession_panic(t *testing.T) {
 	k.mustEcho()
 	_ = k.ws.Close() // End panics too
 	c.mustLive()
+}
+
+// Nor does a bug outside the handlers: in the middleware, in what follows it, in a writer, in a listener of each kind.
+func TestLink_panic(t *testing.T) {
+	c := startChild(t)
+	for _, where := range []string{"joined", "write", "packetCreate", "flush", "packet", "heartbeat", "close"} {
+		k := open(t, c.addr)
+		k.send(`40{"panic":"` + where + `"}`)
+		k.send("3") // not asked for, so that each of the listeners has something to hear
+		k.mustClose()
+		c.mustLive()
+	}
+	k := join(t, c.addr)
+	k.send(`421["break",1]`)
+	k.read()
+	other := open(t, c.addr)
+	other.send("40")
+	other.mustClose()
+	k.send(`422["mend",1]`)
+	k.read()
+	c.mustLive()
+}
+
+// What goes on when its handler has returned may meet a bug as well.
+func TestServer_panicLater(t *testing.T) {
+	s := serve(t)
+	p := s.join()
+	p.ask(api.CreateContainer, webSpec)
+	if ack := p.ask(api.SendMessage, `{"container_id":"web","message":{"bug":1}}`); ack["error_type"] != "system_error" {
+		t.Errorf("got %v", ack)
+	}
+	if got := s.Counts()[requestPanic]; got != 1 {
+		t.Errorf("%d are counted", got)
+	}
 }

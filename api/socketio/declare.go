@@ -197,7 +197,7 @@ func (s *Server) declare(c *Session, r *Request, in *api.Declaring, event string
 		return api.Invalid(api.FieldError{Field: "container_id", Message: "is required: the container's id, name or Docker id"}).For("", in.RequestID, "")
 	}
 	if !s.answers.room(c) {
-		return api.Errorf(api.RateLimitError, "%d accepted requests of this session wait for their outcome; wait for some of them", maxOwed).For("", in.RequestID, "")
+		return tooMuch(time.Second, "%d accepted requests of this session wait for their outcome; wait for some of them", maxOwed).For("", in.RequestID, "")
 	}
 	d.Principal, d.Key, d.IfGeneration = c.Principal().Name, in.IdempotencyKey, in.IfGeneration
 	if d.Key != "" {
@@ -217,8 +217,7 @@ func (s *Server) declare(c *Session, r *Request, in *api.Declaring, event string
 		p.name = result.Record.Name
 	}
 	s.accepted(r, in, &result, p)
-	s.answers.add(p)
-	s.settle(result.ID, nil) // the outcome may have been there already, or have come before the answer was owed
+	s.owe(p)
 	return nil
 }
 

@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 		serveChild()
 		return
 	}
-	m.Run()
+	goleak.VerifyTestMain(m)
 }
 
 // app is an App out of functions; nil ones do nothing.

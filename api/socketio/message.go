@@ -38,8 +38,7 @@ func (s *Server) sendMessage(c *Session, r *Request) error {
 	if err != nil {
 		return api.AsError(err).For("", in.RequestID, record.ID)
 	}
-	s.tasks.Go(func() {
-		defer c.recovered(r.Event, func() { r.Fail(systemError()) })
+	s.later(r, func() {
 		reply, err := wait(s.life)
 		if err != nil {
 			s.refuse(r, api.AsError(err).For("", in.RequestID, record.ID))

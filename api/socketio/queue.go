@@ -8,6 +8,7 @@ const (
 	pushedOK pushed = iota
 	pushedFull
 	pushedClosed
+	pushedDropped // of an outbox: news that did not fit, which is told in their place
 )
 
 // queue is first in, first out, bounded in items and in bytes, for any number of producers and one consumer.
@@ -51,16 +52,21 @@ func (q *queue[T]) push(v T, bytes int) pushed {
 
 // pushUntil waits for space until stop is closed or receives.
 func pushUntil[T, S any](q *queue[T], v T, bytes int, stop <-chan S) pushed {
+	return until(q.space, stop, func() pushed { return q.push(v, bytes) })
+}
+
+// until pushes again whenever there may be space.
+func until[S any](space chan struct{}, stop <-chan S, push func() pushed) pushed {
 	for {
-		outcome := q.push(v, bytes)
+		outcome := push()
 		if outcome == pushedClosed {
-			signal(q.space) // other producers wait on the same token
+			signal(space) // other producers wait on the same token
 		}
 		if outcome != pushedFull {
 			return outcome
 		}
 		select {
-		case <-q.space:
+		case <-space:
 		case <-stop:
 			return pushedFull
 		}

@@ -64,8 +64,7 @@ type Server struct {
 	tasks    sync.WaitGroup
 
 	life context.Context // of what handlers leave running; Drain ends it
-	// Drain has everything that handlers still wait for answered now, for better or worse.
-	Drain context.CancelFunc
+	over context.CancelFunc
 
 	// mu guards who is told and how far they have been told.
 	mu       sync.Mutex
@@ -82,7 +81,7 @@ func NewServer(b Backend) *Server {
 		b.Fail = func(string) {}
 	}
 	s := &Server{Backend: b, sessions: map[*Session]bool{}, told: b.Store.Revision()}
-	s.life, s.Drain = context.WithCancel(context.Background())
+	s.life, s.over = context.WithCancel(context.Background())
 	s.handlers = map[string]handler{
 		api.CreateContainer:    (*Server).createContainer,
 		api.ApplyContainer:     (*Server).applyContainer,
@@ -164,6 +163,24 @@ func requestID(data json.RawMessage) string {
 	return asked.RequestID
 }
 
+// later goes on with r when its handler has returned; the session's next request may be what r waits for.
+func (s *Server) later(r *Request, goOn func()) {
+	release := r.Hold()
+	s.tasks.Go(func() {
+		defer release()
+		defer r.session.recovered(r.Event, func() { r.Fail(systemError()) })
+		goOn()
+	})
+}
+
+// Drain has all that clients still wait for answered now, for better or worse.
+func (s *Server) Drain() {
+	s.over()
+	for _, id := range s.answers.waiting() {
+		s.abandon(id)
+	}
+}
+
 // Run tells sessions what the store commits until ctx ends.
 func (s *Server) Run(ctx context.Context) error {
 	watch := s.Store.Watch(s.told)
@@ -203,7 +220,7 @@ func (s *Server) tell(c *store.Change) {
 	s.told = c.Revision
 	version := s.Store.Version(c.Revision)
 	for _, e := range c.Events {
-		s.broadcastLocked(Encode(e.Name, e.Stamped(c.At, version)))
+		s.broadcastLocked(EncodeNews(e.Name, e.Stamped(c.At, version), version, subject(e)))
 	}
 	s.mu.Unlock()
 	s.settle(c.ID, c)
@@ -211,10 +228,10 @@ func (s *Server) tell(c *store.Change) {
 
 // Broadcast sends an event that is not kept to every session.
 func (s *Server) Broadcast(e api.Event) {
-	p := Encode(e.Name, e.Stamped(time.Now(), ""))
+	body, about := e.Stamped(time.Now(), ""), subject(e)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.broadcastLocked(p)
+	s.broadcastLocked(EncodeNews(e.Name, body, s.Store.Version(s.told), about))
 }
 
 func (s *Server) broadcastLocked(p Packet) {

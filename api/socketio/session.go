@@ -11,12 +11,13 @@ import (
 
 	"github.com/rs/xid"
 	"github.com/zishang520/socket.io/v2/socket"
+	"golang.org/x/time/rate"
 
 	"github.com/flow-manager/flow-manager/api"
 )
 
-// packetOverhead is what a queued packet costs beside its bytes.
-const packetOverhead = 64
+// packetOverhead is about what a queued packet costs beside its bytes.
+const packetOverhead = 128
 
 // Session is one joined client. It has two goroutines: one calls the App, the other writes to the client.
 type Session struct {
@@ -30,9 +31,12 @@ type Session struct {
 	ctx    context.Context // the session's life is a value that handlers are given
 	cancel context.CancelFunc
 	in     *queue[*Request]
-	out    *queue[Packet]
+	out    *outbox
+	rate   *rate.Limiter
+	flight flight
 
 	stalled bool // the request queue was full last time; its reader's alone
+	seated  bool // it counts for its principal; guarded by the transport
 
 	live      chan struct{} // closed when the CONNECT answer is on its way
 	liveOnce  sync.Once
@@ -50,7 +54,8 @@ func newSession(t *Transport, g *greeting, sock *socket.Socket) *Session {
 	s := &Session{
 		t: t, link: g.link, sock: sock, id: xid.New().String(), auth: g.auth, ctx: ctx, cancel: cancel,
 		in:   newQueue[*Request](t.limits.InItems, t.limits.InBytes),
-		out:  newQueue[Packet](t.limits.OutItems, t.limits.OutBytes),
+		out:  newOutbox(t.limits),
+		rate: rate.NewLimiter(rate.Limit(t.limits.RequestsPerSecond), t.limits.RequestsPerSecond),
 		live: make(chan struct{}), gone: make(chan struct{}), worked: make(chan struct{}), written: make(chan struct{}),
 	}
 	s.halves.Store(2)
@@ -76,19 +81,25 @@ func (s *Session) Emit(event string, body json.RawMessage) bool {
 	return s.EmitEncoded(Encode(event, body))
 }
 
-// EmitEncoded is Emit for a packet that goes to many sessions.
+// EmitEncoded is Emit for a packet that goes to many sessions. News may not arrive though the session goes on.
 func (s *Session) EmitEncoded(p Packet) bool {
-	outcome := s.out.push(p, len(p.frame)+packetOverhead)
-	if outcome == pushedFull {
-		s.cut(endedSlow)
+	outcome := s.out.offer(p)
+	switch outcome {
+	case pushedFull:
+		s.cutOff()
+	case pushedDropped:
+		s.t.counts.add(eventsDropped)
 	}
-	return outcome == pushedOK
+	return outcome == pushedOK || outcome == pushedDropped
 }
 
-// EmitWait is Emit for a long replay: it waits for room in the queue until ctx or the session ends.
+// EmitWait is Emit for what is long, a page or a replay: it waits for room in the queue until ctx or the session ends.
 func (s *Session) EmitWait(ctx context.Context, event string, body json.RawMessage) bool {
-	p := Encode(event, body)
-	return pushUntil(s.out, p, len(p.frame)+packetOverhead, ctx.Done()) == pushedOK
+	return s.wait(ctx, Encode(event, body))
+}
+
+func (s *Session) wait(ctx context.Context, p Packet) bool {
+	return s.out.offerUntil(p, ctx.Done()) == pushedOK
 }
 
 // End ends the session: requests that wait are dropped, what was emitted is still written. It does not wait.
@@ -102,7 +113,40 @@ func (s *Session) End(reason string) {
 func (s *Session) end(reason string) {
 	s.because(reason)
 	s.in.close(false)
-	s.out.close(false)
+	s.out.close()
+	s.cancel()
+}
+
+// shut lets the session end in good order: what was received is answered, and what is emitted until then is written.
+func (s *Session) shut(ctx context.Context) error {
+	s.in.close(false)
+	err := ended(ctx, s.worked)
+	if err == nil {
+		err = ended(ctx, s.flight.over())
+	}
+	s.end(endedByShutdown)
+	if err == nil {
+		err = ended(ctx, s.written)
+	}
+	return err
+}
+
+func ended(ctx context.Context, what <-chan struct{}) error {
+	select {
+	case <-what:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("end a session: %w", ctx.Err())
+	}
+}
+
+// cutOff ends the session of a client that does not keep up. Should it still read, it is told why in the place of all
+// that waits.
+func (s *Session) cutOff() {
+	e := tooMuch(time.Second, "the connection is closed: this client reads more slowly than it is sent to; connect again, and list again")
+	s.because(endedSlow)
+	s.in.close(false)
+	s.out.discard(Encode(api.ErrorEvent, e.Body(time.Now())))
 	s.cancel()
 }
 
@@ -110,7 +154,7 @@ func (s *Session) end(reason string) {
 func (s *Session) cut(reason string) {
 	s.because(reason)
 	s.in.close(false)
-	s.out.close(true)
+	s.out.discard()
 	s.cancel()
 	s.goneOnce.Do(func() { close(s.gone) })
 }
@@ -154,11 +198,16 @@ func (s *Session) begin() (err error) {
 	defer s.recovered("begin", func() { err = systemError() })
 	s.principal = Principal{"operator", "operator"}
 	if s.t.auth != nil {
-		if s.principal, err = s.t.auth(s.ctx, s.auth, s.RemoteAddr()); err != nil {
+		ctx, cancel := context.WithTimeout(s.ctx, s.t.limits.JoinTimeout)
+		defer cancel()
+		if s.principal, err = s.t.auth(ctx, s.auth, s.RemoteAddr()); err != nil {
 			return fmt.Errorf("authenticate: %w", err)
 		}
 	}
 	s.auth = nil
+	if err := s.t.seat(s); err != nil {
+		return err
+	}
 	return s.t.app.Begin(s)
 }
 
@@ -171,6 +220,7 @@ func (s *Session) refuseJoin(e *api.Error, next func(*socket.ExtendedError)) {
 }
 
 func (s *Session) handle(r *Request) {
+	defer r.release()
 	defer s.recovered(r.Event, func() { r.Fail(systemError()) })
 	s.t.app.Handle(s, r)
 }
@@ -203,39 +253,4 @@ func (s *Session) halfDone(done chan struct{}) {
 	close(done)
 }
 
-// receive queues one event for work; it runs on the connection's read goroutine. A full queue holds the reader back for
-// a moment, which a burst needs, and refuses from then on, which a handler that hangs needs.
-func (s *Session) receive(p inbound) {
-	r := newRequest(s, p)
-	if !s.t.events[p.event] {
-		s.t.counts.add(requestUnknown)
-		r.Fail(api.Errorf(api.ValidationError, "there is no event %q", p.event))
-		return
-	}
-	switch s.offer(r) {
-	case pushedOK:
-		s.stalled = false
-	case pushedFull:
-		s.stalled = true
-		s.t.counts.add(requestRate)
-		r.Fail(api.Errorf(api.RateLimitError, "more than %d requests wait for their turn; send this one again later", s.t.limits.InItems))
-	}
-}
-
-func (s *Session) offer(r *Request) pushed {
-	size := len(r.Data) + packetOverhead
-	outcome := s.in.push(r, size)
-	if outcome != pushedFull || s.stalled {
-		return outcome
-	}
-	grace := time.NewTimer(s.t.limits.QueueGrace)
-	defer grace.Stop()
-	return pushUntil(s.in, r, size, grace.C)
-}
-
-// refuse answers a request that is over the limits by its name.
-func (s *Session) refuse(p inbound, message string) {
-	newRequest(s, p).Fail(api.Errorf(api.ValidationError, "%s", message))
-}
-
-func (s *Session) emitError(e *api.Error) { s.Emit("error", e.Body(time.Now())) }
+func (s *Session) emitError(e *api.Error) { s.Emit(api.ErrorEvent, e.Body(time.Now())) }
