@@ -58,6 +58,8 @@ type Limits struct {
 	BodyTimeout   time.Duration // its body [30 s]
 	JoinTimeout   time.Duration // from the handshake to a CONNECT, for judging that, and from a session's end to the connection's [10 s]
 	FrameTimeout  time.Duration // from a WebSocket message's first byte to its last [30 s]
+	PingInterval  time.Duration // between two pings to a client [25 s]
+	PingTimeout   time.Duration // for its answer to one [20 s]
 	WriteTimeout  time.Duration // one write to a client that does not read, or its next poll [20 s]
 	SlowTimeout   time.Duration // what a client has that missed events until it has read all before them [30 s]
 	DrainTimeout  time.Duration // what is queued when a session is ended [2 s]
@@ -78,6 +80,8 @@ func (l Limits) withDefaults() Limits {
 	setDefault(&l.BodyTimeout, 30*time.Second)
 	setDefault(&l.JoinTimeout, 10*time.Second)
 	setDefault(&l.FrameTimeout, 30*time.Second)
+	setDefault(&l.PingInterval, 25*time.Second)
+	setDefault(&l.PingTimeout, 20*time.Second)
 	setDefault(&l.WriteTimeout, 20*time.Second)
 	setDefault(&l.SlowTimeout, 30*time.Second)
 	setDefault(&l.DrainTimeout, 2*time.Second)

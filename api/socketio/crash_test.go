@@ -1,15 +1,12 @@
 package socketio
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -21,23 +18,15 @@ import (
 	"github.com/flow-manager/flow-manager/api"
 )
 
-// What would end the process is tried on a child process, so that a missing guard is a failure of one test.
-const childVariable = "SOCKETIO_TEST_CHILD"
-
-// serveChild serves until its standard input ends, and says on standard output where.
-func serveChild() {
+// serveFragile has bugs of each kind.
+func serveFragile() {
 	tr, err := New(Config{Log: zerolog.New(os.Stderr), Events: []string{"echo", "boom", "break", "mend"}, Authenticate: childAuth}, app{begin: childBegin, handle: childHandle,
 		end: func(*Session) { panic("end") },
 	})
 	if err != nil {
 		panic(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		panic(err)
-	}
-	go func() { _ = tr.Server(tr.Handler()).Serve(tr.Listener(l)) }()
-	fmt.Println(l.Addr())
+	serveOn(tr)
 	_, _ = io.Copy(io.Discard, os.Stdin)
 }
 
@@ -82,56 +71,6 @@ func childHandle(s *Session, r *Request) {
 	echo(s, r)
 }
 
-type child struct {
-	t    *testing.T
-	addr string
-	log  *strings.Builder
-	dead chan struct{}
-}
-
-func startChild(t *testing.T) *child {
-	t.Helper()
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), childVariable+"=1")
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &child{t: t, log: &strings.Builder{}, dead: make(chan struct{})}
-	cmd.Stderr = c.log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	out := bufio.NewReader(stdout)
-	addr, err := out.ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.addr = strings.TrimSpace(addr)
-	go func() {
-		defer close(c.dead)
-		_ = cmd.Wait() // mustLive says what it means
-	}()
-	t.Cleanup(func() { _ = stdin.Close(); <-c.dead })
-	return c
-}
-
-// mustLive proves that the child still serves others.
-func (c *child) mustLive() {
-	c.t.Helper()
-	select {
-	case <-c.dead:
-		log := c.log.String()
-		c.t.Fatalf("the server process is gone:\n%s", log[:min(len(log), 2000)])
-	default:
-	}
-	join(c.t, c.addr).mustEcho()
-}
-
 // masked is a client's WebSocket text frame with a zero mask.
 func masked(payload string) []byte {
 	return append([]byte{0x81, 0x80 | byte(len(payload)), 0, 0, 0, 0}, payload...)
@@ -144,7 +83,7 @@ const handshake = "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: l
 func TestGate_earlyPong(t *testing.T) {
 	for name, pipelined := range map[string]bool{"behind the answer": false, "in the request's segment": true} {
 		t.Run(name, func(t *testing.T) {
-			c := startChild(t)
+			c := startChild(t, "fragile")
 			for range 1500 {
 				if !earlyPong(c, pipelined) {
 					break
@@ -177,7 +116,7 @@ func earlyPong(c *child, pipelined bool) bool {
 
 // A second connection of the same session that speaks an older protocol makes the library use a timer that is not there.
 func TestFront_mixedProtocols(t *testing.T) {
-	c := startChild(t)
+	c := startChild(t, "fragile")
 	for _, query := range []string{"EIO=3", "EIO=4&EIO=3", "EIO=3&EIO=4", ""} {
 		p := poll(t, c.addr)
 		ws, res, err := websocket.DefaultDialer.Dial("ws://"+c.addr+"/socket.io/?transport=websocket&sid="+p.sid+"&"+query, nil)
@@ -198,7 +137,7 @@ func TestFront_mixedProtocols(t *testing.T) {
 
 // Events and acknowledgements without data are type assertions on nil inside the library.
 func TestParser_missingData(t *testing.T) {
-	c := startChild(t)
+	c := startChild(t, "fragile")
 	for _, frame := range []string{"42", "427", "43", "431", "431[]", "450-", "460-", "4510-[]", `42{}`, "42[]", `42["echo"`} {
 		k := join(t, c.addr)
 		k.send(frame)
@@ -216,7 +155,7 @@ func TestParser_missingData(t *testing.T) {
 }
 
 func TestSession_panic(t *testing.T) {
-	c := startChild(t)
+	c := startChild(t, "fragile")
 	for _, auth := range []string{`{"panic":"auth"}`, `{"panic":"begin"}`} {
 		k := open(t, c.addr)
 		k.send("40" + auth)
@@ -237,7 +176,7 @@ func TestSession_panic(t *testing.T) {
 
 // Nor does a bug outside the handlers: in the middleware, in what follows it, in a writer, in a listener of each kind.
 func TestLink_panic(t *testing.T) {
-	c := startChild(t)
+	c := startChild(t, "fragile")
 	for _, where := range []string{"joined", "write", "packetCreate", "flush", "packet", "heartbeat", "close"} {
 		k := open(t, c.addr)
 		k.send(`40{"panic":"` + where + `"}`)

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -23,8 +22,7 @@ import (
 const patience = 20 * time.Second
 
 func TestMain(m *testing.M) {
-	if os.Getenv(childVariable) != "" {
-		serveChild()
+	if serveAsChild() {
 		return
 	}
 	goleak.VerifyTestMain(m)
@@ -149,11 +147,15 @@ func join(t testing.TB, addr string) *client {
 
 func (c *client) send(frame string) {
 	c.t.Helper()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err := c.ws.WriteMessage(websocket.TextMessage, []byte(frame)); err != nil {
+	if err := c.write(frame); err != nil {
 		c.t.Fatalf("send: %v", err)
 	}
+}
+
+func (c *client) write(frame string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ws.WriteMessage(websocket.TextMessage, []byte(frame))
 }
 
 // read returns the next frame that is no ping.

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/zishang520/engine.io-go-parser/packet"
 )
 
 // refusal reads an acknowledgement and the error event behind it, and returns the error.
@@ -306,10 +305,29 @@ func TestLink_Heartbeats(t *testing.T) {
 		c.mustClose()
 		eventually(t, "counted", func() bool { return e.Counts()[brokeHeartbeat] == uint64(i+1) })
 	}
+}
+
+// Pings that are answered keep a connection, those that are not end it.
+func TestLink_Pings(t *testing.T) {
+	e := start(t, Config{Limits: Limits{PingInterval: 20 * time.Millisecond, PingTimeout: 500 * time.Millisecond}}, app{handle: echo})
+	silent := join(t, e.addr)
 	c := join(t, e.addr)
-	e.allLinks()[0].conn.Emit("packetCreate", &packet.Packet{Type: packet.PING})
-	c.send("3")
-	c.mustEcho()
+	for pings := 0; pings < 10; {
+		_, frame, err := c.ws.ReadMessage()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(frame) == "2" {
+			pings++
+			c.send("3")
+		}
+	}
+	for {
+		if _, _, err := silent.ws.ReadMessage(); err != nil {
+			break
+		}
+	}
+	eventually(t, "counted", func() bool { return e.Counts()["closed_ping_timeout"] == 1 })
 }
 
 func TestFlight(t *testing.T) {

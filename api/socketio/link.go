@@ -172,9 +172,15 @@ func (l *link) ended(libraryReason string) {
 // hangUp ends the TCP connection, which the library leaves open when it was the client that closed the WebSocket: Node's
 // client waits 30 seconds for that, and its process with it. The answer to the client's close frame is written by now. It
 // is a goroutine of its own because the library holds a lock around its listeners that its own Close takes again.
+//
+// Of a client of polling that is gone it waits half a minute for a poll to answer, and gives that up with any packet.
 func (l *link) hangUp() {
-	if transport := l.conn.Transport(); transport.Name() == transports.WEBSOCKET {
+	transport := l.conn.Transport()
+	switch {
+	case transport.Name() == transports.WEBSOCKET:
 		l.t.hangUp(func() { transport.DoClose(nil) })
+	case transport.ReadyState() == "closing":
+		transport.Send([]*packet.Packet{{Type: packet.NOOP}})
 	}
 }
 

@@ -75,6 +75,8 @@ func (t *Transport) startLibrary() {
 	opts := socket.DefaultServerOptions()
 	opts.SetParser(t.parsers)
 	opts.SetMaxHttpBufferSize(maxPacketBytes)
+	opts.SetPingInterval(t.limits.PingInterval)
+	opts.SetPingTimeout(t.limits.PingTimeout)
 	opts.SetConnectTimeout(4 * t.limits.JoinTimeout) // the sweep is earlier, and closes for good
 	t.io = socket.NewServer(nil, opts)
 	t.io.Use(t.join)

@@ -144,7 +144,8 @@ func (m *manager) listen(s *settings) error {
 		return usageError{fmt.Errorf("--listen %s is reachable from outside, and whoever reaches it may declare containers; listen on loopback, or say --insecure-no-auth", listener.Addr())}
 	}
 	m.transport, err = socketio.New(socketio.Config{
-		AllowedHosts: allowedHosts(s, address), AllowedOrigins: s.AllowedOrigins, Events: api.Requests(), Log: m.log,
+		AllowedHosts: allowedHosts(s, address), AllowedOrigins: s.AllowedOrigins, Events: api.Requests(), Unrated: []string{api.SendMessage}, Log: m.log,
+		Limits: socketio.Limits{MaxConnections: s.MaxSessions, RequestsPerSecond: s.MaxRequests},
 	}, m.server)
 	if err != nil {
 		return usageError{err}
