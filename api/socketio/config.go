@@ -69,6 +69,7 @@ type Limits struct {
 	RequestsPerSecond  int // of one session, and at once [1000]; those in Config.Unrated do not count
 	InFlight           int // requests of one session received and not answered [1024]
 	InItems, InBytes   int // of these, not yet handled [64, 4 MiB]
+	QueuedBytes        int // of all that waits in all sessions, and of messages half read, beyond 64 KiB of each [256 MiB]
 	OutItems, OutBytes int // packets emitted and not yet handed on [8192, 4 MiB], half of each for events that everybody is told
 }
 
@@ -91,6 +92,7 @@ func (l Limits) withDefaults() Limits {
 	setDefault(&l.InFlight, 1024)
 	setDefault(&l.InItems, 64)
 	setDefault(&l.InBytes, 4<<20)
+	setDefault(&l.QueuedBytes, 256<<20)
 	setDefault(&l.OutItems, 8192)
 	setDefault(&l.OutBytes, 4<<20)
 	return l

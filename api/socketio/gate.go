@@ -46,6 +46,7 @@ func (g *gatedWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	perSecond := g.t.limits.ReadBytesPerSecond
 	return &gatedConn{
 		Conn: conn, gate: g, ctx: ctx, cancel: cancel, reads: rate.NewLimiter(rate.Limit(perSecond), perSecond),
+		held: &share{of: g.t.budget},
 	}, buffered, nil
 }
 
@@ -62,7 +63,8 @@ type gatedConn struct {
 	closing sync.Once
 	reads   *rate.Limiter
 	frames  frames
-	timed   int // the message that the deadline is for, 0 for none
+	held    *share // of the transport's budget, for a message half read
+	timed   int    // the message that the deadline is for, 0 for none
 }
 
 func (c *gatedConn) Read(b []byte) (int, error) {
@@ -72,7 +74,7 @@ func (c *gatedConn) Read(b []byte) (int, error) {
 		return 0, net.ErrClosed
 	}
 	// All that came before has been acted on by now, a CONNECT included.
-	if c.frames.message > maxEarlyBytes && !c.frames.idle() && !c.gate.joined() {
+	if !c.held.hold(c.half()) || c.frames.message > maxEarlyBytes && !c.frames.idle() && !c.gate.joined() {
 		c.gate.t.counts.add(brokeLimits)
 		return 0, net.ErrClosed
 	}
@@ -87,6 +89,14 @@ func (c *gatedConn) Read(b []byte) (int, error) {
 		return 0, net.ErrClosed
 	}
 	return n, c.follow(b[:n])
+}
+
+// half is how much memory a large message takes that is not whole yet; the library refuses one beyond its limit.
+func (c *gatedConn) half() int {
+	if c.frames.idle() || c.frames.message <= fairBytes {
+		return 0
+	}
+	return int(min(c.frames.message, maxPacketBytes))
 }
 
 // follow sets a deadline when a message begins, and takes it away when the message is whole.
@@ -107,6 +117,7 @@ func (c *gatedConn) Close() error {
 	err := net.ErrClosed
 	c.closing.Do(func() {
 		c.cancel()
+		c.held.end()
 		err = c.Conn.Close()
 	})
 	return err

@@ -173,7 +173,7 @@ func repeated(p *packet.Packet, n int) []*packet.Packet {
 }
 
 func TestQueue(t *testing.T) {
-	q := newQueue[int](3, 100)
+	q := newQueue[int](3, 100, &budget{})
 	outcomes := []pushed{q.push(1, 10), q.push(2, 95), q.push(2, 90), q.push(3, 0), q.push(4, 0)}
 	if diff := cmp.Diff([]pushed{pushedOK, pushedFull, pushedOK, pushedOK, pushedFull}, outcomes); diff != "" {
 		t.Error(diff)
@@ -196,5 +196,8 @@ func TestQueue(t *testing.T) {
 	}
 	if _, ok := q.take(); ok || q.push(6, 1) != pushedClosed {
 		t.Error("open behind close")
+	}
+	if used := q.budget.used.Load(); used != 0 || q.bytes != 0 {
+		t.Errorf("empty, but %d bytes, and %d of the budget", q.bytes, used)
 	}
 }

@@ -268,62 +268,71 @@ func settles(t *testing.T, c *child, before measure) {
 	})
 }
 
+// phase is what happened while events went out.
+type phase struct {
+	late, machine []time.Duration
+	rss           int
+}
+
 // Clients that never read, with pongs and without, cost a bounded amount, and the others get their events as before.
 func TestLoad_ClientsThatNeverRead(t *testing.T) {
-	const perSecond, size = 50, 64 << 10
-	events := perSecond * load(2, 25)
 	c := startChild(t, "measured")
 	good := make([]*client, 4)
 	for i := range good {
 		good[i] = join(t, c.addr)
 	}
-	phase := func(bad ...*client) (late []time.Duration, rss int) {
-		stop := make(chan struct{})
-		var nagging sync.WaitGroup
-		for i, one := range bad {
-			if i%2 == 0 {
-				nagging.Go(func() { pong(one, stop) })
-			}
-		}
-		c.tell("say %d %d %d", events, perSecond, size)
-		for range events / perSecond {
-			late = append(late, watched(t, good, api.MessageReceived, perSecond)...)
-			rss = max(rss, c.rss())
-		}
-		close(stop)
-		nagging.Wait()
-		for _, one := range bad {
-			_ = one.ws.Close()
-		}
-		return late, rss
+	play(t, c, good) // so that what grows once has grown
+	var quiet, hard phase
+	for range 2 {
+		quiet.add(play(t, c, good))
+		hard.add(play(t, c, good, deaf(t, c), deaf(t, c), deaf(t, c), deaf(t, c)))
 	}
-	phase() // so that what grows once has grown
-	var quiet, hard [2][]time.Duration
-	var quietRSS, hardRSS int
-	for round := range 2 {
-		var rss int
-		quiet[round], rss = phase()
-		quietRSS = max(quietRSS, rss)
-		hard[round], rss = phase(deaf(t, c), deaf(t, c), deaf(t, c), deaf(t, c))
-		hardRSS = max(hardRSS, rss)
+	t.Logf("quiet: %v; with clients that never read: %v", quiet, hard)
+	if hard.rss > quiet.rss+32<<20 {
+		t.Errorf("memory went from %d to %d", quiet.rss, hard.rss)
 	}
-	p99 := func(late [2][]time.Duration) time.Duration {
-		return max(percentile(late[0], 0.99), percentile(late[1], 0.99))
-	}
-	t.Logf("quiet: p99 %v and %v, %d MiB; with clients that never read: p99 %v and %v, %d MiB",
-		percentile(quiet[0], 0.99), percentile(quiet[1], 0.99), quietRSS>>20, percentile(hard[0], 0.99), percentile(hard[1], 0.99), hardRSS>>20)
-	if hardRSS > quietRSS+32<<20 {
-		t.Errorf("memory went from %d to %d", quietRSS, hardRSS)
-	}
-	slack := time.Duration(load(50, 0)) * time.Millisecond // a busy machine shows in so few events
-	if got := p99(hard); got > 2*p99(quiet)+slack {
-		t.Errorf("p99 went from %v to %v", p99(quiet), got)
+	slack := time.Duration(load(50, 0)) * time.Millisecond // so few events are soon late
+	if got, was := percentile(hard.late, 0.99), percentile(quiet.late, 0.99); got > 2*was+percentile(hard.machine, 0.99)+slack {
+		t.Errorf("p99 went from %v to %v", was, got)
 	}
 	var dropped, pongs int
 	if _, err := fmt.Sscan(c.tell("counts %s %s", eventsDropped, brokeHeartbeat), &dropped, &pongs); err != nil || dropped == 0 || pongs == 0 {
 		t.Errorf("%d events were dropped and %d clients cut off for their pongs: the bad ones were not bad (%v)", dropped, pongs, err)
 	}
 	eventually(t, "only the others are left", func() bool { return c.tell("sessions") == fmt.Sprint(len(good)) })
+}
+
+// play lets large events go out to the good ones, who read, and to the bad ones, of whom every other one sends pongs.
+func play(t *testing.T, c *child, good []*client, bad ...*client) phase {
+	t.Helper()
+	const perSecond, size = 50, 64 << 10
+	seconds := load(2, 25)
+	var p phase
+	stop := make(chan struct{})
+	var meanwhile sync.WaitGroup
+	meanwhile.Go(func() { p.machine = yardstick(t, stop) })
+	for i := 0; i < len(bad); i += 2 {
+		meanwhile.Go(func() { pong(bad[i], stop) })
+	}
+	c.tell("say %d %d %d", perSecond*seconds, perSecond, size)
+	for range seconds {
+		p.late = append(p.late, watched(t, good, api.MessageReceived, perSecond)...)
+		p.rss = max(p.rss, c.rss())
+	}
+	close(stop)
+	meanwhile.Wait()
+	for _, one := range bad {
+		_ = one.ws.Close()
+	}
+	return p
+}
+
+func (p *phase) add(more phase) {
+	p.late, p.machine, p.rss = append(p.late, more.late...), append(p.machine, more.machine...), max(p.rss, more.rss)
+}
+
+func (p phase) String() string {
+	return fmt.Sprintf("p50 %v, p99 %v, at most %d MiB, a byte over TCP meanwhile p99 %v", percentile(p.late, 0.5), percentile(p.late, 0.99), p.rss>>20, percentile(p.machine, 0.99))
 }
 
 // deaf joins and lets the kernel take little for it.

@@ -25,6 +25,7 @@ const (
 type outbox struct {
 	maxItems, maxBytes int
 	patience           time.Duration
+	budget             *budget
 	ready, space       chan struct{} // capacity 1: a token says look again
 
 	mu      sync.Mutex
@@ -42,9 +43,9 @@ type gap struct {
 	since    time.Time
 }
 
-func newOutbox(l Limits) *outbox {
+func newOutbox(l *Limits, b *budget) *outbox {
 	return &outbox{
-		maxItems: l.OutItems, maxBytes: l.OutBytes, patience: l.SlowTimeout,
+		maxItems: l.OutItems, maxBytes: l.OutBytes, patience: l.SlowTimeout, budget: b,
 		ready: make(chan struct{}, 1), space: make(chan struct{}, 1),
 	}
 }
@@ -91,7 +92,7 @@ func (o *outbox) offerNewsLocked(p Packet) pushed {
 // fitsLocked tells whether the share of the bounds has room for p; an empty outbox has room for anything.
 func (o *outbox) fitsLocked(p *Packet, share int) bool {
 	n := o.waiting.Len()
-	return n == 0 || n < o.maxItems/share && o.bytes+p.cost() <= o.maxBytes/share
+	return n == 0 || n < o.maxItems/share && o.bytes+p.cost() <= o.maxBytes/share && o.budget.room(o.bytes, p.cost())
 }
 
 // coalesceLocked takes out what p makes outdated. A client that keeps up is told everything.
@@ -105,7 +106,7 @@ func (o *outbox) coalesceLocked(p *Packet) {
 
 func (o *outbox) appendLocked(p Packet) {
 	e := o.waiting.PushBack(p)
-	o.bytes += p.cost()
+	o.countLocked(p.cost())
 	if p.news != nil && p.news.subject != "" {
 		if o.latest == nil {
 			o.latest = map[string]*list.Element{}
@@ -117,7 +118,7 @@ func (o *outbox) appendLocked(p Packet) {
 
 func (o *outbox) removeLocked(e *list.Element) Packet {
 	p := o.waiting.Remove(e).(Packet)
-	o.bytes -= p.cost()
+	o.countLocked(-p.cost())
 	if p.news != nil && o.latest[p.news.subject] == e {
 		delete(o.latest, p.news.subject)
 	}
@@ -182,11 +183,17 @@ func (o *outbox) discard(last ...Packet) {
 		last = nil
 	}
 	o.waiting.Init()
-	o.bytes, o.latest, o.gap, o.closed = 0, nil, nil, true
+	o.countLocked(-o.bytes)
+	o.latest, o.gap, o.closed = nil, nil, true
 	for _, p := range last {
 		o.appendLocked(p)
 	}
 	o.wakeLocked()
+}
+
+func (o *outbox) countLocked(bytes int) {
+	o.bytes += bytes
+	o.budget.add(bytes)
 }
 
 func (o *outbox) wakeLocked() {

@@ -16,7 +16,8 @@ import (
 )
 
 func boxOf(items int) *outbox {
-	return newOutbox(Limits{OutItems: items, OutBytes: 1 << 20}.withDefaults())
+	l := Limits{OutItems: items, OutBytes: 1 << 20}.withDefaults()
+	return newOutbox(&l, &budget{max: 1 << 30})
 }
 
 // status is news about a container at a version.
@@ -193,7 +194,8 @@ func TestOutbox_LastWords(t *testing.T) {
 // versions, and a version that does not come is in an events_dropped or coalesced into a later one of its subject.
 func TestOutbox_Property(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		o := newOutbox(Limits{OutItems: rapid.IntRange(8, 40).Draw(t, "items"), OutBytes: rapid.IntRange(4000, 20_000).Draw(t, "bytes")}.withDefaults())
+		l := Limits{OutItems: rapid.IntRange(8, 40).Draw(t, "items"), OutBytes: rapid.IntRange(4000, 20_000).Draw(t, "bytes")}.withDefaults()
+		o := newOutbox(&l, &budget{max: 1 << 30})
 		r := reader{t: t, subject: map[int]string{}, told: map[int]bool{}}
 		version, answers := 0, 0
 		for range rapid.IntRange(1, 300).Draw(t, "steps") {
@@ -221,6 +223,9 @@ func TestOutbox_Property(t *testing.T) {
 		}
 		for _, line := range drain(t, o) {
 			r.read(line)
+		}
+		if used := o.budget.used.Load(); used != 0 || o.bytes != 0 {
+			t.Fatalf("empty, but %d bytes, and %d of the budget", o.bytes, used)
 		}
 		if r.answers != answers {
 			t.Fatalf("%d of %d answers came", r.answers, answers)

@@ -14,6 +14,7 @@ const (
 // queue is first in, first out, bounded in items and in bytes, for any number of producers and one consumer.
 type queue[T any] struct {
 	maxItems, maxBytes int
+	budget             *budget
 	ready, space       chan struct{} // capacity 1: a token says look again
 
 	mu     sync.Mutex
@@ -27,9 +28,9 @@ type sized[T any] struct {
 	bytes int
 }
 
-func newQueue[T any](maxItems, maxBytes int) *queue[T] {
+func newQueue[T any](maxItems, maxBytes int, b *budget) *queue[T] {
 	return &queue[T]{
-		maxItems: maxItems, maxBytes: maxBytes,
+		maxItems: maxItems, maxBytes: maxBytes, budget: b,
 		ready: make(chan struct{}, 1), space: make(chan struct{}, 1),
 	}
 }
@@ -41,11 +42,11 @@ func (q *queue[T]) push(v T, bytes int) pushed {
 	if q.closed {
 		return pushedClosed
 	}
-	if len(q.items) >= q.maxItems || q.bytes+bytes > q.maxBytes {
+	if len(q.items) >= q.maxItems || q.bytes+bytes > q.maxBytes || !q.budget.room(q.bytes, bytes) {
 		return pushedFull
 	}
 	q.items = append(q.items, sized[T]{v, bytes})
-	q.bytes += bytes
+	q.countLocked(bytes)
 	signal(q.ready)
 	return pushedOK
 }
@@ -96,7 +97,7 @@ func (q *queue[T]) poll() (v T, ok, over bool) {
 	if len(q.items) == 0 {
 		q.items = nil // gives a burst's memory back
 	}
-	q.bytes -= first.bytes
+	q.countLocked(-first.bytes)
 	signal(q.space)
 	return first.value, true, false
 }
@@ -107,10 +108,16 @@ func (q *queue[T]) close(discard bool) {
 	defer q.mu.Unlock()
 	q.closed = true
 	if discard {
-		q.items, q.bytes = nil, 0
+		q.items = nil
+		q.countLocked(-q.bytes)
 	}
 	signal(q.ready)
 	signal(q.space)
+}
+
+func (q *queue[T]) countLocked(bytes int) {
+	q.bytes += bytes
+	q.budget.add(bytes)
 }
 
 func signal(c chan struct{}) {

@@ -53,8 +53,8 @@ func newSession(t *Transport, g *greeting, sock *socket.Socket) *Session {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Session{
 		t: t, link: g.link, sock: sock, id: xid.New().String(), auth: g.auth, ctx: ctx, cancel: cancel,
-		in:   newQueue[*Request](t.limits.InItems, t.limits.InBytes),
-		out:  newOutbox(t.limits),
+		in:   newQueue[*Request](t.limits.InItems, t.limits.InBytes, t.budget),
+		out:  newOutbox(&t.limits, t.budget),
 		rate: rate.NewLimiter(rate.Limit(t.limits.RequestsPerSecond), t.limits.RequestsPerSecond),
 		live: make(chan struct{}), gone: make(chan struct{}), worked: make(chan struct{}), written: make(chan struct{}),
 	}

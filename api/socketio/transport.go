@@ -26,6 +26,7 @@ type Transport struct {
 	unrated map[string]bool
 	auth    Authenticate
 	counts  *counters
+	budget  *budget
 	parsers *parsers
 	engine  engine.Server
 	io      *socket.Server
@@ -55,6 +56,7 @@ func New(cfg Config, app App) (*Transport, error) {
 		auth: cfg.Authenticate, counts: newCounters(), parsers: &parsers{}, swept: make(chan struct{}),
 		links: map[string]*link{}, sessions: map[*Session]struct{}{}, slots: map[string]int{}, seats: map[string]int{},
 	}
+	t.budget = &budget{max: int64(t.limits.QueuedBytes)}
 	t.startLibrary()
 	ctx, cancel := context.WithCancel(context.Background())
 	t.stopSweep = cancel
