@@ -248,7 +248,7 @@ func (s *Server) accepted(r *Request, in *api.Declaring, result *store.Result, p
 	switch {
 	case !r.WantsAck():
 	case in.Wait == nil:
-		r.Ack(api.Encode(ack))
+		r.AckWait(r.session.Context(), api.Encode(ack))
 	default:
 		s.await(r, *p, time.Duration(*in.Wait)*time.Second, ack)
 	}

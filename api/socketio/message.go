@@ -58,9 +58,9 @@ func (s *Server) sent(c *Session, r *Request, in *api.MessageRequest, id string,
 	if reply != nil {
 		ack["reply"] = reply
 	}
-	r.Ack(api.Encode(ack))
-	c.Emit(api.MessageSent, api.Encode(body))
+	r.AckWait(c.Context(), api.Encode(ack))
+	c.EmitWait(c.Context(), api.MessageSent, api.Encode(body))
 	if reply != nil {
-		c.Emit(api.MessageReceived, api.Encode(map[string]any{"container_id": id, "message": reply, "timestamp": time.Now().UTC()}))
+		c.EmitWait(c.Context(), api.MessageReceived, api.Encode(map[string]any{"container_id": id, "message": reply, "timestamp": time.Now().UTC()}))
 	}
 }

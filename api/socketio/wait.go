@@ -64,7 +64,7 @@ func (s *Server) waited(r *Request, p *answer, o *outcome, ack map[string]any) {
 	if record, ok := s.Store.Get(p.id); ok {
 		ack["container"] = s.view(record)
 	}
-	r.Ack(api.Encode(ack))
+	r.AckWait(p.session.Context(), api.Encode(ack))
 }
 
 // unmet is an error that says besides that the request itself was accepted.
