@@ -122,13 +122,25 @@ func (s *Session) shut(ctx context.Context) error {
 	s.in.close(false)
 	err := ended(ctx, s.worked)
 	if err == nil {
-		err = ended(ctx, s.flight.over())
+		err = s.answered(ctx)
 	}
 	s.end(endedByShutdown)
 	if err == nil {
 		err = ended(ctx, s.written)
 	}
 	return err
+}
+
+// answered waits for what is in flight, unless there is nobody to be answered.
+func (s *Session) answered(ctx context.Context) error {
+	select {
+	case <-s.written:
+		return nil
+	case <-s.flight.over():
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("answer a session: %w", ctx.Err())
+	}
 }
 
 func ended(ctx context.Context, what <-chan struct{}) error {

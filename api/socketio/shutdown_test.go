@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -49,4 +50,27 @@ func TestTransport_Shutdown_WhatIsInFlightIsAnswered(t *testing.T) {
 		t.Errorf("Shutdown: %v", err)
 	}
 	close(release)
+}
+
+// What a session that was ended will not answer any more is not waited for.
+func TestTransport_Shutdown_WhatIsDroppedIsNot(t *testing.T) {
+	ended := make(chan struct{})
+	e := start(t, Config{Limits: Limits{DrainTimeout: 200 * time.Millisecond}}, app{handle: func(s *Session, r *Request) {
+		for range maxPollPackets + 1 { // so that its writer is not done at once
+			s.Emit("x", nil)
+		}
+		eventually(t, "another request waits", func() bool { s.in.mu.Lock(); defer s.in.mu.Unlock(); return len(s.in.items) > 0 })
+		s.End("test")
+		close(ended)
+	}})
+	p := poll(t, e.addr)
+	p.post("40")
+	p.get()
+	p.post("421[\"echo\"]\x1e422[\"echo\"]")
+	<-ended
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := e.Shutdown(ctx); err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
 }
