@@ -79,6 +79,7 @@ func TestParser_malformed(t *testing.T) {
 	}{
 		{"100,000 keys", `421["echo",{` + strings.Join(keys, ",")[:500<<10] + `"":0}]`, requestLimits, true},
 		{"depth 10,000", `421["echo",` + strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000) + `]`, requestLimits, true},
+		{"depth 64", `421["echo",` + strings.Repeat("[", 64) + strings.Repeat("]", 64) + `]`, requestLimits, true},
 		{"too large", `421["echo","` + strings.Repeat("x", 600<<10) + `"]`, requestLimits, true},
 		{"unknown event", `421["launch",{}]`, requestUnknown, true},
 		{"event error", `421["error",{}]`, requestUnknown, true},
