@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help build demo test check sim mutants clean
+.PHONY: help build demo test check load sim mutants clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,6 +15,9 @@ test: ## Run all tests, those on a real Docker engine included
 
 check: ## Check format, vet, staticcheck, go.mod and the layering
 	@hack/check.sh
+
+load: ## Show what 1,000 idle clients, 4,000 that vanish and some that never read cost (about five minutes)
+	SOCKETIO_TEST_LOAD=1 go test -count=1 -v -run 'Load|churn' ./api/socketio/
 
 sim: ## Play SEEDS (2000) random lives of the reconcile loop against a faulty engine in fake time
 	@hack/sim.sh

@@ -55,7 +55,13 @@ const (
 	EngineUnavailable    = "engine_unavailable"
 	EngineAvailable      = "engine_available"
 	ContainerUnreachable = "container_unreachable"
-	ImagePullProgress    = "image_pull_progress"
+	EventsDropped        = "events_dropped"
+)
+
+// Events of which the newest about their subject is what counts.
+const (
+	ContainerStatusUpdate = "container_status_update"
+	ImagePullProgress     = "image_pull_progress"
 )
 
 // Types of activity.

@@ -1,12 +1,9 @@
 package socketio
 
 import (
-	"log"
-	"net"
 	"net/http"
-	"sync"
-
-	"github.com/rs/zerolog"
+	"net/netip"
+	"time"
 )
 
 // slot is the right to one connection. It travels in the handshake's context to the link that takes it over.
@@ -17,6 +14,9 @@ type slot struct {
 
 type slotKey struct{}
 
+// retryLater is when a client may try again that found no room.
+const retryLater = 10 * time.Second
+
 func (t *Transport) admit(host string) (*slot, *refusal) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -25,11 +25,11 @@ func (t *Transport) admit(host string) (*slot, *refusal) {
 		return nil, &refusal{http.StatusServiceUnavailable, refusedClosing, "the manager is shutting down"}
 	case t.taken >= t.limits.MaxConnections:
 		return nil, &refusal{http.StatusServiceUnavailable, refusedFull, "too many connections; try again later"}
-	case t.slots[host] >= t.limits.MaxPerAddress:
-		return nil, &refusal{http.StatusTooManyRequests, refusedAddress, "too many connections from this address"}
+	case t.slots[network(host)] >= t.limits.MaxPerAddress:
+		return nil, &refusal{http.StatusTooManyRequests, refusedAddress, "too many connections from this address; close some or try again later"}
 	}
 	t.taken++
-	t.slots[host]++
+	t.slots[network(host)]++
 	return &slot{host: host}, nil
 }
 
@@ -44,8 +44,60 @@ func (t *Transport) releaseUnused(s *slot) {
 
 func (t *Transport) releaseLocked(host string) {
 	t.taken--
-	if t.slots[host]--; t.slots[host] == 0 {
-		delete(t.slots, host)
+	decrement(t.slots, network(host))
+}
+
+// decrement counts one less under key and forgets a key that counts nothing.
+func decrement(counts map[string]int, key string) {
+	if counts[key]--; counts[key] <= 0 {
+		delete(counts, key)
+	}
+}
+
+// network is what counts as one address: whoever has an IPv6 address has all of its network.
+func network(host string) string {
+	addr, err := netip.ParseAddr(host)
+	if err != nil || !addr.Is6() || addr.Is4In6() {
+		return host
+	}
+	prefix, err := addr.WithZone("").Prefix(64)
+	if err != nil {
+		return host
+	}
+	return prefix.String()
+}
+
+// seat counts a session whose principal is known, until it leaves, or refuses it.
+func (t *Transport) seat(s *Session) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	name := s.principal.Name
+	if t.seats[name] >= t.limits.MaxPerPrincipal {
+		t.counts.add(refusedPrincipal)
+		return tooMuch(retryLater, "%d sessions of %s are connected already; close some or try again later", t.seats[name], name)
+	}
+	t.seats[name]++
+	s.seated = true
+	return nil
+}
+
+func (t *Transport) enter(s *Session) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closing {
+		return false
+	}
+	t.sessions[s] = struct{}{}
+	return true
+}
+
+func (t *Transport) leave(s *Session) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.sessions, s)
+	if s.seated {
+		decrement(t.seats, s.principal.Name)
+		s.seated = false
 	}
 }
 
@@ -64,52 +116,4 @@ func (t *Transport) forget(l *link) {
 		t.releaseLocked(l.host)
 	}
 	t.engine.Clients().Delete(l.conn.Id())
-}
-
-// Listener bounds the TCP connections of l, those that never ask for anything included.
-func (t *Transport) Listener(l net.Listener) net.Listener {
-	return &boundedListener{Listener: l, counts: t.counts, free: make(chan struct{}, 2*t.limits.MaxConnections+64)}
-}
-
-type boundedListener struct {
-	net.Listener
-	counts *counters
-	free   chan struct{} // holds a token for each open connection
-}
-
-// Accept closes a connection too many at once, rather than let it wait where nobody sees it.
-func (l *boundedListener) Accept() (net.Conn, error) {
-	for {
-		conn, err := l.Listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		select {
-		case l.free <- struct{}{}:
-			return &boundedConn{Conn: conn, release: sync.OnceFunc(func() { <-l.free })}, nil
-		default:
-			l.counts.add(refusedConnection)
-			_ = conn.Close() // it was never used
-		}
-	}
-}
-
-type boundedConn struct {
-	net.Conn
-	release func()
-}
-
-func (c *boundedConn) Close() error {
-	defer c.release()
-	return c.Conn.Close()
-}
-
-// errorLog takes what net/http has to say; it knows addresses and no secret ids.
-type errorLog struct{ log zerolog.Logger }
-
-func newErrorLog(l zerolog.Logger) *log.Logger { return log.New(errorLog{l}, "", 0) }
-
-func (e errorLog) Write(line []byte) (int, error) {
-	e.log.Debug().Str("operation", "http").Bytes("line", line).Msg("http server")
-	return len(line), nil
 }

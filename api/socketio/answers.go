@@ -143,6 +143,25 @@ type outcome struct {
 	status string
 }
 
+// owe has p answered when its result is observed, which it may be already.
+func (s *Server) owe(p *answer) {
+	s.answers.add(p)
+	s.settle(p.id, nil)
+	if s.life.Err() != nil {
+		s.abandon(p.id)
+	}
+}
+
+// abandon answers all that is owed about a container though nothing was observed: this process will not see it.
+func (s *Server) abandon(id string) {
+	for _, d := range s.answers.settled(id, func(p *answer) *outcome {
+		e := api.Errorf(api.TimeoutError, "the manager is shutting down before the outcome of %s was seen; what was declared stands, and is gone on with at its next start", p.operation)
+		return &outcome{err: e.With("reason", "ShuttingDown")}
+	}) {
+		s.deliver(d)
+	}
+}
+
 // settle sends the answers that a change of a container brings; without a change they are judged by what stands now.
 func (s *Server) settle(id string, c *store.Change) {
 	seen := s.seen(id, c)

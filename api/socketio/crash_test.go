@@ -1,114 +1,74 @@
 package socketio
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/gorilla/websocket"
 	"github.com/rs/zerolog"
+	"github.com/zishang520/engine.io/v2/types"
+
+	"github.com/flow-manager/flow-manager/api"
 )
 
-// What would end the process is tried on a child process, so that a missing guard is a failure of one test.
-const childVariable = "SOCKETIO_TEST_CHILD"
-
-// serveChild serves until its standard input ends, and says on standard output where.
-func serveChild() {
-	a := app{
-		begin: func(s *Session) error {
-			if s.Principal().Name == "begin" {
-				panic("begin")
-			}
-			return nil
-		},
-		handle: func(s *Session, r *Request) {
-			if r.Event == "boom" {
-				panic("a bug")
-			}
-			echo(s, r)
-		},
+// serveFragile has bugs of each kind.
+func serveFragile() {
+	tr, err := New(Config{Log: zerolog.New(os.Stderr), Events: []string{"echo", "boom", "break", "mend"}, Authenticate: childAuth}, app{begin: childBegin, handle: childHandle,
 		end: func(*Session) { panic("end") },
-	}
-	tr, err := New(Config{Log: zerolog.New(os.Stderr), Events: []string{"echo", "boom"}, Authenticate: childAuth}, a)
+	})
 	if err != nil {
 		panic(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		panic(err)
-	}
-	go func() { _ = tr.Server(tr.Handler()).Serve(tr.Listener(l)) }()
-	fmt.Println(l.Addr())
+	serveOn(tr)
 	_, _ = io.Copy(io.Discard, os.Stdin)
 }
 
 func childAuth(_ context.Context, auth json.RawMessage, _ string) (Principal, context.Context, error) {
-	switch string(auth) {
-	case `{"panic":"auth"}`:
+	var asked struct{ Panic string }
+	_ = json.Unmarshal(auth, &asked) // without one there is no panic
+	if asked.Panic == "auth" {
 		panic("auth")
-	case `{"panic":"begin"}`:
-		return Principal{Name: "begin"}, context.Background(), nil
 	}
-	return Principal{}, context.Background(), nil
+	return Principal{Name: asked.Panic}, context.Background(), nil
 }
 
-type child struct {
-	t    *testing.T
-	addr string
-	log  *strings.Builder
-	dead chan struct{}
+// childBegin breaks the session in the way that its principal is named after.
+func childBegin(s *Session) error {
+	switch s.Principal().Name {
+	case "begin":
+		panic("begin")
+	case "joined":
+		s.sock.SetData(nil) // which the library hands to us when it has sent its CONNECT answer
+	case "write":
+		s.sock = nil
+		s.Emit("x", nil)
+	case "packetCreate", "flush", "packet", "heartbeat", "close":
+		_ = s.link.conn.On(types.EventName(s.Principal().Name), s.link.guarded(func([]any) { panic("listener") }))
+	}
+	return nil
 }
 
-func startChild(t *testing.T) *child {
-	t.Helper()
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), childVariable+"=1")
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
+func childHandle(s *Session, r *Request) {
+	switch r.Event {
+	case "boom":
+		panic("a bug")
+	case "break": // the middleware of whoever joins next writes to a map that is not there
+		s.t.mu.Lock()
+		s.t.sessions = nil
+		s.t.mu.Unlock()
+	case "mend":
+		s.t.mu.Lock()
+		s.t.sessions = map[*Session]struct{}{s: {}}
+		s.t.mu.Unlock()
 	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &child{t: t, log: &strings.Builder{}, dead: make(chan struct{})}
-	cmd.Stderr = c.log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	out := bufio.NewReader(stdout)
-	addr, err := out.ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.addr = strings.TrimSpace(addr)
-	go func() {
-		defer close(c.dead)
-		_ = cmd.Wait() // mustLive says what it means
-	}()
-	t.Cleanup(func() { _ = stdin.Close(); <-c.dead })
-	return c
-}
-
-// mustLive proves that the child still serves others.
-func (c *child) mustLive() {
-	c.t.Helper()
-	select {
-	case <-c.dead:
-		log := c.log.String()
-		c.t.Fatalf("the server process is gone:\n%s", log[:min(len(log), 2000)])
-	default:
-	}
-	join(c.t, c.addr).mustEcho()
+	echo(s, r)
 }
 
 // masked is a client's WebSocket text frame with a zero mask.
@@ -123,7 +83,7 @@ const handshake = "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: l
 func TestGate_earlyPong(t *testing.T) {
 	for name, pipelined := range map[string]bool{"behind the answer": false, "in the request's segment": true} {
 		t.Run(name, func(t *testing.T) {
-			c := startChild(t)
+			c := startChild(t, "fragile")
 			for range 1500 {
 				if !earlyPong(c, pipelined) {
 					break
@@ -156,7 +116,7 @@ func earlyPong(c *child, pipelined bool) bool {
 
 // A second connection of the same session that speaks an older protocol makes the library use a timer that is not there.
 func TestFront_mixedProtocols(t *testing.T) {
-	c := startChild(t)
+	c := startChild(t, "fragile")
 	for _, query := range []string{"EIO=3", "EIO=4&EIO=3", "EIO=3&EIO=4", ""} {
 		p := poll(t, c.addr)
 		ws, res, err := websocket.DefaultDialer.Dial("ws://"+c.addr+"/socket.io/?transport=websocket&sid="+p.sid+"&"+query, nil)
@@ -177,7 +137,7 @@ func TestFront_mixedProtocols(t *testing.T) {
 
 // Events and acknowledgements without data are type assertions on nil inside the library.
 func TestParser_missingData(t *testing.T) {
-	c := startChild(t)
+	c := startChild(t, "fragile")
 	for _, frame := range []string{"42", "427", "43", "431", "431[]", "450-", "460-", "4510-[]", `42{}`, "42[]", `42["echo"`} {
 		k := join(t, c.addr)
 		k.send(frame)
@@ -195,7 +155,7 @@ func TestParser_missingData(t *testing.T) {
 }
 
 func TestSession_panic(t *testing.T) {
-	c := startChild(t)
+	c := startChild(t, "fragile")
 	for _, auth := range []string{`{"panic":"auth"}`, `{"panic":"begin"}`} {
 		k := open(t, c.addr)
 		k.send("40" + auth)
@@ -212,4 +172,41 @@ func TestSession_panic(t *testing.T) {
 	k.mustEcho()
 	_ = k.ws.Close() // End panics too
 	c.mustLive()
+}
+
+// Nor does a bug outside the handlers: in the middleware, in what follows it, in a writer, in a listener of each kind.
+func TestLink_panic(t *testing.T) {
+	c := startChild(t, "fragile")
+	for _, where := range []string{"joined", "write", "packetCreate", "flush", "packet", "heartbeat", "close"} {
+		k := open(t, c.addr)
+		k.send(`40{"panic":"` + where + `"}`)
+		if where == "packet" || where == "heartbeat" || where == "close" {
+			k.read()
+			k.send("3") // for these to hear
+		}
+		k.mustClose()
+		c.mustLive()
+	}
+	k := join(t, c.addr)
+	k.send(`421["break",1]`)
+	k.read()
+	other := open(t, c.addr)
+	other.send("40")
+	other.mustClose()
+	k.send(`422["mend",1]`)
+	k.read()
+	c.mustLive()
+}
+
+// What goes on when its handler has returned may meet a bug as well.
+func TestServer_panicLater(t *testing.T) {
+	s := serve(t)
+	p := s.join()
+	p.ask(api.CreateContainer, webSpec)
+	if ack := p.ask(api.SendMessage, `{"container_id":"web","message":{"bug":1}}`); ack["error_type"] != "system_error" {
+		t.Errorf("got %v", ack)
+	}
+	if got := s.Counts()[requestPanic]; got != 1 {
+		t.Errorf("%d are counted", got)
+	}
 }

@@ -203,7 +203,7 @@ func (s *Server) write(c *Session, r *Request, in *api.Declaring, owed answer, d
 		return api.Invalid(api.FieldError{Field: "container_id", Message: "is required: the container's id, name or Docker id"}).For("", in.RequestID, "")
 	}
 	if !s.answers.room(c) {
-		return api.Errorf(api.RateLimitError, "%d accepted requests of this session wait for their outcome; wait for some of them", maxOwed).For("", in.RequestID, "")
+		return tooMuch(time.Second, "%d accepted requests of this session wait for their outcome; wait for some of them", maxOwed).For("", in.RequestID, "")
 	}
 	d.Principal, d.Operation, d.Key, d.IfGeneration = c.Principal().Name, r.Event, in.IdempotencyKey, in.IfGeneration
 	if d.Key != "" {
@@ -224,8 +224,7 @@ func (s *Server) write(c *Session, r *Request, in *api.Declaring, owed answer, d
 		p.name = result.Record.Name
 	}
 	s.accepted(r, in, &result, p)
-	s.answers.add(p)
-	s.settle(result.ID, nil) // the outcome may have been there already, or have come before the answer was owed
+	s.owe(p)
 	return nil
 }
 
@@ -256,7 +255,7 @@ func (s *Server) accepted(r *Request, in *api.Declaring, result *store.Result, p
 	switch {
 	case !r.WantsAck():
 	case in.Wait == nil:
-		r.Ack(api.Encode(ack))
+		r.AckWait(r.session.Context(), api.Encode(ack))
 	default:
 		s.await(r, *p, time.Duration(*in.Wait)*time.Second, ack)
 	}

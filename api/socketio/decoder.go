@@ -2,7 +2,6 @@ package socketio
 
 import (
 	"encoding/json"
-	"runtime/debug"
 	"sync"
 
 	"github.com/zishang520/engine.io/v2/events"
@@ -10,11 +9,18 @@ import (
 	"github.com/zishang520/socket.io-go-parser/v2/parser"
 )
 
-// parsers hands the library a decoder for each connection. next is set under mu by the transport, since the library
-// asks for a decoder without saying for which connection.
+// parsers hands the library a decoder for each connection.
 type parsers struct {
 	mu   sync.Mutex
-	next *link
+	next *link // whose decoder is asked for, since the library does not say
+}
+
+// serve has the library ask for the decoder of l.
+func (p *parsers) serve(l *link, ask func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.next = l
+	ask()
 }
 
 func (p *parsers) NewEncoder() parser.Encoder { return parser.NewEncoder() }
@@ -107,11 +113,8 @@ func (d *decoder) breakOff(f *fault) {
 }
 
 func (d *decoder) recovered() {
-	cause := recover()
-	if cause == nil {
-		return
+	if cause := recover(); cause != nil {
+		d.broken = true
+		d.link.panicked("decode", cause)
 	}
-	d.link.t.log.Error().Str("operation", "decode").Any("panic", cause).Bytes("stack", debug.Stack()).Msg("reading a packet")
-	d.broken = true
-	d.link.close(brokePanic)
 }

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -23,11 +22,10 @@ import (
 const patience = 20 * time.Second
 
 func TestMain(m *testing.M) {
-	if os.Getenv(childVariable) != "" {
-		serveChild()
+	if serveAsChild() {
 		return
 	}
-	m.Run()
+	goleak.VerifyTestMain(m)
 }
 
 // app is an App out of functions; nil ones do nothing.
@@ -149,11 +147,15 @@ func join(t testing.TB, addr string) *client {
 
 func (c *client) send(frame string) {
 	c.t.Helper()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err := c.ws.WriteMessage(websocket.TextMessage, []byte(frame)); err != nil {
+	if err := c.write(frame); err != nil {
 		c.t.Fatalf("send: %v", err)
 	}
+}
+
+func (c *client) write(frame string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ws.WriteMessage(websocket.TextMessage, []byte(frame))
 }
 
 // read returns the next frame that is no ping.

@@ -9,7 +9,7 @@ import (
 // How much may be under way inside the library before a session's writer waits. The library itself has no bound, and
 // clients of long polling drop an answer of more than 16 packets.
 const (
-	maxUnderWayBytes   = 256 << 10
+	maxUnderWayBytes   = 64 << 10
 	maxUnderWayPackets = 256
 	maxPollPackets     = 12
 )

@@ -20,9 +20,8 @@ import (
 )
 
 const (
-	path           = "/socket.io/"
-	maxPollBytes   = 60_000 // the library silently loses a payload above 64 KiB
-	pollBodyWithin = 30 * time.Second
+	path         = "/socket.io/"
+	maxPollBytes = 60_000 // the library silently loses a payload above 64 KiB
 )
 
 // refusal is an answer of ours in the place of the library's.
@@ -73,6 +72,9 @@ func (t *Transport) serve(w http.ResponseWriter, r *http.Request) {
 func (t *Transport) refuse(w http.ResponseWriter, no *refusal) {
 	t.counts.add(no.reason)
 	w.Header().Set("Content-Type", "application/json")
+	if no.status == http.StatusServiceUnavailable || no.status == http.StatusTooManyRequests {
+		w.Header().Set("Retry-After", fmt.Sprint(retryLater.Seconds()))
+	}
 	w.WriteHeader(no.status)
 	_, _ = w.Write(api.Encode(map[string]any{"code": 3, "message": no.message})) // the client may be gone
 }
@@ -141,7 +143,7 @@ func (t *Transport) handshake(w http.ResponseWriter, r *http.Request, a asked) {
 	defer t.releaseUnused(s)
 	r = r.WithContext(context.WithValue(r.Context(), slotKey{}, s))
 	if a.websocket {
-		t.serveGated(w, r)
+		t.serveGated(w, r, func() bool { return s.link != nil && s.link.joined() != nil })
 		return
 	}
 	// The library announces one limit for both transports; a client of polling batches up to what it reads here.
@@ -167,7 +169,7 @@ func (t *Transport) upgrade(w http.ResponseWriter, r *http.Request, l *link) *re
 	if !l.upgraded.CompareAndSwap(false, true) {
 		return &refusal{http.StatusBadRequest, refusedOverlap, "a session upgrades once"}
 	}
-	t.serveGated(w, r)
+	t.serveGated(w, r, func() bool { return l.joined() != nil })
 	return nil
 }
 
@@ -196,10 +198,7 @@ func (t *Transport) post(w http.ResponseWriter, r *http.Request, l *link) *refus
 }
 
 func readPost(w http.ResponseWriter, r *http.Request) ([]byte, *refusal) {
-	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Now().Add(pollBodyWithin)) // where there is no deadline, MaxBytesReader still bounds
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxPollBytes))
-	_ = control.SetReadDeadline(time.Time{})
 	if _, large := errors.AsType[*http.MaxBytesError](err); large {
 		return nil, &refusal{http.StatusRequestEntityTooLarge, refusedBody,
 			"a request may be 60 KB over polling; larger ones, up to 512 KiB, need the WebSocket transport"}
@@ -207,6 +206,7 @@ func readPost(w http.ResponseWriter, r *http.Request) ([]byte, *refusal) {
 	if err != nil || !knownRecords(body) {
 		return nil, &refusal{http.StatusBadRequest, refusedBody, "the body is no Engine.IO payload"}
 	}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // what the requests in it take is not the body's time
 	return body, nil
 }
 
@@ -220,8 +220,8 @@ func knownRecords(body []byte) bool {
 	return true
 }
 
-func (t *Transport) serveGated(w http.ResponseWriter, r *http.Request) {
-	g := newGatedWriter(w, t.limits)
+func (t *Transport) serveGated(w http.ResponseWriter, r *http.Request, joined func() bool) {
+	g := newGatedWriter(w, t, joined)
 	defer g.open()
 	t.engine.ServeHTTP(g, r)
 }

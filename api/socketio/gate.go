@@ -7,11 +7,15 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
 )
+
+// maxEarlyBytes is what a WebSocket message may have before anybody has joined; a CONNECT fits.
+const maxEarlyBytes = 32 << 10
 
 var errEarly = errors.New("data before the handshake's answer")
 
@@ -19,12 +23,13 @@ var errEarly = errors.New("data before the handshake's answer")
 // while it is still setting the connection up, and a frame that is early enough ends the process.
 type gatedWriter struct {
 	http.ResponseWriter
-	limits Limits
+	t      *Transport
+	joined func() bool // whether a session is there; called after open
 	ready  chan struct{}
 }
 
-func newGatedWriter(w http.ResponseWriter, limits Limits) *gatedWriter {
-	return &gatedWriter{ResponseWriter: w, limits: limits, ready: make(chan struct{})}
+func newGatedWriter(w http.ResponseWriter, t *Transport, joined func() bool) *gatedWriter {
+	return &gatedWriter{ResponseWriter: w, t: t, joined: joined, ready: make(chan struct{})}
 }
 
 // Hijack implements http.Hijacker.
@@ -38,50 +43,81 @@ func (g *gatedWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, errEarly
 	}
 	ctx, cancel := context.WithCancel(context.Background())
+	perSecond := g.t.limits.ReadBytesPerSecond
 	return &gatedConn{
-		Conn: conn, ready: g.ready, ctx: ctx, cancel: cancel, writeTimeout: g.limits.WriteTimeout,
-		reads: rate.NewLimiter(rate.Limit(g.limits.ReadBytesPerSecond), g.limits.ReadBytesPerSecond),
+		Conn: conn, gate: g, ctx: ctx, cancel: cancel, reads: rate.NewLimiter(rate.Limit(perSecond), perSecond),
+		held: &share{of: g.t.budget},
 	}, buffered, nil
 }
 
 // open lets reads through; it is called once, when the library has returned.
 func (g *gatedWriter) open() { close(g.ready) }
 
-// gatedConn bounds what a peer can do by reading slowly or by writing fast.
+// gatedConn bounds what a peer can do by writing fast, by writing slowly, and before it has joined. All reads are of one
+// goroutine, the library's.
 type gatedConn struct {
 	net.Conn
-	ready        chan struct{}
-	ctx          context.Context // ends with the connection, and with it every wait
-	cancel       context.CancelFunc
-	closing      sync.Once
-	writeTimeout time.Duration
-	reads        *rate.Limiter
+	gate    *gatedWriter
+	ctx     context.Context // ends with the connection, and with it every wait
+	cancel  context.CancelFunc
+	closing sync.Once
+	reads   *rate.Limiter
+	frames  frames
+	held    *share // of the transport's budget, for a message half read
+	timed   int    // the message that the deadline is for, 0 for none
 }
 
 func (c *gatedConn) Read(b []byte) (int, error) {
 	select {
-	case <-c.ready:
+	case <-c.gate.ready:
 	case <-c.ctx.Done():
 		return 0, net.ErrClosed
 	}
-	n, err := c.Conn.Read(b)
-	if n > 0 && c.reads.WaitN(c.ctx, min(n, c.reads.Burst())) != nil {
+	// All that came before has been acted on by now, a CONNECT included.
+	if !c.held.hold(c.half()) || c.frames.message > maxEarlyBytes && !c.frames.idle() && !c.gate.joined() {
+		c.gate.t.counts.add(brokeLimits)
 		return 0, net.ErrClosed
 	}
-	return n, err
+	n, err := c.Conn.Read(b)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		c.gate.t.counts.add(brokeFrame)
+	}
+	if err != nil {
+		return n, err
+	}
+	if c.reads.WaitN(c.ctx, min(n, c.reads.Burst())) != nil {
+		return 0, net.ErrClosed
+	}
+	return n, c.follow(b[:n])
 }
 
-func (c *gatedConn) Write(b []byte) (int, error) {
-	if err := c.Conn.SetWriteDeadline(time.Now().Add(c.writeTimeout)); err != nil {
-		return 0, err
+// half is how much memory a large message takes that is not whole yet; the library refuses one beyond its limit.
+func (c *gatedConn) half() int {
+	if c.frames.idle() || c.frames.message <= fairBytes {
+		return 0
 	}
-	return c.Conn.Write(b)
+	return int(min(c.frames.message, maxPacketBytes))
+}
+
+// follow sets a deadline when a message begins, and takes it away when the message is whole.
+func (c *gatedConn) follow(b []byte) error {
+	c.frames.feed(b)
+	message, deadline := 0, time.Time{}
+	if !c.frames.idle() {
+		message, deadline = c.frames.begun, time.Now().Add(c.gate.t.limits.FrameTimeout)
+	}
+	if message == c.timed {
+		return nil
+	}
+	c.timed = message
+	return c.SetReadDeadline(deadline)
 }
 
 func (c *gatedConn) Close() error {
 	err := net.ErrClosed
 	c.closing.Do(func() {
 		c.cancel()
+		c.held.end()
 		err = c.Conn.Close()
 	})
 	return err

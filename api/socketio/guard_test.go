@@ -47,6 +47,36 @@ func TestFront_sidFromElsewhere(t *testing.T) {
 	}
 }
 
+// Nothing is compressed: a client could have a small message become a large one behind the limits, and what is secret
+// would show in the length of what is not.
+func TestFront_NothingIsCompressed(t *testing.T) {
+	e := start(t, Config{}, app{})
+	dialer := websocket.Dialer{EnableCompression: true}
+	ws, res, err := dialer.Dial("ws://"+e.addr+"/socket.io/?EIO=4&transport=websocket", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ws.Close()
+	if got := res.Header.Get("Sec-WebSocket-Extensions"); got != "" {
+		t.Errorf("agreed on %q", got)
+	}
+	p := poll(t, e.addr)
+	e.link(p.sid).conn.Write(strings.NewReader(strings.Repeat("x", 10_000)), nil, nil)
+	req, err := http.NewRequest(http.MethodGet, p.base+"&sid="+p.sid, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Accept-Encoding", "gzip, deflate, br, zstd")
+	poll, err := p.http.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer poll.Body.Close()
+	if got := poll.Header.Get("Content-Encoding"); got != "" || poll.ContentLength < 10_000 {
+		t.Errorf("polled %d bytes in %q", poll.ContentLength, got)
+	}
+}
+
 // A write that a client does not take ends its connection, though its queue never fills.
 func TestGate_writeDeadline(t *testing.T) {
 	e := start(t, Config{Limits: Limits{WriteTimeout: 50 * time.Millisecond, OutBytes: 64 << 20}}, app{begin: func(s *Session) error {
@@ -143,7 +173,7 @@ func repeated(p *packet.Packet, n int) []*packet.Packet {
 }
 
 func TestQueue(t *testing.T) {
-	q := newQueue[int](3, 100)
+	q := newQueue[int](3, 100, &budget{})
 	outcomes := []pushed{q.push(1, 10), q.push(2, 95), q.push(2, 90), q.push(3, 0), q.push(4, 0)}
 	if diff := cmp.Diff([]pushed{pushedOK, pushedFull, pushedOK, pushedOK, pushedFull}, outcomes); diff != "" {
 		t.Error(diff)
@@ -166,5 +196,8 @@ func TestQueue(t *testing.T) {
 	}
 	if _, ok := q.take(); ok || q.push(6, 1) != pushedClosed {
 		t.Error("open behind close")
+	}
+	if used := q.budget.used.Load(); used != 0 || q.bytes != 0 {
+		t.Errorf("empty, but %d bytes, and %d of the budget", q.bytes, used)
 	}
 }

@@ -1,6 +1,7 @@
 package socketio
 
 import (
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,7 +19,8 @@ type link struct {
 	host string // the remote address without its port: what the secret id is bound to
 	flow flow
 
-	polling, posting, upgraded atomic.Bool // one request at a time and direction, one upgrade in all
+	polling, posting, upgraded atomic.Bool  // one request at a time and direction, one upgrade in all
+	pings                      atomic.Int32 // sent and not answered
 
 	mu      sync.Mutex
 	reason  string
@@ -36,13 +38,35 @@ func newLink(t *Transport, conn engine.Socket, host string) *link {
 // watch is called before the connection is in use. A connection that ended earlier still has its listeners told:
 // the library forgets such ones for ever.
 func (l *link) watch() {
-	l.conn.On("packetCreate", func(args ...any) { l.flow.created(args[0].(*packet.Packet)) })
-	l.conn.On("flush", func(args ...any) { l.flow.flushed(args[0].([]*packet.Packet)) })
-	l.conn.Transport().On("drain", func(...any) { l.flow.drained() })
-	l.conn.On("upgrading", func(args ...any) { l.probing(args[0].(transports.Transport)) })
-	l.conn.On("upgrade", func(args ...any) { l.switched(args[0].(transports.Transport)) })
-	l.conn.On("packet", func(args ...any) { l.received(args[0].(*packet.Packet)) })
-	l.conn.Once("close", func(args ...any) { l.ended(args[0].(string)) })
+	l.conn.On("packetCreate", l.guarded(func(args []any) { l.created(args[0].(*packet.Packet)) }))
+	l.conn.On("flush", l.guarded(func(args []any) { l.flow.flushed(args[0].([]*packet.Packet)) }))
+	l.conn.Transport().On("drain", l.guarded(func([]any) { l.flow.drained() }))
+	l.conn.On("upgrading", l.guarded(func(args []any) { l.probing(args[0].(transports.Transport)) }))
+	l.conn.On("upgrade", l.guarded(func(args []any) { l.switched(args[0].(transports.Transport)) }))
+	l.conn.On("packet", l.guarded(func(args []any) { l.received(args[0].(*packet.Packet)) }))
+	l.conn.On("heartbeat", l.guarded(func([]any) { l.ponged() }))
+	l.conn.Once("close", l.guarded(func(args []any) { l.ended(args[0].(string)) }))
+}
+
+// guarded puts a recover around a listener: the library calls it on goroutines of its own, where a panic ends the process.
+func (l *link) guarded(listener func(args []any)) func(...any) {
+	return func(args ...any) {
+		defer l.recovered("listen")
+		listener(args)
+	}
+}
+
+// recovered ends the connection that met a bug.
+func (l *link) recovered(operation string) {
+	if cause := recover(); cause != nil {
+		l.panicked(operation, cause)
+	}
+}
+
+// panicked closes the connection on another goroutine, since the library may hold its locks here.
+func (l *link) panicked(operation string, cause any) {
+	l.t.log.Error().Str("operation", operation).Any("panic", cause).Bytes("stack", debug.Stack()).Msg("a connection met a bug")
+	l.t.hangUp(func() { l.close(brokePanic) })
 }
 
 // heal tells the listeners of a connection that ended before they were there.
@@ -54,19 +78,38 @@ func (l *link) heal() {
 
 func (l *link) probing(next transports.Transport) {
 	l.flow.pause()
-	next.Once("close", func(...any) { l.flow.resume() })
+	next.Once("close", l.guarded(func([]any) { l.flow.resume() }))
 }
 
 func (l *link) switched(next transports.Transport) {
-	next.On("drain", func(...any) { l.flow.drained() })
+	next.On("drain", l.guarded(func([]any) { l.flow.drained() }))
 	l.flow.switched()
 	l.flow.resume()
 }
 
-// received acts on the one packet that the library overlooks: a close over WebSocket.
+func (l *link) created(p *packet.Packet) {
+	if p.Type == packet.PING {
+		l.pings.Add(1)
+	}
+	l.flow.created(p)
+}
+
+// received acts on packets that the library overlooks: a close over WebSocket, and what no client has a reason to send.
 func (l *link) received(p *packet.Packet) {
-	if p.Type == packet.CLOSE {
+	switch p.Type {
+	case packet.MESSAGE, packet.PONG, packet.ERROR:
+	case packet.CLOSE:
 		l.close(endedByClient)
+	default:
+		l.close(brokeHeartbeat)
+	}
+}
+
+// ponged comes when the library is through with a pong. One that answers no ping would keep a connection alive whose
+// client reads nothing.
+func (l *link) ponged() {
+	if l.pings.Add(-1) < 0 {
+		l.close(brokeHeartbeat)
 	}
 }
 
@@ -129,9 +172,15 @@ func (l *link) ended(libraryReason string) {
 // hangUp ends the TCP connection, which the library leaves open when it was the client that closed the WebSocket: Node's
 // client waits 30 seconds for that, and its process with it. The answer to the client's close frame is written by now. It
 // is a goroutine of its own because the library holds a lock around its listeners that its own Close takes again.
+//
+// Of a client of polling that is gone it waits half a minute for a poll to answer, and gives that up with any packet.
 func (l *link) hangUp() {
-	if transport := l.conn.Transport(); transport.Name() == transports.WEBSOCKET {
+	transport := l.conn.Transport()
+	switch {
+	case transport.Name() == transports.WEBSOCKET:
 		l.t.hangUp(func() { transport.DoClose(nil) })
+	case transport.ReadyState() == "closing":
+		transport.Send([]*packet.Packet{{Type: packet.NOOP}})
 	}
 }
 

@@ -38,8 +38,7 @@ func (s *Server) sendMessage(c *Session, r *Request) error {
 	if err != nil {
 		return api.AsError(err).For("", in.RequestID, record.ID)
 	}
-	s.tasks.Go(func() {
-		defer c.recovered(r.Event, func() { r.Fail(systemError()) })
+	s.later(r, func() {
 		reply, err := wait(s.life)
 		if err != nil {
 			s.refuse(r, api.AsError(err).For("", in.RequestID, record.ID))
@@ -59,9 +58,9 @@ func (s *Server) sent(c *Session, r *Request, in *api.MessageRequest, id string,
 	if reply != nil {
 		ack["reply"] = reply
 	}
-	r.Ack(api.Encode(ack))
-	c.Emit(api.MessageSent, api.Encode(body))
+	r.AckWait(c.Context(), api.Encode(ack))
+	c.EmitWait(c.Context(), api.MessageSent, api.Encode(body))
 	if reply != nil {
-		c.Emit(api.MessageReceived, api.Encode(map[string]any{"container_id": id, "message": reply, "timestamp": time.Now().UTC()}))
+		c.EmitWait(c.Context(), api.MessageReceived, api.Encode(map[string]any{"container_id": id, "message": reply, "timestamp": time.Now().UTC()}))
 	}
 }

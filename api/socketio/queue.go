@@ -8,11 +8,13 @@ const (
 	pushedOK pushed = iota
 	pushedFull
 	pushedClosed
+	pushedDropped // of an outbox: news that did not fit, which is told in their place
 )
 
 // queue is first in, first out, bounded in items and in bytes, for any number of producers and one consumer.
 type queue[T any] struct {
 	maxItems, maxBytes int
+	budget             *budget
 	ready, space       chan struct{} // capacity 1: a token says look again
 
 	mu     sync.Mutex
@@ -26,9 +28,9 @@ type sized[T any] struct {
 	bytes int
 }
 
-func newQueue[T any](maxItems, maxBytes int) *queue[T] {
+func newQueue[T any](maxItems, maxBytes int, b *budget) *queue[T] {
 	return &queue[T]{
-		maxItems: maxItems, maxBytes: maxBytes,
+		maxItems: maxItems, maxBytes: maxBytes, budget: b,
 		ready: make(chan struct{}, 1), space: make(chan struct{}, 1),
 	}
 }
@@ -40,27 +42,32 @@ func (q *queue[T]) push(v T, bytes int) pushed {
 	if q.closed {
 		return pushedClosed
 	}
-	if len(q.items) >= q.maxItems || q.bytes+bytes > q.maxBytes {
+	if len(q.items) >= q.maxItems || q.bytes+bytes > q.maxBytes || !q.budget.room(q.bytes, bytes) {
 		return pushedFull
 	}
 	q.items = append(q.items, sized[T]{v, bytes})
-	q.bytes += bytes
+	q.countLocked(bytes)
 	signal(q.ready)
 	return pushedOK
 }
 
 // pushUntil waits for space until stop is closed or receives.
 func pushUntil[T, S any](q *queue[T], v T, bytes int, stop <-chan S) pushed {
+	return until(q.space, stop, func() pushed { return q.push(v, bytes) })
+}
+
+// until pushes again whenever there may be space.
+func until[S any](space chan struct{}, stop <-chan S, push func() pushed) pushed {
 	for {
-		outcome := q.push(v, bytes)
+		outcome := push()
 		if outcome == pushedClosed {
-			signal(q.space) // other producers wait on the same token
+			signal(space) // other producers wait on the same token
 		}
 		if outcome != pushedFull {
 			return outcome
 		}
 		select {
-		case <-q.space:
+		case <-space:
 		case <-stop:
 			return pushedFull
 		}
@@ -90,7 +97,7 @@ func (q *queue[T]) poll() (v T, ok, over bool) {
 	if len(q.items) == 0 {
 		q.items = nil // gives a burst's memory back
 	}
-	q.bytes -= first.bytes
+	q.countLocked(-first.bytes)
 	signal(q.space)
 	return first.value, true, false
 }
@@ -101,10 +108,16 @@ func (q *queue[T]) close(discard bool) {
 	defer q.mu.Unlock()
 	q.closed = true
 	if discard {
-		q.items, q.bytes = nil, 0
+		q.items = nil
+		q.countLocked(-q.bytes)
 	}
 	signal(q.ready)
 	signal(q.space)
+}
+
+func (q *queue[T]) countLocked(bytes int) {
+	q.bytes += bytes
+	q.budget.add(bytes)
 }
 
 func signal(c chan struct{}) {

@@ -29,14 +29,13 @@ func (s *Server) getContainer(c *Session, r *Request) error {
 	return nil
 }
 
-// getContainerStatus answers from a task of its own, because the first sample of a container's consumption takes a second.
+// getContainerStatus answers later, because the first sample of a container's consumption takes a second.
 func (s *Server) getContainerStatus(c *Session, r *Request) error {
 	in, record, err := s.read(r)
 	if err != nil {
 		return err
 	}
-	s.tasks.Go(func() {
-		defer c.recovered(r.Event, func() { r.Fail(systemError()) })
+	s.later(r, func() {
 		ctx, cancel := context.WithTimeout(c.Context(), usageWait)
 		defer cancel()
 		body := api.Encode(s.status(ctx, shown(c, record)))
@@ -164,12 +163,13 @@ func matches(r *store.Record, in *api.ListRequest) bool {
 	return true
 }
 
-// respond answers a read both ways, by event and by acknowledgement.
+// respond answers a read both ways, by event and by acknowledgement, at the pace of the client: meanwhile its session's
+// next requests wait.
 func respond(c *Session, r *Request, in *api.ReadRequest, event string, body, ack json.RawMessage) {
 	if in.RequestID != "" {
 		id := api.Encode(api.Asked{RequestID: in.RequestID})
 		body, ack = api.Merge(body, id), api.Merge(ack, id)
 	}
-	r.Ack(ack)
-	c.Emit(event, body)
+	r.AckWait(c.Context(), ack)
+	c.EmitWait(c.Context(), event, body)
 }

@@ -1,6 +1,7 @@
 package socketio
 
 import (
+	"context"
 	"encoding/json"
 	"sync/atomic"
 	"time"
@@ -19,10 +20,26 @@ type Request struct {
 	session *Session
 	ackID   string
 	acked   atomic.Bool
+	holds   atomic.Int32 // who still works on it
 }
 
 func newRequest(s *Session, p inbound) *Request {
-	return &Request{Event: p.event, Data: p.data, Args: p.args, session: s, ackID: p.ack}
+	r := &Request{Event: p.event, Data: p.data, Args: p.args, session: s, ackID: p.ack}
+	r.holds.Store(1) // Handle
+	return r
+}
+
+// Hold keeps the request in flight when Handle returns before it is answered, until release is called, once. Its session
+// has only so many in flight, and Shutdown waits for them.
+func (r *Request) Hold() (release func()) {
+	r.holds.Add(1)
+	return r.release
+}
+
+func (r *Request) release() {
+	if r.holds.Add(-1) == 0 {
+		r.session.flight.end()
+	}
 }
 
 // WantsAck is whether the client waits for an acknowledgement.
@@ -36,30 +53,16 @@ func (r *Request) Ack(body json.RawMessage) {
 	}
 }
 
+// AckWait is Ack for an answer that is long: it waits for room in the queue until ctx or the session ends.
+func (r *Request) AckWait(ctx context.Context, body json.RawMessage) {
+	if r.WantsAck() && r.acked.CompareAndSwap(false, true) {
+		r.session.wait(ctx, encodeAck(r.ackID, body))
+	}
+}
+
 // Fail answers with e, in the acknowledgement and as an error event.
 func (r *Request) Fail(e *api.Error) {
 	body := e.For(r.Event, "", "").Body(time.Now())
 	r.Ack(body)
-	r.session.Emit("error", body)
-}
-
-// Packet is an event in the form in which it goes over the wire; many sessions may share it.
-type Packet struct{ frame []byte }
-
-// Encode makes the packet of an event with one argument, or none if body is empty.
-func Encode(event string, body json.RawMessage) Packet {
-	frame := make([]byte, 0, len(event)+len(body)+8)
-	frame = append(append(frame, '2', '['), api.Encode(event)...)
-	if len(body) > 0 {
-		frame = append(frame, ',')
-		frame = append(frame, body...)
-	}
-	return Packet{append(frame, ']')}
-}
-
-func encodeAck(id string, body json.RawMessage) Packet {
-	frame := make([]byte, 0, len(id)+len(body)+4)
-	frame = append(append(frame, '3'), id...)
-	frame = append(append(frame, '['), body...)
-	return Packet{append(frame, ']')}
+	r.session.Emit(api.ErrorEvent, body)
 }

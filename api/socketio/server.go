@@ -65,8 +65,7 @@ type Server struct {
 	tasks    sync.WaitGroup
 
 	life context.Context // of what handlers leave running; Drain ends it
-	// Drain has everything that handlers still wait for answered now, for better or worse.
-	Drain context.CancelFunc
+	over context.CancelFunc
 
 	// mu guards who is told and how far they have been told.
 	mu       sync.Mutex
@@ -83,7 +82,7 @@ func NewServer(b Backend) *Server {
 		b.Fail = func(string) {}
 	}
 	s := &Server{Backend: b, roles: api.RequestRoles(), sessions: map[*Session]bool{}, told: b.Store.Revision()}
-	s.life, s.Drain = context.WithCancel(context.Background())
+	s.life, s.over = context.WithCancel(context.Background())
 	s.handlers = map[string]handler{
 		api.CreateContainer:    (*Server).createContainer,
 		api.ApplyContainer:     (*Server).applyContainer,
@@ -171,6 +170,24 @@ func requestID(data json.RawMessage) string {
 	return asked.RequestID
 }
 
+// later goes on with r when its handler has returned; the session's next request may be what r waits for.
+func (s *Server) later(r *Request, goOn func()) {
+	release := r.Hold()
+	s.tasks.Go(func() {
+		defer release()
+		defer r.session.recovered(r.Event, func() { r.Fail(systemError()) })
+		goOn()
+	})
+}
+
+// Drain has all that clients still wait for answered now, for better or worse.
+func (s *Server) Drain() {
+	s.over()
+	for _, id := range s.answers.waiting() {
+		s.abandon(id)
+	}
+}
+
 // Run tells sessions what the store commits until ctx ends.
 func (s *Server) Run(ctx context.Context) error {
 	watch := s.Store.Watch(s.told)
@@ -225,10 +242,11 @@ func (s *Server) Broadcast(e api.Event) {
 
 // broadcastLocked encodes an event once, and once more as viewers see it.
 func (s *Server) broadcastLocked(e api.Event, at time.Time, version string) {
-	whole := Encode(e.Name, e.Stamped(at, version))
+	newest, about := s.Store.Version(s.told), subject(e)
+	whole := EncodeNews(e.Name, e.Stamped(at, version), newest, about)
 	masked := sync.OnceValues(func() (Packet, bool) {
 		shown, ok := e.ForViewer()
-		return Encode(e.Name, shown.Stamped(at, version)), ok
+		return EncodeNews(e.Name, shown.Stamped(at, version), newest, about), ok
 	})
 	for c := range s.sessions {
 		if seesAll(c) {

@@ -43,6 +43,8 @@ func (b *backend) Queue(_ string, message json.RawMessage, _ time.Duration, expe
 	b.mu.Unlock()
 	return func(ctx context.Context) (json.RawMessage, error) {
 		switch {
+		case strings.Contains(string(message), "bug"):
+			panic("a bug")
 		case strings.Contains(string(message), "lost"):
 			return nil, api.Errorf(api.SocketConnectionError, "nobody is there")
 		case strings.Contains(string(message), "late"):
@@ -475,9 +477,26 @@ func TestServer_AMessageThatWaitsHoldsUpNobodyAndIsAnsweredAtTheEnd(t *testing.T
 	p.ask(api.CreateContainer, webSpec)
 	p.send(`42["send_message",{"container_id":"web","message":{"late":1},"request_id":"late"}]`)
 	p.ask(api.ListContainers, `{}`)
+	p.sent(api.StartContainer, "start", `{"container_id":"web","wait_seconds":60}`)
+	p.ask(api.ListContainers, `{}`)
 	s.server.Drain()
-	if e := p.event(api.ErrorEvent); e["request_id"] != "late" || e["error_type"] != "socket_timeout_error" {
-		t.Errorf("got %v", e)
+	got := map[any]any{}
+	for range 3 {
+		e := p.event(api.ErrorEvent)
+		got[e["request_id"]] = e["error_type"]
+	}
+	if diff := cmp.Diff(map[any]any{"late": "socket_timeout_error", "r": "conflict_error", "start": "timeout_error"}, got); diff != "" {
+		t.Error(diff)
+	}
+	if ack := p.acked("start"); ack["ok"] != false || ack["error_type"] != "timeout_error" || ack["generation"] != nil {
+		t.Errorf("waiting at the end: %v", ack)
+	}
+	// Requests that were under way go on; what they are owed is told at once.
+	if ack := p.ask(api.StopContainer, `{"container_id":"web","request_id":"stop"}`); ack["ok"] != true {
+		t.Errorf("after Drain: %v", ack)
+	}
+	if e := p.event(api.ErrorEvent); e["request_id"] != "stop" || e["details"].(map[string]any)["reason"] != "ShuttingDown" {
+		t.Errorf("after Drain: %v", e)
 	}
 }
 

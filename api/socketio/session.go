@@ -11,12 +11,13 @@ import (
 
 	"github.com/rs/xid"
 	"github.com/zishang520/socket.io/v2/socket"
+	"golang.org/x/time/rate"
 
 	"github.com/flow-manager/flow-manager/api"
 )
 
-// packetOverhead is what a queued packet costs beside its bytes.
-const packetOverhead = 64
+// packetOverhead is about what a queued packet costs beside its bytes.
+const packetOverhead = 128
 
 // Session is one joined client. It has two goroutines: one calls the App, the other writes to the client.
 type Session struct {
@@ -31,9 +32,12 @@ type Session struct {
 	ctx    context.Context // the session's life is a value that handlers are given
 	cancel context.CancelFunc
 	in     *queue[*Request]
-	out    *queue[Packet]
+	out    *outbox
+	rate   *rate.Limiter
+	flight flight
 
 	stalled bool // the request queue was full last time; its reader's alone
+	seated  bool // it counts for its principal; guarded by the transport
 
 	live      chan struct{} // closed when the CONNECT answer is on its way
 	liveOnce  sync.Once
@@ -51,8 +55,9 @@ func newSession(t *Transport, g *greeting, sock *socket.Socket) *Session {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Session{
 		t: t, link: g.link, sock: sock, id: xid.New().String(), auth: g.auth, ctx: ctx, cancel: cancel,
-		in:   newQueue[*Request](t.limits.InItems, t.limits.InBytes),
-		out:  newQueue[Packet](t.limits.OutItems, t.limits.OutBytes),
+		in:   newQueue[*Request](t.limits.InItems, t.limits.InBytes, t.budget),
+		out:  newOutbox(&t.limits, t.budget),
+		rate: rate.NewLimiter(rate.Limit(t.limits.RequestsPerSecond), t.limits.RequestsPerSecond),
 		live: make(chan struct{}), gone: make(chan struct{}), worked: make(chan struct{}), written: make(chan struct{}),
 		release: func() bool { return true },
 	}
@@ -79,19 +84,25 @@ func (s *Session) Emit(event string, body json.RawMessage) bool {
 	return s.EmitEncoded(Encode(event, body))
 }
 
-// EmitEncoded is Emit for a packet that goes to many sessions.
+// EmitEncoded is Emit for a packet that goes to many sessions. News may not arrive though the session goes on.
 func (s *Session) EmitEncoded(p Packet) bool {
-	outcome := s.out.push(p, len(p.frame)+packetOverhead)
-	if outcome == pushedFull {
-		s.cut(endedSlow)
+	outcome := s.out.offer(p)
+	switch outcome {
+	case pushedFull:
+		s.cutOff()
+	case pushedDropped:
+		s.t.counts.add(eventsDropped)
 	}
-	return outcome == pushedOK
+	return outcome == pushedOK || outcome == pushedDropped
 }
 
-// EmitWait is Emit for a long replay: it waits for room in the queue until ctx or the session ends.
+// EmitWait is Emit for what is long, a page or a replay: it waits for room in the queue until ctx or the session ends.
 func (s *Session) EmitWait(ctx context.Context, event string, body json.RawMessage) bool {
-	p := Encode(event, body)
-	return pushUntil(s.out, p, len(p.frame)+packetOverhead, ctx.Done()) == pushedOK
+	return s.wait(ctx, Encode(event, body))
+}
+
+func (s *Session) wait(ctx context.Context, p Packet) bool {
+	return s.out.offerUntil(p, ctx.Done()) == pushedOK
 }
 
 // End ends the session: requests that wait are dropped, what was emitted is still written. It does not wait.
@@ -105,7 +116,52 @@ func (s *Session) End(reason string) {
 func (s *Session) end(reason string) {
 	s.because(reason)
 	s.in.close(false)
-	s.out.close(false)
+	s.out.close()
+	s.cancel()
+}
+
+// shut lets the session end in good order: what was received is answered, and what is emitted until then is written.
+func (s *Session) shut(ctx context.Context) error {
+	s.in.close(false)
+	err := ended(ctx, s.worked)
+	if err == nil {
+		err = s.answered(ctx)
+	}
+	s.end(endedByShutdown)
+	if err == nil {
+		err = ended(ctx, s.written)
+	}
+	return err
+}
+
+// answered waits for what is in flight, unless there is nobody to be answered.
+func (s *Session) answered(ctx context.Context) error {
+	select {
+	case <-s.written:
+		return nil
+	case <-s.flight.over():
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("answer a session: %w", ctx.Err())
+	}
+}
+
+func ended(ctx context.Context, what <-chan struct{}) error {
+	select {
+	case <-what:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("end a session: %w", ctx.Err())
+	}
+}
+
+// cutOff ends the session of a client that does not keep up. Should it still read, it is told why in the place of all
+// that waits.
+func (s *Session) cutOff() {
+	e := tooMuch(time.Second, "the connection is closed: this client reads more slowly than it is sent to; connect again, and list again")
+	s.because(endedSlow)
+	s.in.close(false)
+	s.out.discard(Encode(api.ErrorEvent, e.Body(time.Now())))
 	s.cancel()
 }
 
@@ -113,7 +169,7 @@ func (s *Session) end(reason string) {
 func (s *Session) cut(reason string) {
 	s.because(reason)
 	s.in.close(false)
-	s.out.close(true)
+	s.out.discard()
 	s.cancel()
 	s.goneOnce.Do(func() { close(s.gone) })
 }
@@ -173,6 +229,9 @@ func (s *Session) begin() (err error) {
 		return err
 	}
 	s.auth = nil
+	if err := s.t.seat(s); err != nil {
+		return err
+	}
 	return s.t.app.Begin(s)
 }
 
@@ -182,7 +241,9 @@ func (s *Session) authenticate() error {
 		s.principal = Principal{Name: "operator", Role: api.Operator}
 		return nil
 	}
-	principal, life, err := s.t.auth(s.ctx, s.auth, s.RemoteAddr())
+	ctx, cancel := context.WithTimeout(s.ctx, s.t.limits.JoinTimeout)
+	defer cancel()
+	principal, life, err := s.t.auth(ctx, s.auth, s.RemoteAddr())
 	if err != nil {
 		return fmt.Errorf("authenticate: %w", err)
 	}
@@ -208,6 +269,7 @@ func (s *Session) refuseJoin(e *api.Error, next func(*socket.ExtendedError)) {
 }
 
 func (s *Session) handle(r *Request) {
+	defer r.release()
 	defer s.recovered(r.Event, func() { r.Fail(systemError()) })
 	s.t.app.Handle(s, r)
 }
@@ -240,39 +302,4 @@ func (s *Session) halfDone(done chan struct{}) {
 	close(done)
 }
 
-// receive queues one event for work; it runs on the connection's read goroutine. A full queue holds the reader back for
-// a moment, which a burst needs, and refuses from then on, which a handler that hangs needs.
-func (s *Session) receive(p inbound) {
-	r := newRequest(s, p)
-	if !s.t.events[p.event] {
-		s.t.counts.add(requestUnknown)
-		r.Fail(unknownEvent(p.event))
-		return
-	}
-	switch s.offer(r) {
-	case pushedOK:
-		s.stalled = false
-	case pushedFull:
-		s.stalled = true
-		s.t.counts.add(requestRate)
-		r.Fail(api.Errorf(api.RateLimitError, "more than %d requests wait for their turn; send this one again later", s.t.limits.InItems))
-	}
-}
-
-func (s *Session) offer(r *Request) pushed {
-	size := len(r.Data) + packetOverhead
-	outcome := s.in.push(r, size)
-	if outcome != pushedFull || s.stalled {
-		return outcome
-	}
-	grace := time.NewTimer(s.t.limits.QueueGrace)
-	defer grace.Stop()
-	return pushUntil(s.in, r, size, grace.C)
-}
-
-// refuse answers a request that is over the limits by its name.
-func (s *Session) refuse(p inbound, message string) {
-	newRequest(s, p).Fail(api.Errorf(api.ValidationError, "%s", message))
-}
-
-func (s *Session) emitError(e *api.Error) { s.Emit("error", e.Body(time.Now())) }
+func (s *Session) emitError(e *api.Error) { s.Emit(api.ErrorEvent, e.Body(time.Now())) }

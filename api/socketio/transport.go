@@ -2,15 +2,14 @@ package socketio
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net/http"
 	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
 	"github.com/zishang520/engine.io/v2/engine"
 	"github.com/zishang520/socket.io/v2/socket"
+	"golang.org/x/sync/errgroup"
 )
 
 // maxPacketBytes is what a WebSocket message may have at all. It is above maxRequestBytes, so that a request that is
@@ -24,8 +23,10 @@ type Transport struct {
 	limits  Limits
 	hosts   hostList
 	events  map[string]bool
+	unrated map[string]bool
 	auth    Authenticate
 	counts  *counters
+	budget  *budget
 	parsers *parsers
 	engine  engine.Server
 	io      *socket.Server
@@ -40,6 +41,7 @@ type Transport struct {
 	links    map[string]*link // by the library's secret id
 	sessions map[*Session]struct{}
 	slots    map[string]int // connections by address
+	seats    map[string]int // sessions by principal
 	taken    int
 }
 
@@ -50,10 +52,11 @@ func New(cfg Config, app App) (*Transport, error) {
 		return nil, fmt.Errorf("new transport: %w", err)
 	}
 	t := &Transport{
-		app: app, log: cfg.Log, limits: cfg.Limits.withDefaults(), hosts: hosts, events: set(cfg.Events),
+		app: app, log: cfg.Log, limits: cfg.Limits.withDefaults(), hosts: hosts, events: set(cfg.Events), unrated: set(cfg.Unrated),
 		auth: cfg.Authenticate, counts: newCounters(), parsers: &parsers{}, swept: make(chan struct{}),
-		links: map[string]*link{}, sessions: map[*Session]struct{}{}, slots: map[string]int{},
+		links: map[string]*link{}, sessions: map[*Session]struct{}{}, slots: map[string]int{}, seats: map[string]int{},
 	}
+	t.budget = &budget{max: int64(t.limits.QueuedBytes)}
 	t.startLibrary()
 	ctx, cancel := context.WithCancel(context.Background())
 	t.stopSweep = cancel
@@ -74,6 +77,8 @@ func (t *Transport) startLibrary() {
 	opts := socket.DefaultServerOptions()
 	opts.SetParser(t.parsers)
 	opts.SetMaxHttpBufferSize(maxPacketBytes)
+	opts.SetPingInterval(t.limits.PingInterval)
+	opts.SetPingTimeout(t.limits.PingTimeout)
 	opts.SetConnectTimeout(4 * t.limits.JoinTimeout) // the sweep is earlier, and closes for good
 	t.io = socket.NewServer(nil, opts)
 	t.io.Use(t.join)
@@ -90,11 +95,9 @@ func (t *Transport) connected(conn engine.Socket) {
 	slot.link = l
 	t.links[conn.Id()] = l
 	t.mu.Unlock()
+	defer l.recovered("connect")
 	l.watch()
-	t.parsers.mu.Lock()
-	t.parsers.next = l
-	socket.NewClient(t.io, conn) // all that the library's own listener does
-	t.parsers.mu.Unlock()
+	t.parsers.serve(l, func() { socket.NewClient(t.io, conn) }) // all that the library's own listener does
 	l.heal()
 }
 
@@ -119,26 +122,11 @@ func (t *Transport) join(sock *socket.Socket, next func(*socket.ExtendedError)) 
 // joined runs after the library has sent its CONNECT answer. A connection that ended in between leaves the library with
 // a socket that nobody closes.
 func (t *Transport) joined(sock *socket.Socket) {
+	defer sock.Handshake().Auth.(*greeting).link.recovered("join")
 	sock.Data().(*Session).goLive()
 	if sock.Conn().ReadyState() != "open" {
 		sock.Disconnect(true)
 	}
-}
-
-func (t *Transport) enter(s *Session) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.closing {
-		return false
-	}
-	t.sessions[s] = struct{}{}
-	return true
-}
-
-func (t *Transport) leave(s *Session) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	delete(t.sessions, s)
 }
 
 // Sessions is how many clients are joined.
@@ -151,20 +139,17 @@ func (t *Transport) Sessions() int {
 // Counts is how often what was refused, broken off or ended, by reason, since the start.
 func (t *Transport) Counts() map[string]uint64 { return t.counts.snapshot() }
 
-// Shutdown admits nobody new, has every request that was received handled, writes what is queued, ends the sessions and
-// returns when all that was started has ended, or with ctx's error when ctx ends first.
+// Shutdown admits nobody new, has every request that was received handled and answered, writes what is queued, ends the
+// sessions and returns when all that was started has ended, or with ctx's error when ctx ends first. A session that hangs
+// holds up no other.
 func (t *Transport) Shutdown(ctx context.Context) error {
-	sessions := t.stopAdmitting()
 	defer t.io.Close(nil)
 	defer t.engine.Close()
-	for _, s := range sessions {
-		s.in.close(false)
+	var sessions errgroup.Group
+	for _, s := range t.stopAdmitting() {
+		sessions.Go(func() error { return s.shut(ctx) })
 	}
-	err := waitAll(ctx, sessions, func(s *Session) <-chan struct{} { return s.worked })
-	for _, s := range sessions {
-		s.end(endedByShutdown)
-	}
-	err = errors.Join(err, waitAll(ctx, sessions, func(s *Session) <-chan struct{} { return s.written }))
+	err := sessions.Wait()
 	for _, l := range t.allLinks() {
 		l.close(endedByShutdown)
 	}
@@ -195,17 +180,6 @@ func (t *Transport) stopAdmitting() []*Session {
 		all = append(all, s)
 	}
 	return all
-}
-
-func waitAll(ctx context.Context, sessions []*Session, of func(*Session) <-chan struct{}) error {
-	for _, s := range sessions {
-		select {
-		case <-of(s):
-		case <-ctx.Done():
-			return fmt.Errorf("end sessions: %w", ctx.Err())
-		}
-	}
-	return nil
 }
 
 // sweep ends connections that nobody joined or that outlived their session, and those that the library forgot.
@@ -240,16 +214,4 @@ func (t *Transport) allLinks() []*link {
 		all = append(all, l)
 	}
 	return all
-}
-
-// Server is an http.Server for h with the time-outs and limits that belong in front of this transport. It bounds no
-// whole request: a long poll is one.
-func (t *Transport) Server(h http.Handler) *http.Server {
-	return &http.Server{
-		Handler:           h,
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       90 * time.Second,
-		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          newErrorLog(t.log),
-	}
 }

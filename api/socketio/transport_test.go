@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"runtime"
 	"runtime/pprof"
@@ -65,7 +66,7 @@ func TestTransport_order(t *testing.T) {
 	var before, most int
 	var who strings.Builder // whose the goroutines were when there were too many
 	done := make(chan struct{})
-	e := start(t, Config{}, app{handle: func(_ *Session, r *Request) {
+	e := start(t, Config{Unrated: []string{"echo"}}, app{handle: func(_ *Session, r *Request) {
 		var d struct{ N int }
 		if err := json.Unmarshal(r.Data, &d); err != nil {
 			t.Error(err)
@@ -416,30 +417,46 @@ func TestTransport_joined_closedMeanwhile(t *testing.T) {
 	eventually(t, "the library's sockets are gone", func() bool { return e.io.Sockets().Sockets().Len() == 0 })
 }
 
-// Clients that vanish mid-handshake, with a reset, leave nothing behind.
+// Clients that vanish with a reset, wherever they are by then, leave nothing behind.
 func TestTransport_churn(t *testing.T) {
-	e := start(t, Config{}, app{handle: echo})
-	for range 500 {
-		c := open(t, e.addr)
-		c.send("40")
-		reset(t, c.ws)
+	// Nobody sees a client of polling go but by its silence.
+	e := start(t, Config{Limits: Limits{PingInterval: time.Second, PingTimeout: time.Second}}, app{handle: echo})
+	vanish := []func(){
+		func() { reset(t, open(t, e.addr).ws.NetConn()) },
+		func() {
+			c := open(t, e.addr)
+			c.send("40")
+			reset(t, c.ws.NetConn())
+		},
+		func() {
+			c := join(t, e.addr)
+			c.send(`421["echo",1]`)
+			reset(t, c.ws.NetConn())
+		},
+		func() {
+			p := poll(t, e.addr)
+			p.post("40")
+			conn, err := net.Dial("tcp", e.addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			fmt.Fprintf(conn, "GET /socket.io/?EIO=4&transport=polling&sid=%s HTTP/1.1\r\nHost: localhost\r\n\r\n", p.sid)
+			reset(t, conn)
+			p.http.CloseIdleConnections()
+		},
 	}
-	eventually(t, "no session is left", func() bool { return e.Sessions() == 0 })
-	eventually(t, "no connection is left", func() bool { return len(e.allLinks()) == 0 && e.engine.Clients().Len() == 0 })
-	eventually(t, "the library's sockets are gone", func() bool { return e.io.Sockets().Sockets().Len() == 0 })
-	eventually(t, "no slot is taken", func() bool {
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		return e.taken == 0 && len(e.slots) == 0
-	})
+	for i := range load(400, 4000) {
+		vanish[i%len(vanish)]()
+	}
+	eventually(t, "nothing is left", func() bool { return e.held() == 0 })
 }
 
-func reset(t *testing.T, ws *websocket.Conn) {
+func reset(t *testing.T, conn net.Conn) {
 	t.Helper()
-	if err := ws.NetConn().(interface{ SetLinger(int) error }).SetLinger(0); err != nil {
+	if err := conn.(*net.TCPConn).SetLinger(0); err != nil {
 		t.Fatal(err)
 	}
-	_ = ws.Close()
+	_ = conn.Close()
 }
 
 // The official client's way: handshake, CONNECT and events by polling, probe, upgrade.

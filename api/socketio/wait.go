@@ -37,13 +37,11 @@ func (s *Server) waitContainer(c *Session, r *Request) error {
 }
 
 // await acknowledges r when the outcome of what p stands for is known, or the time is up; what was declared stands either
-// way. It waits in a task of its own: the session's next request may be what it waits for.
+// way.
 func (s *Server) await(r *Request, p answer, limit time.Duration, ack map[string]any) {
 	p.wait = make(chan *outcome, 1)
-	s.answers.add(&p)
-	s.settle(p.id, nil)
-	s.tasks.Go(func() {
-		defer p.session.recovered(r.Event, func() { r.Fail(systemError()) })
+	s.owe(&p)
+	s.later(r, func() {
 		timer := time.NewTimer(limit)
 		defer timer.Stop()
 		select {
@@ -53,8 +51,6 @@ func (s *Server) await(r *Request, p answer, limit time.Duration, ack map[string
 			s.answers.remove(&p)
 			r.Ack(unmet(&p, api.Errorf(api.TimeoutError, "%s was accepted, but its outcome was not seen within %s; it stands, and is gone on with", r.Event, limit)))
 		case <-p.session.Context().Done():
-		case <-s.life.Done():
-			r.Ack(unmet(&p, api.Errorf(api.TimeoutError, "the manager is shutting down; what was declared stands")))
 		}
 	})
 }
@@ -68,7 +64,7 @@ func (s *Server) waited(r *Request, p *answer, o *outcome, ack map[string]any) {
 	if record, ok := s.Store.Get(p.id); ok {
 		ack["container"] = s.view(p.session, record)
 	}
-	r.Ack(api.Encode(ack))
+	r.AckWait(p.session.Context(), api.Encode(ack))
 }
 
 // unmet is an error that says besides that the request itself was accepted.

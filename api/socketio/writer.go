@@ -21,21 +21,34 @@ type writer struct {
 func (s *Session) write() {
 	defer s.halfDone(s.written)
 	defer s.letGo()
+	defer s.recovered("write", func() { s.cut(brokePanic) })
 	w := writer{s: s}
 	if !w.wait(s.live, s.isLive) { // the first event stays behind the CONNECT answer
 		return
 	}
-	for {
-		p, ok := s.out.take()
-		if !ok {
-			break
-		}
-		if !w.wait(s.link.flow.wake, s.hasRoom) {
+	for s.out.some() {
+		if !w.waitRoom() {
 			return
 		}
-		s.send(p)
+		if p, ok := s.out.take(); ok {
+			s.send(p)
+		}
 	}
 	w.wait(s.link.flow.wake, s.link.flow.idle)
+}
+
+// waitRoom gives up a client that stops polling; one that stops reading a WebSocket fails a write.
+func (w *writer) waitRoom() bool {
+	if w.s.hasRoom() {
+		return true
+	}
+	stalled := time.AfterFunc(w.s.t.limits.WriteTimeout, func() {
+		if w.s.polling() {
+			w.s.cutOff()
+		}
+	})
+	defer stalled.Stop()
+	return w.wait(w.s.link.flow.wake, w.s.hasRoom)
 }
 
 // wait looks at enough whenever look receives; false means that there is no more writing.
@@ -85,9 +98,9 @@ func (s *Session) isLive() bool {
 	}
 }
 
-func (s *Session) hasRoom() bool {
-	return s.link.flow.roomy(s.link.conn.Transport().Name() == transports.POLLING)
-}
+func (s *Session) hasRoom() bool { return s.link.flow.roomy(s.polling()) }
+
+func (s *Session) polling() bool { return s.link.conn.Transport().Name() == transports.POLLING }
 
 func (s *Session) send(p Packet) {
 	frame := types.NewStringBuffer(p.frame[:len(p.frame):len(p.frame)]) // the library clones it

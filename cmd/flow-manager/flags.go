@@ -45,6 +45,8 @@ type settings struct {
 	Pulls          int           `koanf:"pulls"`
 	EventRetention time.Duration `koanf:"event-retention"`
 	MaxContainers  int           `koanf:"max-containers"`
+	MaxSessions    int           `koanf:"max-sessions"`
+	MaxRequests    int           `koanf:"max-requests-per-second"`
 	ResyncInterval time.Duration `koanf:"resync-interval"`
 	LogLevel       string        `koanf:"log-level"`
 	LogFormat      string        `koanf:"log-format"`
@@ -74,6 +76,8 @@ func addFlags(f *pflag.FlagSet) {
 	f.Int("pulls", 3, "images pulled at once")
 	f.Duration("event-retention", 24*time.Hour, "how long events can be replayed, at most 100,000 of them")
 	f.Int("max-containers", 1000, "containers that may be declared")
+	f.Int("max-sessions", 4096, "clients that may be connected; one address and one principal may have half of them")
+	f.Int("max-requests-per-second", 1000, "requests a second, and at once, of one client; messages to flows do not count")
 	f.Duration("resync-interval", time.Minute, "how often the engine is listed though nothing happened")
 	f.String("log-level", "info", "trace, debug, info, warn or error")
 	f.String("log-format", "", "json or console (default console on a terminal)")
@@ -171,6 +175,10 @@ func (s *settings) checkNumbers() error {
 		return fmt.Errorf("--pulls %d is out of range; use 1 to 100", s.Pulls)
 	case s.MaxContainers < 1:
 		return fmt.Errorf("--max-containers %d is out of range; use 1 or more", s.MaxContainers)
+	case s.MaxSessions < 1:
+		return fmt.Errorf("--max-sessions %d is out of range; use 1 or more", s.MaxSessions)
+	case s.MaxRequests < 1:
+		return fmt.Errorf("--max-requests-per-second %d is out of range; use 1 or more", s.MaxRequests)
 	case s.ResyncInterval < time.Second:
 		return fmt.Errorf("--resync-interval %s is too short; use 1s or more", s.ResyncInterval)
 	case s.EventRetention < time.Second:

@@ -25,6 +25,7 @@ func (m *manager) listen(s *settings) error {
 	}
 	m.transport, err = socketio.New(socketio.Config{
 		AllowedHosts: allowedHosts(s, m.listener.Addr()), AllowedOrigins: s.AllowedOrigins, Events: api.Requests(), Authenticate: m.authenticate(), Log: m.log,
+		Unrated: []string{api.SendMessage}, Limits: socketio.Limits{MaxConnections: s.MaxSessions, RequestsPerSecond: s.MaxRequests},
 	}, m.server)
 	if err != nil {
 		return usageError{err}

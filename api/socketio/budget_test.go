@@ -1,0 +1,79 @@
+package socketio
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/flow-manager/flow-manager/api"
+)
+
+func TestBudget(t *testing.T) {
+	b := &budget{max: 2 * fairBytes}
+	one, two, three := &share{of: b}, &share{of: b}, &share{of: b}
+	got := []bool{one.hold(2 * fairBytes), two.hold(fairBytes + 1), two.hold(fairBytes), one.hold(fairBytes), two.hold(fairBytes + 1)}
+	one.end()
+	one.end()
+	got = append(got, three.hold(fairBytes+1), two.hold(fairBytes-1), three.hold(fairBytes+1), one.hold(0))
+	two.end()
+	three.end()
+	if diff := cmp.Diff([]bool{true, false, true, true, false, false, true, true, false}, got); diff != "" {
+		t.Error(diff)
+	}
+	if used := b.used.Load(); used != 0 {
+		t.Errorf("%d are in use", used)
+	}
+}
+
+// Many clients that do not read cost no more together than is allowed, and others get what is small all the same.
+func TestTransport_QueuedBytes(t *testing.T) {
+	const greedy, most = 20, 2 << 20
+	a, sessions := reporting()
+	e := start(t, Config{Limits: Limits{QueuedBytes: most}}, a)
+	body := api.Encode(strings.Repeat("x", 32<<10))
+	for range greedy {
+		_, s := joinedPoller(t, e, sessions)
+		for range 60 {
+			s.EmitEncoded(EncodeNews("x", body, "1", ""))
+		}
+	}
+	if used := e.budget.used.Load(); used < most/2 || used > most+greedy*fairBytes {
+		t.Errorf("%d bytes wait", used)
+	}
+	c := join(t, e.addr)
+	s := <-sessions
+	for range 3 {
+		s.EmitEncoded(status("a", 1))
+		if got := c.read(); !strings.HasPrefix(got, `42["status_changed"`) {
+			t.Errorf("got %.100q", got)
+		}
+	}
+	c.mustEcho()
+	// Nor do messages of which only the half has come.
+	half := open(t, e.addr)
+	half.send("40")
+	half.read()
+	_, _ = half.ws.NetConn().Write(append([]byte{0x81, 0x80 | 127, 0, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, '4'}, "2[\"echo\",\""...))
+	_, _ = half.ws.NetConn().Write([]byte("x"))
+	half.mustClose()
+	for _, l := range e.allLinks() {
+		l.close("test")
+	}
+	eventually(t, "all is given back", func() bool { return e.budget.used.Load() == 0 })
+}
+
+// What has room is served when it is large, and its room is given back.
+func TestTransport_QueuedBytes_largeMessages(t *testing.T) {
+	e := start(t, Config{Limits: Limits{QueuedBytes: 1 << 20}}, app{handle: echo})
+	c := join(t, e.addr)
+	large := json.RawMessage(`"` + strings.Repeat("x", 300<<10) + `"`)
+	for range 20 {
+		c.send(`421["echo",` + string(large) + `]`)
+		if got := c.read(); len(got) != len(large)+len("431[]") {
+			t.Fatalf("got %.100q", got)
+		}
+	}
+	eventually(t, "all is given back", func() bool { return e.budget.used.Load() == 0 })
+}

@@ -1,0 +1,24 @@
+package socketio
+
+import (
+	"encoding/json"
+
+	"github.com/flow-manager/flow-manager/api"
+)
+
+// subject names what an event tells the state of, where the newest such event is all that counts; "" for any other event.
+func subject(e api.Event) string {
+	var about struct {
+		ContainerID string `json:"container_id"`
+		Image       string `json:"image"`
+		Layer       string `json:"layer"`
+	}
+	switch e.Name {
+	case api.StatusChanged, api.ContainerStatusUpdate, api.ImagePullProgress:
+		if json.Unmarshal(e.Data, &about) != nil {
+			return ""
+		}
+		return e.Name + " " + about.ContainerID + " " + about.Image + " " + about.Layer
+	}
+	return ""
+}

@@ -1,0 +1,74 @@
+package socketio
+
+import (
+	"cmp"
+	"encoding/json"
+	"strconv"
+
+	"github.com/flow-manager/flow-manager/api"
+)
+
+// Packet is an event in the form in which it goes over the wire; many sessions may share it.
+type Packet struct {
+	frame  []byte
+	news   *news  // nil for what a client is owed: an answer, an acknowledgement, an error
+	merged int    // how many earlier news of its subject it stands for
+	first  string // the version of the first of them
+}
+
+// news marks what everybody is told, as against what one session is owed: a client that reads slowly may miss it.
+type news struct {
+	version string
+	subject string
+}
+
+// Encode makes the packet of an event with one argument, or none if body is empty. Its session gets it or ends.
+func Encode(event string, body json.RawMessage) Packet {
+	frame := make([]byte, 0, len(event)+len(body)+8)
+	frame = append(append(frame, '2', '['), api.Encode(event)...)
+	if len(body) > 0 {
+		frame = append(frame, ',')
+		frame = append(frame, body...)
+	}
+	return Packet{frame: append(frame, ']')}
+}
+
+// EncodeNews is Encode for an event that a slow client may miss, where it is told so by events_dropped. version is the
+// resource version of the event, or the newest at its time. A subject that is not "" says that newer news of the same
+// subject make this one outdated; body must be an object with members then.
+func EncodeNews(event string, body json.RawMessage, version, subject string) Packet {
+	p := Encode(event, body)
+	p.news = &news{version, subject}
+	return p
+}
+
+func encodeAck(id string, body json.RawMessage) Packet {
+	frame := make([]byte, 0, len(id)+len(body)+4)
+	frame = append(append(frame, '3'), id...)
+	frame = append(append(frame, '['), body...)
+	return Packet{frame: append(frame, ']')}
+}
+
+// over is p in the place of outdated.
+func (p Packet) over(outdated Packet) Packet {
+	p.merged, p.first = outdated.merged+1, outdated.oldest()
+	return p
+}
+
+// oldest is the version of the first of the news that p stands for.
+func (p *Packet) oldest() string { return cmp.Or(p.first, p.news.version) }
+
+// cost is what p takes up while it waits.
+func (p *Packet) cost() int { return len(p.frame) + packetOverhead }
+
+// final is p as it goes to one client: it says how many it stands for.
+func (p Packet) final() Packet {
+	if p.merged == 0 {
+		return p
+	}
+	const closing = len("}]")
+	frame := make([]byte, 0, len(p.frame)+24)
+	frame = append(append(frame, p.frame[:len(p.frame)-closing]...), `,"coalesced":`...)
+	p.frame = append(strconv.AppendInt(frame, int64(p.merged), 10), "}]"...)
+	return p
+}
