@@ -50,6 +50,7 @@ func TestEvent_ForViewer(t *testing.T) {
 		want string // "": not at all
 	}{
 		"status":      {StatusChange{ContainerID: visible, Reason: visible}.Event(), string(StatusChange{ContainerID: visible, Reason: visible}.Event().Data)},
+		"pull":        {PullProgress{Image: visible}.Event(), string(PullProgress{Image: visible}.Event().Data)},
 		"message":     {Received{visible, object}.Event(), `{"container_id":"plugh-visible","message":{"type":"[FILTERED]"}}`},
 		"its members": {Event{MessageReceived, Encode(map[string]any{"container_id": visible, "message": hidden, "more": hidden})}, `{"container_id":"plugh-visible","message":{"type":"[FILTERED]"}}`},
 		"crash": {Crash{ContainerID: visible, ExitCode: 3, Details: CrashDetails{Error: hidden, Logs: []string{hidden, hidden}}}.Event(),

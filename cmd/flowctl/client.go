@@ -133,6 +133,9 @@ func await[T any](ctx context.Context, c *Client, ch <-chan T) (T, error) {
 		err = context.Cause(ctx)
 	case <-c.ended:
 		err = c.err
+		if ctx.Err() != nil {
+			err = context.Cause(ctx) // it may be what ended the session, by a write that was given up
+		}
 	}
 	select {
 	case v := <-ch:
