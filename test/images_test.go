@@ -16,16 +16,6 @@ import (
 	"github.com/flow-manager/flow-manager/controller/docker"
 )
 
-func newRuntime(t *testing.T) *docker.Runtime {
-	t.Helper()
-	r, err := docker.New(docker.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = r.Close() })
-	return r
-}
-
 func plain(*v1.Config) {}
 
 func noProgress(api.PullProgress) {}
@@ -52,7 +42,7 @@ func expectClass(t *testing.T, err, want error) {
 }
 
 func TestImages_Pull(t *testing.T) {
-	g, r := newRegistry(t), newRuntime(t)
+	g, r := newRegistry(t), newRuntime(t, docker.Config{})
 	digest := g.push("flows/a", "1", newImage(t, func(c *v1.Config) {
 		c.Volumes = map[string]struct{}{"/srv/b": {}, "/a": {}}
 		c.Healthcheck = &v1.HealthConfig{Test: []string{"CMD", "true"}}
@@ -89,7 +79,7 @@ func TestImages_Pull(t *testing.T) {
 }
 
 func TestImages_Pull_Credentials(t *testing.T) {
-	g, r := newRegistry(t), newRuntime(t)
+	g, r := newRegistry(t), newRuntime(t, docker.Config{})
 	g.push("flows/a", "1", newImage(t, plain))
 	g.wantsPassword()
 	ref := g.host + "/flows/a:1"
@@ -120,7 +110,7 @@ func TestImages_Pull_Credentials(t *testing.T) {
 }
 
 func TestImages_Pull_Classes(t *testing.T) {
-	g, r := newRegistry(t), newRuntime(t)
+	g, r := newRegistry(t), newRuntime(t, docker.Config{})
 	digest := g.push("flows/a", "1", newImage(t, plain))
 	broken := newImage(t, plain)
 	g.push("flows/broken", "1", broken)
@@ -177,7 +167,7 @@ func TestImages_Pull_Classes(t *testing.T) {
 
 // A pull that is given up ends in the engine, too: the next one of the same image does not wait for what hangs.
 func TestImages_Pull_CancelsAStalledLayer(t *testing.T) {
-	g, r := newRegistry(t), newRuntime(t)
+	g, r := newRegistry(t), newRuntime(t, docker.Config{})
 	made := newImage(t, plain)
 	g.push("flows/a", "1", made)
 	hangs := make(chan struct{}, 10)
@@ -213,7 +203,7 @@ func TestImages_Pull_CancelsAStalledLayer(t *testing.T) {
 
 // What ran under a tag can run again after the tag has moved, by its id or its digest.
 func TestImages_MovedTag(t *testing.T) {
-	g, r := newRegistry(t), newRuntime(t)
+	g, r := newRegistry(t), newRuntime(t, docker.Config{})
 	t.Cleanup(func() { removeNamed(t) })
 	ref := g.host + "/flows/a:1"
 	pull := func(made v1.Image) controller.Image {
