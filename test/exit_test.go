@@ -30,6 +30,7 @@ func TestExit_CodesAndSentences(t *testing.T) {
 		{"unknown command", []string{"server"}, 2, "server"},
 		{"argument", []string{"serve", "now"}, 2, "now"},
 		{"bad number", here(t.TempDir(), "--workers", "0"), 2, "--workers"},
+		{"no pulls", here(t.TempDir(), "--pulls", "0"), 2, "--pulls"},
 		{"bad range", here(t.TempDir(), "--port-range", "5-1"), 2, "port range"},
 		{"bad level", here(t.TempDir(), "--log-level", "loud"), 2, "loud"},
 		{"relative root", here(t.TempDir(), "--allow-host-path", "srv"), 2, "absolute"},
