@@ -19,6 +19,7 @@ const (
 	DeleteContainer    = "delete_container"
 	WaitContainer      = "wait_container"
 	GetContainer       = "get_container"
+	ExplainContainer   = "explain_container"
 	GetContainerStatus = "get_container_status"
 	GetStatus          = "get_status" // an alias of GetContainerStatus
 	ListContainers     = "list_containers"
@@ -27,20 +28,21 @@ const (
 
 // Events that answer the session that asked.
 const (
-	ContainerCreated  = "container_created"
-	ContainerUpdated  = "container_updated"
-	ContainerStarted  = "container_started"
-	ContainerStopped  = "container_stopped"
-	ContainerRestart  = "container_restarted"
-	ContainerPaused   = "container_paused"
-	ContainerUnpaused = "container_unpaused"
-	ContainerDeleted  = "container_deleted"
-	ContainerObject   = "container"
-	ContainerStatus   = "container_status"
-	ContainerList     = "container_list"
-	MessageSent       = "message_sent"
-	ErrorEvent        = "error"
-	MessageFormatFlaw = "message_format_error"
+	ContainerCreated   = "container_created"
+	ContainerUpdated   = "container_updated"
+	ContainerStarted   = "container_started"
+	ContainerStopped   = "container_stopped"
+	ContainerRestart   = "container_restarted"
+	ContainerPaused    = "container_paused"
+	ContainerUnpaused  = "container_unpaused"
+	ContainerDeleted   = "container_deleted"
+	ContainerObject    = "container"
+	ContainerExplained = "container_explained"
+	ContainerStatus    = "container_status"
+	ContainerList      = "container_list"
+	MessageSent        = "message_sent"
+	ErrorEvent         = "error"
+	MessageFormatFlaw  = "message_format_error"
 )
 
 // Events that every session gets; viewers only those that Event.ForViewer knows.

@@ -16,6 +16,8 @@ type Declaring struct {
 	IdempotencyKey string `json:"idempotency_key"`
 	IfGeneration   *int64 `json:"if_generation"`
 	Wait           *int   `json:"wait_seconds"`
+	// DryRun asks what would become of it, and declares nothing.
+	DryRun bool `json:"dry_run"`
 }
 
 // DeclareRequest is create_container and apply_container: the spec's fields, flat.

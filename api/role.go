@@ -43,6 +43,7 @@ func RequestRoles() map[string]Role {
 		DeleteContainer:    Operator,
 		WaitContainer:      Operator,
 		GetContainer:       Viewer,
+		ExplainContainer:   Viewer,
 		GetContainerStatus: Viewer,
 		GetStatus:          Viewer,
 		ListContainers:     Viewer,

@@ -26,7 +26,7 @@ func (e *pullError) explain(r *store.Record) (reason string, told *api.Error) {
 	case errors.Is(e.err, ErrAbsent):
 		return "ImageNotFound", api.Errorf(api.ImageNotFound, "image %q is neither on this engine nor in its registry; check its name and tag", r.Spec.Image)
 	case errors.Is(e.err, ErrUnauthorized):
-		return "ImagePullUnauthorized", api.Errorf(api.ImageNotFound, "the registry does not give image %q to this host: log in there with docker login as the user that runs the manager, or check the name", r.Spec.Image)
+		return "ImagePullUnauthorized", api.Errorf(api.ImageNotFound, "the registry does not give image %q to this host: log in there with docker login as the user that runs the manager, or check the name: %v", r.Spec.Image, e.err)
 	}
 	return "ImagePullFailed", api.Errorf(api.DockerAPIError, "image %q could not be pulled, and it is tried again: %v", r.Spec.Image, e.err)
 }

@@ -109,18 +109,14 @@ func TestPlan_ComesToRest(t *testing.T) {
 				own, taken[o.DockerID] = append(own, o), true
 			}
 		}
-		now := aTime
-		for range 40 {
-			next := plan(r, look(r, own), now)
-			if next.action == nothing {
-				restsAsDeclared(rt, r, look(r, own).standing)
-			}
-			if next.action == bury || next.action == nothing {
-				return
-			}
-			own, now = carryOut(r, own, next, now)
+		h := rehearse(r, own, aTime)
+		switch h.took[len(h.took)-1] {
+		case nothing:
+			restsAsDeclared(rt, h.r, look(h.r, h.own).standing)
+		case bury:
+		default:
+			rt.Fatalf("no rest: %v %+v %+v", h.took, h.r, h.own)
 		}
-		rt.Fatalf("no rest after 40 steps: %+v %+v", r, own)
 	})
 }
 
@@ -134,93 +130,4 @@ func restsAsDeclared(rt *rapid.T, r *store.Record, o *Observed) {
 	case want == "" && alive(o), want != "" && o.State != want && (r.Ended == "" || alive(o)):
 		rt.Fatalf("at rest while %s, declared %s, ended %q", o.State, r.Spec.DesiredState, r.Ended)
 	}
-}
-
-// carryOut is an engine and a controller that always succeed, in the fewest words.
-func carryOut(r *store.Record, own []Observed, next step, now time.Time) ([]Observed, time.Time) {
-	at := func(f func(o *Observed)) {
-		for i := range own {
-			if own[i].DockerID == next.on.DockerID {
-				f(&own[i])
-			}
-		}
-	}
-	switch next.action {
-	case wait:
-		now = next.until
-	case intend:
-		if r.Placement.Token != "" {
-			r.Superseded = append(r.Superseded, r.Placement)
-		}
-		r.Placement = store.Placement{Token: "new", DockerName: "web", TemplateHash: api.TemplateHash(&r.Spec), Resources: r.Spec.Resources}
-	case create:
-		p := placed(r, next)
-		own = append(own, Observed{ID: "id", DockerID: "made" + p.Token, Name: p.DockerName, Token: p.Token, State: "created"})
-	case record:
-		placed(r, next).DockerID = next.on.DockerID
-	case prepare:
-		r.Supersede(r.Next)
-		r.Next = store.Placement{Token: "next", DockerName: "web.next", TemplateHash: api.TemplateHash(&r.Spec), Resources: r.Spec.Resources}
-	case discard:
-		r.Supersede(r.Next)
-		r.Next = store.Placement{}
-	case attempt:
-		t := r.Trial(template(r))
-		r.NoteTrial(store.Trial{Template: t.Template, Attempts: t.Attempts + 1, Token: r.Next.Token})
-	case swap:
-		handOver(r)
-	case accept:
-		r.Supersede(r.Prev)
-		r.Prev = store.Placement{}
-	case revert:
-		r.Supersede(r.Placement)
-		r.Placement, r.Prev = r.Prev, store.Placement{}
-	case prove:
-		r.Placement.Stable = true
-	case forget:
-		r.Superseded = unseen(r.Superseded)
-	case wake:
-		r.WakeSeen, r.Ended, r.Status.NextRestartAt = r.Wake, "", nil
-		for i := range own {
-			r.Handled = asked(&own[i])
-		}
-	case renew:
-		r.RestartSeen, r.RestartFrom = r.Restart, run(next.on)
-		if !alive(next.on) {
-			r.RestartFrom, r.Handled = "", asked(next.on)
-		}
-	case renewed:
-		r.RestartFrom = ""
-	case settle:
-		r.StopDeadline = nil
-	case count:
-		v := judge(r, next.on, now)
-		r.Handled, r.Ended, r.EndedUnder, r.Status.NextRestartAt = v.handled, v.ended, r.Spec.RestartPolicy, timePointer(v.next)
-	case start:
-		at(func(o *Observed) { o.State, o.StartedAt = "running", now })
-	case signal:
-		deadline := now.Add(time.Second)
-		r.StopDeadline = &deadline
-	case kill:
-		at(func(o *Observed) { o.State = "exited" })
-	case freeze:
-		at(func(o *Observed) { o.State = "paused" })
-	case unpause:
-		at(func(o *Observed) { o.State = "running" })
-	case rename:
-		at(func(o *Observed) { o.Name = next.name })
-	case limit:
-		r.Placement.Resources = r.Spec.Resources
-	case remove:
-		var left []Observed
-		for _, o := range own {
-			if o.DockerID != next.on.DockerID {
-				left = append(left, o)
-			}
-		}
-		r.StopDeadline = nil
-		removed(r, next.on.DockerID)
-		own = left
-	}
-	return own, now
 }

@@ -70,6 +70,21 @@ func (s *Store) Declare(ctx context.Context, d Declaration) (Result, error) {
 	return result, nil
 }
 
+// Try tells what Declare would write, and writes nothing.
+func (s *Store) Try(ctx context.Context, d Declaration) (Result, error) {
+	var result Result
+	d.Key = ""
+	err := s.do(ctx, func(tx *txn) (effect, error) {
+		var err error
+		result, _, err = tx.declare(&d)
+		return effect{}, err
+	})
+	if err != nil {
+		return Result{}, err
+	}
+	return result, nil
+}
+
 func (tx *txn) declare(d *Declaration) (Result, effect, error) {
 	if d.Key != "" {
 		entry, err := tx.replay(d)

@@ -206,6 +206,9 @@ func (s *Server) write(c *Session, r *Request, in *api.Declaring, owed answer, d
 		return tooMuch(time.Second, "%d accepted requests of this session wait for their outcome; wait for some of them", maxOwed).For("", in.RequestID, "")
 	}
 	d.Principal, d.Operation, d.Key, d.IfGeneration = c.Principal().Name, r.Event, in.IdempotencyKey, in.IfGeneration
+	if in.DryRun {
+		return s.rehearse(c, r, in, d)
+	}
 	if d.Key != "" {
 		d.BodyHash = bodyHash(r)
 	}

@@ -27,7 +27,7 @@ func serveMeasured() {
 	s, err := store.Open(dir, store.Options{})
 	must(err)
 	b := &backend{}
-	server := NewServer(Backend{Store: s, Messenger: b, Stats: b, Engine: b, Policy: b, Log: zerolog.Nop()})
+	server := NewServer(Backend{Store: s, Messenger: b, Stats: b, Engine: b, Policy: b, Planner: b, Log: zerolog.Nop()})
 	go func() { _ = server.Run(context.Background()) }()
 	tr, err := New(Config{Log: zerolog.Nop(), Events: api.Requests()}, server)
 	must(err)

@@ -50,6 +50,7 @@ type Backend struct {
 	Stats     Stats
 	Engine    Engine
 	Policy    Policy
+	Planner   Planner
 	Log       zerolog.Logger
 	Version   string
 	// Fail is called at points at which a test may want the process to die; nil in production.
@@ -96,6 +97,7 @@ func NewServer(b Backend) *Server {
 		api.DeleteContainer:    (*Server).deleteContainer,
 		api.WaitContainer:      (*Server).waitContainer,
 		api.GetContainer:       (*Server).getContainer,
+		api.ExplainContainer:   (*Server).explainContainer,
 		api.GetContainerStatus: (*Server).getContainerStatus,
 		api.GetStatus:          (*Server).getContainerStatus,
 		api.ListContainers:     (*Server).listContainers,

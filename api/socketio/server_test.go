@@ -30,6 +30,16 @@ func (b *backend) Facts(string) (bool, time.Time)                  { return true
 func (b *backend) Usage(context.Context, *api.Container) api.Usage { return api.Usage{Pids: 7} }
 func (b *backend) EngineKnown() error                              { return b.away }
 
+func (b *backend) Effect(_ context.Context, r *store.Record, exists bool) (api.Effect, error) {
+	return api.Effect{Effect: map[bool]string{true: api.EffectRecreate, false: api.EffectCreate}[exists], Lost: []string{}}, b.away
+}
+
+func (b *backend) Explain(_ context.Context, r *store.Record) (api.Explanation, error) {
+	e := api.Explanation{ContainerID: r.ID, Name: r.Name, Why: "it is as declared"}
+	e.Declared.Spec = r.Spec
+	return e, b.away
+}
+
 func (b *backend) Check(s *api.Spec) error {
 	if s.Image == "forbidden" {
 		return api.Errorf(api.PolicyError, "not this one")
@@ -78,7 +88,7 @@ func serveGuarded(t *testing.T, auth Authenticate) *served {
 		t.Fatal(err)
 	}
 	b := &backend{}
-	server := NewServer(Backend{Store: s, Messenger: b, Stats: b, Engine: b, Policy: b, Log: zerolog.Nop(), Version: "test"})
+	server := NewServer(Backend{Store: s, Messenger: b, Stats: b, Engine: b, Policy: b, Planner: b, Log: zerolog.Nop(), Version: "test"})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- server.Run(ctx) }()
@@ -374,7 +384,7 @@ func TestServer_RefusalsNameTheirFieldsAndStoreNothing(t *testing.T) {
 	p := s.join()
 	tests := []struct{ event, body, kind, field string }{
 		{api.CreateContainer, `{"image":"app","code":{"path":"/x"}}`, "validation_error", "code"},
-		{api.CreateContainer, `{"image":"app","dry_run":true}`, "validation_error", "dry_run"},
+		{api.CreateContainer, `{"image":"app","dry_run":"yes"}`, "validation_error", "dry_run"},
 		{api.CreateContainer, `{"image":"forbidden"}`, "policy_error", ""},
 		{api.CreateContainer, `{"image":"app","idempotency_key":"short"}`, "validation_error", "idempotency_key"},
 		{api.CreateContainer, `{"image":"app","labels":{"io.flow-manager.id":"x"}}`, "validation_error", "labels.io.flow-manager.id"},
