@@ -20,8 +20,8 @@ func plain(*v1.Config) {}
 
 func noProgress(api.PullProgress) {}
 
-// classless is the class of what is worth another try as it is.
-var classless = errors.New("transient")
+// errClassless is the class of what is worth another try as it is.
+var errClassless = errors.New("transient")
 
 // expectClass holds an error to exactly one class.
 func expectClass(t *testing.T, err, want error) {
@@ -30,7 +30,7 @@ func expectClass(t *testing.T, err, want error) {
 		t.Errorf("no error, want %v", want)
 		return
 	}
-	got := classless
+	got := errClassless
 	for _, class := range []error{controller.ErrAbsent, controller.ErrConflict, controller.ErrInvalid, controller.ErrUnavailable, controller.ErrUnauthorized} {
 		if errors.Is(err, class) {
 			got = class
@@ -94,7 +94,7 @@ func TestImages_Pull_Credentials(t *testing.T) {
 		}
 	}
 	nobody := pull(`{"auths":{"127.0.0.1:1":{"auth":"dTpw"}}}`)
-	expectClass(t, nobody, classless) // the engine gives no class to a registry's demand for a password
+	expectClass(t, nobody, errClassless) // the engine gives no class to a registry's demand for a password
 	says(nobody, "there are none for "+g.host)
 	helped := pull(`{"auths":{"` + g.host + `":{}},"credHelpers":{"` + g.host + `":"pass"}}`)
 	says(helped, `the credential helper "pass", which flow-manager does not run`)
@@ -138,8 +138,8 @@ func TestImages_Pull_Classes(t *testing.T) {
 		{"no digest", g.host + "/flows/a@" + strings.Repeat("a", 7) + digest.String()[7:], nil, controller.ErrInvalid, "reference"},
 		{"another digest", g.host + "/flows/a@sha256:" + strings.Repeat("1", 64), nil, controller.ErrAbsent, "manifest"},
 		{"denied", g.host + "/flows/a:1", denied, controller.ErrUnauthorized, "not for you"},
-		{"overloaded", g.host + "/flows/a:1", overloaded, classless, ""},
-		{"nobody there", "127.0.0.1:1/flows/a:1", nil, classless, "refused"},
+		{"overloaded", g.host + "/flows/a:1", overloaded, errClassless, ""},
+		{"nobody there", "127.0.0.1:1/flows/a:1", nil, errClassless, "refused"},
 		{"no reference", g.host + "/flows/A B", nil, controller.ErrInvalid, "A B"},
 	}
 	for _, tt := range tests {
@@ -156,7 +156,7 @@ func TestImages_Pull_Classes(t *testing.T) {
 		g.withBlob(lastLayer(t, broken), func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 100)) })
 		moved := false
 		err := r.Pull(t.Context(), g.host+"/flows/broken:1", func(api.PullProgress) { moved = true })
-		expectClass(t, err, classless)
+		expectClass(t, err, errClassless)
 		if !moved {
 			t.Errorf("it failed before the stream began: %v", err)
 		}
