@@ -59,6 +59,10 @@ func Errorf(t ErrorType, format string, args ...any) *Error {
 
 // Invalid makes a validation error out of fields, whose first three are spelled out in its message.
 func Invalid(fields ...FieldError) *Error {
+	return &Error{Type: ValidationError, Message: summary(fields), Fields: fields}
+}
+
+func summary(fields []FieldError) string {
 	said := make([]string, 0, 3)
 	for _, f := range fields[:min(len(fields), cap(said))] {
 		said = append(said, f.Field+": "+f.Message)
@@ -67,7 +71,7 @@ func Invalid(fields ...FieldError) *Error {
 	if more := len(fields) - len(said); more > 0 {
 		message += fmt.Sprintf("; and %d more", more)
 	}
-	return &Error{Type: ValidationError, Message: message, Fields: fields}
+	return message
 }
 
 // AsError finds the Error in err's chain; any other error becomes a system error that tells a client nothing of its cause.
@@ -122,6 +126,23 @@ func (e *Error) Because(err error) *Error {
 	return &c
 }
 
+// Masked returns a copy of e that tells no secrets. The cause stays as it is: it is for the log, which masks its lines.
+func (e *Error) Masked(r Redactor) *Error {
+	c := *e
+	c.Message = r.Text(e.Message)
+	if len(e.Fields) > 0 {
+		c.Fields = make([]FieldError, len(e.Fields))
+		for i, f := range e.Fields {
+			c.Fields[i] = FieldError{r.Text(f.Field), r.Text(f.Message)}
+		}
+		c.Message = summary(c.Fields) // as a whole it would read like values that are given to keys
+	}
+	if e.Details != nil {
+		c.Details = r.members(e.Details)
+	}
+	return &c
+}
+
 type errorBody struct {
 	Error     bool           `json:"error"`
 	ErrorType ErrorType      `json:"error_type"`
@@ -131,8 +152,10 @@ type errorBody struct {
 	Timestamp time.Time      `json:"timestamp"`
 }
 
-// Body is the error object of the wire, stamped with now.
+// Body is the error object of the wire, stamped with now. What is a secret by its form is masked; the secrets of a
+// container's environment are the caller's to mask.
 func (e *Error) Body(now time.Time) json.RawMessage {
+	e = e.Masked(Redactor{})
 	details := maps.Clone(e.Details)
 	if details == nil {
 		details = map[string]any{}

@@ -164,12 +164,13 @@ func (p PullProgress) Event() Event { return Event{ImagePullProgress, Encode(p)}
 // Event makes c into an event.
 func (c Crash) Event() Event { return Event{ContainerCrashed, Encode(c)} }
 
-// Event makes a into an event.
-func (a Activity) Event() Event {
-	if a.Details == nil {
-		a.Details = map[string]any{}
-	}
-	return Event{ActivityLog, Encode(a)}
+// Event makes a into an event. What is a secret by its form is masked; those of the container's environment are for Masked.
+func (a Activity) Event() Event { return Event{ActivityLog, Encode(a.Masked(Redactor{}))} }
+
+// Masked is a without secrets.
+func (a Activity) Masked(r Redactor) Activity {
+	a.Message, a.Details = r.Text(a.Message), r.members(a.Details)
+	return a
 }
 
 // Event makes c into an event.

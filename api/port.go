@@ -51,7 +51,7 @@ func (p *HostPort) UnmarshalJSON(data []byte) error {
 	}
 	ap, err := netip.ParseAddrPort(s)
 	if err != nil || ap.Addr().Zone() != "" {
-		return fmt.Errorf("%q is not \"address:port\" with an IP address and a port of 0 to 65535", s)
+		return fmt.Errorf("%.100q is not \"address:port\" with an IP address and a port of 0 to 65535", s)
 	}
 	*p = HostPort{Address: ap.Addr().String(), Port: int(ap.Port())}
 	return nil
@@ -65,11 +65,11 @@ func ParsePort(port string) (number int, protocol string, err error) {
 	}
 	n, err := strconv.ParseUint(digits, 10, 16)
 	if err != nil || n == 0 || strconv.FormatUint(n, 10) != digits {
-		return 0, "", fmt.Errorf("%q is no container port; write 1 to 65535, with /udp or /sctp where it is not TCP", port)
+		return 0, "", fmt.Errorf("%.100q is no container port; write 1 to 65535, with /udp or /sctp where it is not TCP", port)
 	}
 	switch protocol {
 	case "tcp", "udp", "sctp":
 		return int(n), protocol, nil
 	}
-	return 0, "", fmt.Errorf("%q has an unknown protocol; use tcp, udp or sctp", port)
+	return 0, "", fmt.Errorf("%.100q has an unknown protocol; use tcp, udp or sctp", port)
 }

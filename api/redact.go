@@ -1,144 +1,115 @@
 package api
 
 import (
-	"encoding/base64"
-	"net/url"
-	"regexp"
+	"encoding/json"
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // Filtered stands where a secret stood.
 const Filtered = "[FILTERED]"
 
-// minSecretBytes is how long a value of a secret variable must be to be looked for in texts: shorter ones are in every text.
-const minSecretBytes = 6
-
 // SecretKey tells whether the value of a key called so is a secret: one of its words says so, or it ends in "key" after a
 // word that makes a key secret. Words end at '_', '-', '.' and where camel case begins a new one.
 func SecretKey(key string) bool {
 	words := words(key)
-	for _, w := range words {
-		switch w {
-		case "password", "passwd", "pwd", "secret", "token", "credential", "authorization", "auth", "cookie", "session", "jwt", "bearer",
-			"passwords", "secrets", "tokens", "credentials", "cookies":
-			return true
-		}
+	if slices.ContainsFunc(words, func(w string) bool { return oneOf(w, secretWords()) }) {
+		return true
 	}
 	n := len(words)
-	return n >= 2 && words[n-1] == "key" && slices.Contains([]string{"api", "access", "private", "secret"}, words[n-2])
+	return n >= 2 && strings.EqualFold(words[n-1], "key") && oneOf(words[n-2], []string{"api", "access", "private", "secret"})
 }
 
-// words splits "apiKey_OLD" into api, key, old.
+func secretWords() []string {
+	return []string{"password", "passwd", "pwd", "secret", "token", "credential", "authorization", "auth", "cookie", "session", "jwt", "bearer"}
+}
+
+func oneOf(word string, list []string) bool {
+	return slices.ContainsFunc(list, func(w string) bool { return strings.EqualFold(w, word) })
+}
+
+// words splits "apiKey_OLD" into api, Key, OLD.
 func words(key string) []string {
 	var list []string
-	var word []rune
-	end := func() {
-		if len(word) > 0 {
-			list = append(list, strings.ToLower(string(word)))
+	begin, before := 0, rune(0)
+	end := func(at int) {
+		if at > begin {
+			list = append(list, key[begin:at])
 		}
-		word = nil
 	}
-	runes := []rune(key)
-	for i, r := range runes {
-		switch {
-		case r == '_' || r == '-' || r == '.':
-			end()
-			continue
-		case unicode.IsUpper(r) && i > 0 && (unicode.IsLower(runes[i-1]) || i+1 < len(runes) && unicode.IsLower(runes[i+1])):
-			end()
+	for at, r := range key {
+		if r == '_' || r == '-' || r == '.' {
+			end(at)
+			begin = at + 1
+		} else if unicode.IsUpper(r) {
+			after, _ := utf8.DecodeRuneInString(key[at+utf8.RuneLen(r):])
+			if unicode.IsLower(before) || at > 0 && unicode.IsLower(after) {
+				end(at)
+				begin = at
+			}
 		}
-		word = append(word, r)
+		before = r
 	}
-	end()
+	end(len(key))
 	return list
 }
 
-// Redactor masks secrets in texts about one container.
-type Redactor struct{ values *strings.Replacer }
+// Redactor masks secrets in what is said about one container. The zero value knows no secret of its own: it masks what is
+// one by its key or its form.
+type Redactor struct{ own *secrets }
 
-// NewRedactor knows the secret values of a container's environment, plain and as URLs and base64 write them.
-func NewRedactor(environment map[string]string) Redactor {
-	var forms []string
-	for key, value := range environment {
-		if SecretKey(key) && len(value) >= minSecretBytes {
-			forms = append(forms, encodings(value)...)
+// NewRedactor knows the secret values of a container's environments, plain and as URLs, base64 and JSON write them.
+func NewRedactor(environments ...map[string]string) Redactor {
+	own := &secrets{byFirst: map[byte][]string{}}
+	for _, environment := range environments {
+		for key, value := range environment {
+			if SecretKey(key) {
+				own.add(value)
+			}
 		}
 	}
-	slices.SortFunc(forms, func(a, b string) int { return len(b) - len(a) }) // a secret may be the beginning of another
-	pairs := make([]string, 0, 2*len(forms))
-	for _, form := range slices.Compact(forms) {
-		pairs = append(pairs, form, Filtered)
+	if len(own.byFirst) == 0 {
+		return Redactor{}
 	}
-	return Redactor{strings.NewReplacer(pairs...)}
+	return Redactor{own}
 }
 
-func encodings(value string) []string {
-	raw := []byte(value)
-	return []string{
-		value, url.QueryEscape(value), url.PathEscape(value),
-		base64.StdEncoding.EncodeToString(raw), base64.RawStdEncoding.EncodeToString(raw),
-		base64.URLEncoding.EncodeToString(raw), base64.RawURLEncoding.EncodeToString(raw),
-	}
-}
-
-var (
-	assignment = regexp.MustCompile(`(["']?)([A-Za-z][A-Za-z0-9_.-]*)(["']?\s*[=:]\s*)(\[FILTERED\]|"(?:[^"\\]|\\.)*"|'[^']*'|[^\s,;&"'}\]]+)`)
-	userinfo   = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://)[^/\s@"']+@`)
-	scheme     = regexp.MustCompile(`(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{6,}`)
-)
-
-// Text masks the secrets in a text: values of the container's own secret variables, key=value of secret keys, a URL's user
-// and password, and bearer and basic credentials.
+// Text masks the secrets in a text: values of the container's own secret variables, values that are given to secret keys
+// (key=value, key: value), a URL's user and password, and bearer and basic credentials. What it gives it leaves as it is
+// when asked again: a mask may bring to light what another rule knows, so it looks until nothing is found.
 func (r Redactor) Text(text string) string {
-	if r.values != nil {
-		text = r.values.Replace(text)
+	for range maxRounds {
+		masked := cover(text, r.own.find(text))
+		masked = cover(masked, credentials(masked)) // before their first word is taken for the value of a key
+		masked = cover(masked, assigned(masked))
+		masked = cover(masked, userinfos(masked))
+		if masked == text {
+			return text
+		}
+		text = masked
 	}
-	text = userinfo.ReplaceAllString(text, "${1}"+Filtered+"@")
-	text = scheme.ReplaceAllStringFunc(text, credentials)
-	return assignments(text)
+	return text
 }
 
-// assignments masks the values of secret keys. What follows an innocent key may hold another assignment, as a URL does.
-func assignments(text string) string {
-	var out strings.Builder
-	for {
-		m := assignment.FindStringSubmatchIndex(text)
-		if m == nil {
-			out.WriteString(text)
-			return out.String()
-		}
-		key, value := text[m[4]:m[5]], m[8]
-		out.WriteString(text[:value])
-		if SecretKey(key) {
-			out.WriteString(Filtered)
-			value = m[9]
-		}
-		text = text[value:]
-	}
+// Certain masks what needs no guess: the redactor's own secrets, and the users and passwords of URLs. It is for sentences of
+// ours, in which a name before a colon may read like a key.
+func (r Redactor) Certain(text string) string {
+	text = cover(text, r.own.find(text))
+	return cover(text, userinfos(text))
 }
 
-// credentials masks what looks like a token: prose about basic training has neither digits nor a colon behind base64.
-func credentials(match string) string {
-	kind, token, _ := strings.Cut(match, " ")
-	token = strings.TrimSpace(token)
-	if strings.EqualFold(kind, "basic") {
-		decoded, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(token, "="))
-		if err != nil || !strings.Contains(string(decoded), ":") {
-			return match
-		}
-	} else if strings.Trim(token, "abcdefghijklmnopqrstuvwxyz") == "" {
-		return match
-	}
-	return kind + " " + Filtered
-}
+// maxRounds is more than any text needs: two are, and another that finds nothing.
+const maxRounds = 8
 
-// Value masks the secrets in a decoded JSON value: all of what stands at a secret key, and those within strings.
+// Value masks the secrets in a decoded JSON value: all of what stands at a secret key, and those within strings and keys.
 func (r Redactor) Value(value any) any {
 	switch v := value.(type) {
 	case string:
 		return r.Text(v)
+	case json.RawMessage:
+		return r.JSON(v)
 	case []any:
 		masked := make([]any, len(v))
 		for i := range v {
@@ -146,15 +117,19 @@ func (r Redactor) Value(value any) any {
 		}
 		return masked
 	case map[string]any:
-		masked := make(map[string]any, len(v))
-		for key, one := range v {
-			if SecretKey(key) {
-				masked[key] = Filtered
-				continue
-			}
-			masked[key] = r.Value(one)
-		}
-		return masked
+		return r.members(v)
 	}
 	return value
+}
+
+func (r Redactor) members(object map[string]any) map[string]any {
+	masked := make(map[string]any, len(object))
+	for key, value := range object {
+		if SecretKey(key) {
+			masked[r.Text(key)] = Filtered
+			continue
+		}
+		masked[r.Text(key)] = r.Value(value)
+	}
+	return masked
 }

@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 	"fmt"
+	"unicode/utf8"
 )
 
 // Asked is what any request may carry.
@@ -112,8 +113,9 @@ type MessageRequest struct {
 func (d *Declaring) Validate() []FieldError {
 	v := validation{}
 	v.check(len(d.RequestID) <= 256, "request_id", "may have at most 256 bytes")
-	if n := len(d.IdempotencyKey); n > 0 {
+	if n := utf8.RuneCountInString(d.IdempotencyKey); n > 0 {
 		v.check(n >= 16 && n <= 128, "idempotency_key", "must have 16 to 128 characters")
+		v.text("idempotency_key", d.IdempotencyKey)
 	}
 	v.wait(d.Wait)
 	return v.bad

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -28,7 +29,42 @@ func TestSpec_DefaultsAreValid(t *testing.T) {
 	}
 }
 
+// many are n entries of the same value.
+func many[V any](n int, key string, value V) map[string]V {
+	m := make(map[string]V, n)
+	for i := range n {
+		m[fmt.Sprintf(key, i+1)] = value
+	}
+	return m
+}
+
+func TestSpec_Validate_AtItsBounds(t *testing.T) {
+	s := spec(func(s *Spec) {
+		s.Environment = many(MaxEnvironment-1, "V%d", "x\n\x1b\u202e")
+		s.Environment[strings.Repeat("k", maxKeyBytes)] = strings.Repeat("x", maxWordBytes-maxKeyBytes-1)
+		s.Ports = many(MaxPorts, "%d", HostPort{})
+		s.Command = []string{"a=\"b\""}
+		s.Volumes = map[string]string{"data": "/run", "more": "/devices:ro"}
+	})
+	if bad := s.Validate(); len(bad) > 0 {
+		t.Errorf("what is allowed is refused: %v", bad)
+	}
+	labels := map[string]string{strings.Repeat("k", maxKeyBytes): strings.Repeat("x", maxStringBytes)}
+	if bad := ValidateLabels(labels); len(bad) > 0 {
+		t.Errorf("labels: %v", bad)
+	}
+	for name, labels := range map[string]map[string]string{
+		"too many": many(MaxLabels+1, "l%d", ""), "long value": {"a": strings.Repeat("x", maxStringBytes+1)}, "NUL in key": {"\x00": ""}, "NUL": {"a": "\x00"},
+		"no key": {"": "a"}, "long key": {strings.Repeat("k", maxKeyBytes+1): ""}, "ours": {"io.flow-manager.x": ""},
+	} {
+		if len(ValidateLabels(labels)) != 1 {
+			t.Errorf("labels, %s: %v", name, ValidateLabels(labels))
+		}
+	}
+}
+
 func TestSpec_Validate(t *testing.T) {
+	longKey := strings.Repeat("k", maxKeyBytes+1)
 	number := func(n int) *int { return &n }
 	tests := []struct {
 		name  string
@@ -40,10 +76,28 @@ func TestSpec_Validate(t *testing.T) {
 		{"reserved socket variable", func(s *Spec) { s.Environment = map[string]string{"FLOW_SOCKET": "x"} }, "environment.FLOW_SOCKET"},
 		{"reserved container variable", func(s *Spec) { s.Environment = map[string]string{"FLOW_CONTAINER_X": "x"} }, "environment.FLOW_CONTAINER_X"},
 		{"variable with =", func(s *Spec) { s.Environment = map[string]string{"A=B": "x"} }, "environment.A=B"},
+		{"NUL in a variable's key", func(s *Spec) { s.Environment = map[string]string{"A\x00": "x"} }, "environment.A\x00"},
+		{"variable without a key", func(s *Spec) { s.Environment = map[string]string{"": "x"} }, "environment."},
+		{"variable with a long key", func(s *Spec) { s.Environment = map[string]string{longKey: "x"} }, "environment." + clip(longKey)},
+		{"variable longer than the kernel takes", func(s *Spec) { s.Environment = map[string]string{"A": strings.Repeat("x", maxWordBytes-1)} }, "environment.A"},
+		{"too many variables", func(s *Spec) { s.Environment = many(MaxEnvironment+1, "V%d", "x") }, "environment"},
+		{"argument longer than the kernel takes", func(s *Spec) { s.Command = []string{strings.Repeat("x", maxWordBytes+1)} }, "command[0]"},
+		{"NUL in an argument", func(s *Spec) { s.Entrypoint = []string{"a", "\x00"} }, "entrypoint[1]"},
+		{"too many ports", func(s *Spec) { s.Ports = many(MaxPorts+1, "%d", HostPort{}) }, "ports"},
+		{"too many volumes", func(s *Spec) {
+			s.Volumes = map[string]string{}
+			for i := range MaxVolumes + 1 {
+				s.Volumes[fmt.Sprintf("volume%d", i)] = fmt.Sprintf("/x%d", i)
+			}
+		}, "volumes"},
 		{"NUL in value", func(s *Spec) { s.Environment = map[string]string{"A": "\x00"} }, "environment.A"},
 		{"mount over root", func(s *Spec) { s.Volumes = map[string]string{"/srv": "/"} }, "volumes./srv"},
 		{"mount over socket", func(s *Spec) { s.Volumes = map[string]string{"data": "/run/flow/x"} }, "volumes.data"},
 		{"mount over socket by /var/run", func(s *Spec) { s.Volumes = map[string]string{"data": "/var/run/flow"} }, "volumes.data"},
+		{"mount over the folder of the socket", func(s *Spec) { s.Volumes = map[string]string{"data": "/run/flow"} }, "volumes.data"},
+		{"mount over sys", func(s *Spec) { s.Volumes = map[string]string{"data": "/sys"} }, "volumes.data"},
+		{"mount below dev", func(s *Spec) { s.Volumes = map[string]string{"data": "/dev/shm"} }, "volumes.data"},
+		{"code over proc", func(s *Spec) { s.Code = &Code{Path: "/srv", Target: "/proc"} }, "code.target"},
 		{"mount over proc", func(s *Spec) { s.Volumes = map[string]string{"data": "/proc/sys:ro"} }, "volumes.data"},
 		{"relative source", func(s *Spec) { s.Volumes = map[string]string{"./x": "/x"} }, "volumes../x"},
 		{"source with ..", func(s *Spec) { s.Volumes = map[string]string{"/srv/../etc": "/x"} }, "volumes./srv/../etc"},
@@ -65,7 +119,10 @@ func TestSpec_Validate(t *testing.T) {
 		{"no processes", func(s *Spec) { s.Resources.PidsLimit = -1 }, "resources.pids_limit"},
 		{"healthcheck without form", func(s *Spec) { s.Healthcheck = &Healthcheck{Test: []string{"true"}} }, "healthcheck.test"},
 		{"container network", func(s *Spec) { s.Network = "container:x" }, "network"},
-		{"too large", func(s *Spec) { s.Environment = map[string]string{"A": strings.Repeat("x", MaxSpecBytes)} }, "."},
+		{"ports with the host's network", func(s *Spec) { s.Network = NetworkHost; s.Ports = map[string]HostPort{"80": {}} }, "ports"},
+		{"too large", func(s *Spec) {
+			s.Environment = many(3, "V%d", strings.Repeat("x", MaxSpecBytes/3))
+		}, "."},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

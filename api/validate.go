@@ -28,6 +28,8 @@ const (
 	MaxLabels      = 100
 	MinMemoryBytes = 6 << 20 // below it the engine refuses to start a container
 	maxStringBytes = 4096
+	maxKeyBytes    = 256
+	maxWordBytes   = 128<<10 - 1 // of an argument or a variable: with its NUL, the kernel takes no longer one
 )
 
 // LabelPrefix is the manager's own; user labels may not begin with it.
@@ -71,9 +73,9 @@ func ValidateLabels(labels map[string]string) []FieldError {
 	v.atMost("labels", len(labels), MaxLabels)
 	for _, key := range slices.Sorted(maps.Keys(labels)) {
 		field := join("labels", clip(key))
-		v.check(key != "" && len(key) <= 256, field, "the key must have 1 to 256 bytes")
+		v.key(field, key)
 		v.check(!strings.HasPrefix(key, LabelPrefix), field, "labels that begin with "+LabelPrefix+" are the manager's own")
-		v.text(field, labels[key])
+		v.short(field, labels[key])
 	}
 	return v.bad
 }
@@ -121,6 +123,21 @@ func (v *validation) text(field, value string) {
 	v.check(!strings.ContainsRune(value, 0), field, "may not contain a NUL byte")
 }
 
+func (v *validation) key(field, key string) {
+	v.check(key != "" && len(key) <= maxKeyBytes, field, fmt.Sprintf("the key must have 1 to %d bytes", maxKeyBytes))
+	v.check(!strings.ContainsRune(key, 0), field, "the key may not contain a NUL byte")
+}
+
+// word is an argument as the kernel hands it to a process.
+func (v *validation) word(field, word string) {
+	v.text(field, word)
+	v.fits(field, len(word))
+}
+
+func (v *validation) fits(field string, bytes int) {
+	v.check(bytes <= maxWordBytes, field, fmt.Sprintf("has %d bytes; the kernel hands at most %d to a process", bytes, maxWordBytes))
+}
+
 func (v *validation) short(field, value string) {
 	v.text(field, value)
 	v.check(len(value) <= maxStringBytes, field, fmt.Sprintf("has %d bytes; at most %d are allowed", len(value), maxStringBytes))
@@ -144,9 +161,11 @@ func (v *validation) environment(env map[string]string) {
 	v.atMost("environment", len(env), MaxEnvironment)
 	for _, key := range slices.Sorted(maps.Keys(env)) {
 		field := join("environment", clip(key))
-		v.check(key != "" && !strings.ContainsAny(key, "=\x00"), field, "the key must not be empty or contain '=' or NUL")
+		v.key(field, key)
+		v.check(!strings.Contains(key, "="), field, "the key may not contain '='")
 		v.check(key != "FLOW_SOCKET" && !strings.HasPrefix(key, "FLOW_CONTAINER_"), field, "FLOW_SOCKET and FLOW_CONTAINER_* are set by the manager")
 		v.text(field, env[key])
+		v.fits(field, len(key)+len("=")+len(env[key]))
 	}
 }
 
@@ -230,7 +249,7 @@ func (v *validation) ports(ports map[string]HostPort) {
 func (v *validation) process(s *Spec) {
 	for name, words := range map[string][]string{"command": s.Command, "entrypoint": s.Entrypoint} {
 		for i, word := range words {
-			v.text(fmt.Sprintf("%s[%d]", name, i), word)
+			v.word(fmt.Sprintf("%s[%d]", name, i), word)
 		}
 	}
 	if s.WorkingDir != "" {
@@ -250,7 +269,7 @@ func (v *validation) choices(s *Spec) {
 	v.oneOf("readiness", s.Readiness, ReadinessNone, ReadinessSocket)
 	v.oneOf("image_pull_policy", s.ImagePullPolicy, PullIfNotPresent, PullAlways, PullNever)
 	v.check(networkPattern.MatchString(s.Network), "network", fmt.Sprintf("%q is no network's name; use bridge, none or the name of one", clip(s.Network)))
-	v.check(s.Network != NetworkNone || len(s.Ports) == 0, "ports", "cannot be published with network none")
+	v.check(s.Network != NetworkNone && s.Network != NetworkHost || len(s.Ports) == 0, "ports", fmt.Sprintf("cannot be published with network %s", s.Network))
 }
 
 func (v *validation) resources(r Resources) {
@@ -269,7 +288,7 @@ func (v *validation) healthcheck(h *Healthcheck) {
 	}
 	v.oneOf("healthcheck.test", first, "NONE", "CMD", "CMD-SHELL")
 	for i, word := range h.Test {
-		v.text(fmt.Sprintf("healthcheck.test[%d]", i), word)
+		v.word(fmt.Sprintf("healthcheck.test[%d]", i), word)
 	}
 	v.between("healthcheck.interval_seconds", h.Interval, 0, 86400)
 	v.between("healthcheck.timeout_seconds", h.Timeout, 0, 86400)

@@ -110,8 +110,9 @@ func (k *Controller) called(ctx context.Context, r *store.Record, next step) err
 	if point, ok := map[action]string{start: "after-start", signal: "during-stop", remove: "during-delete", rename: "after-rename"}[next.action]; ok {
 		k.Fail(point)
 	}
+	did := k.lastAction(r, next.action, next, now)
 	return k.edit(ctx, r, func(c *store.Record) {
-		c.Status.LastAction = &api.LastAction{Action: string(next.action), Cause: next.cause, Detail: next.detail, At: now}
+		c.Status.LastAction = did
 		switch next.action {
 		case signal:
 			deadline := now.Add(time.Duration(*c.Spec.StopGrace) * time.Second)
@@ -148,6 +149,11 @@ func (k *Controller) settle(ctx context.Context, r *store.Record, o *Observed) e
 	})
 }
 
+func (k *Controller) lastAction(r *store.Record, done action, next step, now time.Time) *api.LastAction {
+	detail := k.redactor(r).Text(next.detail) // it may quote a name that somebody else gave
+	return &api.LastAction{Action: string(done), Cause: next.cause, Detail: detail, At: now}
+}
+
 // impasse is an action that found its container in another state than was seen. Usually the next look shows why; an
 // action that meets it again and again counts as failed.
 func (k *Controller) impasse(ctx context.Context, r *store.Record, next step, cause error) error {
@@ -168,7 +174,7 @@ func (k *Controller) start(ctx context.Context, r *store.Record, o *Observed) er
 	if err != nil {
 		return err
 	}
-	if err := k.Policy.Check(spec); err != nil {
+	if err := k.permit(ctx, r, &r.Placement, spec); err != nil {
 		return err
 	}
 	if err := k.noteStart(ctx, r, o); err != nil {
@@ -217,13 +223,18 @@ func (k *Controller) intend(ctx context.Context, r *store.Record, s sight, next 
 	if err != nil {
 		return err
 	}
+	places, err := k.places(r, spec)
+	if err != nil {
+		return err
+	}
 	now := time.Now().UTC()
 	p := store.Placement{Token: xid.New().String(), DockerName: r.Name, Generation: generation,
-		TemplateHash: api.TemplateHash(spec), Resources: r.Spec.Resources, Ports: ports, Carried: carried(r, s),
+		TemplateHash: api.TemplateHash(spec), Resources: r.Spec.Resources, Ports: ports, HostMounts: places, Carried: carried(r, s),
 		Stable: !next.next && exhausted(r), ImageID: image.ID, ImageDigest: image.Digest}
+	did := k.lastAction(r, create, next, now)
 	err = k.edit(ctx, r, func(c *store.Record) {
 		c.NoteImage(image)
-		c.Status.LastAction = &api.LastAction{Action: "create", Cause: next.cause, Detail: next.detail, At: now}
+		c.Status.LastAction = did
 		if next.next {
 			p.DockerName = aside(r, p.Token)
 			c.Supersede(c.Next)
@@ -294,7 +305,7 @@ func (k *Controller) create(ctx context.Context, r *store.Record, p *store.Place
 			return err
 		}
 	}
-	if err := k.Policy.Check(spec); err != nil {
+	if err := errors.Join(k.permit(ctx, r, p, spec), k.checkVolumes(ctx, spec)); err != nil {
 		return err
 	}
 	made := *spec
@@ -302,7 +313,7 @@ func (k *Controller) create(ctx context.Context, r *store.Record, p *store.Place
 		return err
 	}
 	dockerID, err := k.Runtime.Create(ctx, Template{ID: r.ID, Name: r.Name, DockerName: p.DockerName, Token: p.Token, Hash: p.TemplateHash,
-		Instance: k.Store.Instance(), Spec: made, Ports: p.Ports, SocketDir: k.Endpoints.Dir(r.ID), Volumes: p.Carried})
+		Instance: k.Store.Instance(), Spec: made, Ports: p.Ports, SocketDir: k.Endpoints.Dir(r.ID), Volumes: p.Carried, HostPaths: hostPaths(mounted(p, spec))})
 	k.Fail("after-create")
 	if errors.Is(err, ErrConflict) {
 		return k.nameTaken(ctx, r, p.DockerName)
@@ -365,7 +376,7 @@ func (k *Controller) count(ctx context.Context, r *store.Record, o *Observed) er
 		if !decided {
 			c.Status.RestartCount++
 		}
-	}, append(k.crash(ctx, r, o, v), warnings(r, &r.Status, o)...)...)
+	}, append(k.crash(ctx, r, o, v), warnings(r, &r.Status, o, k.redactor(r))...)...)
 }
 
 // afresh looks at a container once more. Whether a run had ended before it was asked for another one may not be left to

@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/flow-manager/flow-manager/api"
@@ -22,10 +23,9 @@ func (k *Controller) crash(ctx context.Context, r *store.Record, o *Observed, v 
 	if told := r.Handled == run(o); told || o.StartedAt.IsZero() || o.Interrupted || o.ExitCode == 0 && !o.OOMKilled {
 		return nil
 	}
-	redactor := api.NewRedactor(r.Spec.Environment)
 	crash := api.Crash{
 		ContainerID: r.ID, ExitCode: o.ExitCode, OOMKilled: o.OOMKilled, RestartCount: r.Status.RestartCount,
-		Details: api.CrashDetails{Error: redactor.Text(crashCause(o)), Logs: k.lastLines(ctx, r, o, redactor)},
+		Details: api.CrashDetails{Error: k.redactor(r).Text(crashCause(o)), Logs: k.lastLines(ctx, r, o)},
 	}
 	if v.ended == "" {
 		crash.RestartCount, crash.NextRestartAt = crash.RestartCount+1, timePointer(v.next)
@@ -33,6 +33,11 @@ func (k *Controller) crash(ctx context.Context, r *store.Record, o *Observed, v 
 	activity := api.Activity{ActivityType: api.ActivityCrash, ContainerID: r.ID, Message: r.Name + " crashed: " + crash.Details.Error,
 		Details: map[string]any{"name": r.Name, "exit_code": o.ExitCode, "oom_killed": o.OOMKilled, "streak": v.streak, "ended": v.ended}}
 	return []api.Event{crash.Event(), activity.Event()}
+}
+
+// redactor knows the secrets of whatever container stands for a record.
+func (k *Controller) redactor(r *store.Record) api.Redactor {
+	return api.NewRedactor(k.Store.Environments(r)...)
 }
 
 func crashCause(o *Observed) string {
@@ -48,7 +53,7 @@ func crashCause(o *Observed) string {
 }
 
 // lastLines are missing where the engine does not give them in time; the crash is told all the same.
-func (k *Controller) lastLines(ctx context.Context, r *store.Record, o *Observed, redactor api.Redactor) []string {
+func (k *Controller) lastLines(ctx context.Context, r *store.Record, o *Observed) []string {
 	ctx, cancel := context.WithTimeout(ctx, crashTimeout)
 	defer cancel()
 	lines, err := k.Runtime.LastLines(ctx, o.DockerID, crashLines, crashBytes)
@@ -56,9 +61,9 @@ func (k *Controller) lastLines(ctx context.Context, r *store.Record, o *Observed
 		k.logFor(r).Warn().Err(err).Str("operation", "logs").Msg("the last lines before the crash cannot be read")
 		return []string{}
 	}
-	masked := make([]string, len(lines))
-	for i, line := range lines {
-		masked[i] = redactor.Text(line)
+	if len(lines) == 0 {
+		return []string{}
 	}
-	return masked
+	// Masked as one text: a secret may have several lines.
+	return strings.Split(k.redactor(r).Text(strings.Join(lines, "\n")), "\n")
 }

@@ -25,9 +25,11 @@ type fakeEngine struct {
 	serial     int
 	containers map[string]*fakeContainer
 	images     map[string]bool
-	registry   map[string]bool // images that can be pulled
-	pulls      chan struct{}   // where it is not nil, pulls wait until it is closed
-	moved      map[string]int  // how often each was: it is another one each time
+	registry   map[string]bool   // images that can be pulled
+	pulls      chan struct{}     // where it is not nil, pulls wait until it is closed
+	moved      map[string]int    // how often each was: it is another one each time
+	volumes    map[string]string // name -> instance
+	networks   map[string]string // name or id -> name
 	marks      []func(id, dockerID string)
 	calls      []string
 	// before and after are asked for an error by the name of each call: after is asked once it has taken effect.
@@ -237,6 +239,28 @@ func (e *fakeEngine) Remove(_ context.Context, dockerID string) error {
 
 func (e *fakeEngine) RemoveCarried(_ context.Context, name string) error {
 	return e.do("removecarried", name, func() error { return nil })
+}
+
+func (e *fakeEngine) VolumeInstance(_ context.Context, name string) (instance string, err error) {
+	err = e.do("volume", name, func() error {
+		var there bool
+		if instance, there = e.volumes[name]; !there {
+			return ErrAbsent
+		}
+		return nil
+	})
+	return instance, err
+}
+
+func (e *fakeEngine) NetworkName(_ context.Context, ref string) (name string, err error) {
+	err = e.do("network", ref, func() error {
+		var there bool
+		if name, there = e.networks[ref]; !there {
+			return ErrAbsent
+		}
+		return nil
+	})
+	return name, err
 }
 
 func (e *fakeEngine) RemoveVolume(context.Context, string, string) error {

@@ -72,11 +72,11 @@ func planHealth(r *store.Record, o *Observed, now time.Time) (next step, decided
 }
 
 // warnings tell of a container that is not well, where its status did not tell so before.
-func warnings(r *store.Record, old *api.Status, o *Observed) []api.Event {
+func warnings(r *store.Record, old *api.Status, o *Observed, redactor api.Redactor) []api.Event {
 	if o == nil || !alive(o) || o.Health != api.HealthUnhealthy || old.Health == api.HealthUnhealthy {
 		return nil
 	}
-	output := api.NewRedactor(r.Spec.Environment).Text(o.HealthOutput)
+	output := redactor.Text(o.HealthOutput)
 	warning := api.HealthWarning{ContainerID: r.ID, Health: o.Health, FailingStreak: o.FailingStreak, Output: output}
 	activity := api.Activity{ActivityType: api.ActivityHealth, ContainerID: r.ID, Message: r.Name + " is unhealthy",
 		Details: map[string]any{"name": r.Name, "failing_streak": o.FailingStreak, "on_unhealthy": r.Spec.RestartPolicy.OnUnhealthy}}

@@ -1,74 +1,216 @@
 package controller
 
 import (
-	"path/filepath"
-	"strings"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
 
 	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/controller/hostpath"
+	"github.com/flow-manager/flow-manager/store"
 )
 
-// Policy is what the operator of the host allows declarations to reach.
+// Policy is what the operator of the host allows declarations to reach; the zero value allows nothing of it.
 type Policy struct {
-	// HostPaths are the roots below which host paths may be mounted.
-	HostPaths []string
-	// Never are paths that no root opens: they are not mounted, nor is anything below or above them.
-	Never []string
+	// HostPaths says what of the host may be mounted.
+	HostPaths *hostpath.Guard
+	// Volumes are named volumes that may be mounted though they are not ours.
+	Volumes []string
+	// HostNetwork lets containers share the host's network.
+	HostNetwork bool
+	// PublishAddress is where ports without an address are published.
+	PublishAddress string
 }
 
-// neverMounted are host paths that would hand over the host itself.
-func neverMounted() []string {
-	return []string{"/var/run/docker.sock", "/run/docker.sock", "/run/containerd", "/var/lib/docker", "/proc", "/sys", "/dev"}
-}
+// admitTimeout is how long a client waits for the engine's word about its volumes; they are judged again before each create.
+const admitTimeout = 2 * time.Second
 
-// Check judges a spec by what is on the host now. It is asked at declaration and before every create and start, because a
-// symlink that was harmless then may not be now. The error is an *api.Error.
-func (p *Policy) Check(s *api.Spec) error {
-	if s.Network == api.NetworkHost {
-		return api.Errorf(api.PolicyError, "network host is not allowed: it opens every port and service of the host to the flow; publish ports instead")
+// Admit judges the spec that a client declares for the container called name, "" for one without a name, by what is on the
+// host and in the engine now. Only an admin reads whether a path is outside what is allowed or not there. The error is an
+// *api.Error.
+func (k *Controller) Admit(ctx context.Context, name string, s *api.Spec, admin bool) error {
+	if err := k.Policy.admitNetwork(s); err != nil {
+		return err
 	}
+	var others []hostpath.Claim
 	for _, m := range s.Mounts() {
 		if !m.IsHostPath() {
 			continue
 		}
-		if err := p.checkPath(m.Source); err != nil {
+		if others == nil {
+			others = k.claims(func(r *store.Record) bool { return r.Name == name && name != "" })
+		}
+		if _, err := k.Policy.resolve(m.Source, !m.ReadOnly, others, admin); err != nil {
 			return err
 		}
 	}
+	return k.admitVolumes(ctx, s)
+}
+
+// admitVolumes lets pass what cannot be judged now.
+func (k *Controller) admitVolumes(ctx context.Context, s *api.Spec) error {
+	if k.EngineKnown() != nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, admitTimeout)
+	defer cancel()
+	err := k.checkVolumes(ctx, s)
+	if _, refused := errors.AsType[*api.Error](err); refused {
+		return err
+	}
 	return nil
 }
 
-func (p *Policy) checkPath(path string) error {
-	refused := api.Errorf(api.PolicyError, "host path %q is not there, or not below a folder that --allow-host-path names; use a named volume, or have the folder allowed", path)
-	real, err := filepath.EvalSymlinks(path)
-	if err != nil || !p.allowed(real) {
-		return refused.Because(err)
+// permit judges a container right before it is made or started: what was harmless at its declaration may not be now.
+func (k *Controller) permit(ctx context.Context, r *store.Record, p *store.Placement, spec *api.Spec) error {
+	if err := k.Policy.admitNetwork(spec); err != nil {
+		return err
 	}
-	for _, never := range append(neverMounted(), p.Never...) {
-		if within(real, resolved(never)) || within(resolved(never), real) {
-			return api.Errorf(api.PolicyError, "host path %q reaches %s, which is never mounted", path, never)
+	if err := k.checkNetwork(ctx, spec); err != nil {
+		return err
+	}
+	return k.checkPlaces(r, mounted(p, spec))
+}
+
+func (p *Policy) admitNetwork(s *api.Spec) error {
+	if s.Network != api.NetworkHost || p.HostNetwork {
+		return nil
+	}
+	return api.Errorf(api.PolicyError, "network host is not allowed: it opens every port and service of the host to the flow; publish ports instead, or have it allowed by --allow-host-network")
+}
+
+// resolve gives the path that a host path leads to, or refuses it in words for a client.
+func (p *Policy) resolve(path string, write bool, others []hostpath.Claim, admin bool) (string, error) {
+	real, err := p.HostPaths.Resolve(path, write, others)
+	switch {
+	case err == nil:
+		return real, nil
+	case !admin && (errors.Is(err, hostpath.ErrAbsent) || errors.Is(err, hostpath.ErrOutside)):
+		return "", api.Errorf(api.PolicyError, "host path %q is not there, or not below a folder that --allow-host-path names; use a named volume, or have the folder allowed", path).Because(err)
+	}
+	return "", api.Errorf(api.PolicyError, "host path %q cannot be mounted: %v", path, err)
+}
+
+// places are where the host paths of a spec lead. They are written down before the container is made and given to the
+// engine in place of what was declared: it resolves symlinks again at each start, and would find what was put there since.
+func (k *Controller) places(r *store.Record, spec *api.Spec) ([]store.HostMount, error) {
+	var found []store.HostMount
+	var others []hostpath.Claim
+	for _, m := range spec.Mounts() {
+		if !m.IsHostPath() {
+			continue
+		}
+		if others == nil {
+			others = k.claims(func(o *store.Record) bool { return o.ID == r.ID })
+		}
+		real, err := k.Policy.resolve(m.Source, false, others, false)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, store.HostMount{Declared: m.Source, Path: real, Write: !m.ReadOnly})
+	}
+	return found, nil
+}
+
+// checkPlaces judges the paths that the engine was given, or is about to be. One that has become a symlink is refused,
+// wherever that leads.
+func (k *Controller) checkPlaces(r *store.Record, mounts []store.HostMount) error {
+	if len(mounts) == 0 {
+		return nil
+	}
+	others := k.claims(func(o *store.Record) bool { return o.ID == r.ID })
+	for _, m := range mounts {
+		real, err := k.Policy.resolve(m.Path, false, others, false)
+		if err != nil {
+			return err
+		}
+		if real != m.Path {
+			return api.Errorf(api.PolicyError, "host path %q leads elsewhere now than when the container was made; put back what was there, or declare another path", m.Declared)
 		}
 	}
 	return nil
 }
 
-func (p *Policy) allowed(real string) bool {
-	for _, root := range p.HostPaths {
-		if within(real, resolved(root)) {
-			return true
+// mounted are the host paths of a placement's container. One that was made before its paths were written down has what is declared.
+func mounted(p *store.Placement, spec *api.Spec) []store.HostMount {
+	mounts := slices.Clone(p.HostMounts)
+	for _, m := range spec.Mounts() {
+		known := func(h store.HostMount) bool { return h.Declared == m.Source }
+		if m.IsHostPath() && !slices.ContainsFunc(mounts, known) {
+			mounts = append(mounts, store.HostMount{Declared: m.Source, Path: m.Source, Write: !m.ReadOnly})
 		}
 	}
-	return false
+	return mounts
 }
 
-// resolved is where path leads, or path itself while it is not there.
-func resolved(path string) string {
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		return real
+func hostPaths(mounts []store.HostMount) map[string]string {
+	paths := make(map[string]string, len(mounts))
+	for _, m := range mounts {
+		paths[m.Declared] = m.Path
 	}
-	return filepath.Clean(path)
+	return paths
 }
 
-func within(path, root string) bool {
-	rel, err := filepath.Rel(root, path)
-	return err == nil && rel != ".." && !strings.HasPrefix(rel, "../")
+// claims are the host paths of all records but those that own is true of: what they declare, and what their containers
+// were made with.
+func (k *Controller) claims(own func(*store.Record) bool) []hostpath.Claim {
+	claims := []hostpath.Claim{}
+	records, _ := k.Store.List()
+	for _, r := range records {
+		if own(r) {
+			continue
+		}
+		for _, m := range r.Spec.Mounts() {
+			if m.IsHostPath() {
+				claims = append(claims, hostpath.Claim{Path: m.Source, Write: !m.ReadOnly, Holder: r.Name})
+			}
+		}
+		for _, p := range r.Placements() {
+			for _, m := range p.HostMounts {
+				claims = append(claims, hostpath.Claim{Path: m.Path, Write: m.Write, Holder: r.Name})
+			}
+		}
+	}
+	return claims
+}
+
+// checkVolumes lets a container have named volumes that are ours, that will be, or that the operator named.
+func (k *Controller) checkVolumes(ctx context.Context, s *api.Spec) error {
+	for _, m := range s.Mounts() {
+		if m.IsHostPath() || slices.Contains(k.Policy.Volumes, m.Source) {
+			continue
+		}
+		instance, err := k.Runtime.VolumeInstance(ctx, m.Source)
+		switch {
+		case errors.Is(err, ErrAbsent):
+			continue
+		case err != nil:
+			return fmt.Errorf("look for volume %s: %w", m.Source, err)
+		case instance != k.Store.Instance():
+			return api.Errorf(api.PolicyError, "volume %q was not made by this manager; use another name, or have it allowed by --allow-volume", m.Source)
+		}
+	}
+	return nil
+}
+
+// checkNetwork finds what the engine would only tell at the start. A network is known by its name alone: by its id the
+// host's own could be had.
+func (k *Controller) checkNetwork(ctx context.Context, s *api.Spec) error {
+	switch s.Network {
+	case "", api.NetworkBridge, api.NetworkNone, api.NetworkHost:
+		return nil
+	}
+	name, err := k.Runtime.NetworkName(ctx, s.Network)
+	switch {
+	case errors.Is(err, ErrAbsent):
+		missing := networkNotFound(s.Network)
+		return missing.told.With("reason", missing.reason)
+	case err != nil:
+		return fmt.Errorf("look for network %s: %w", s.Network, err)
+	case name != s.Network:
+		return api.Errorf(api.PolicyError, "network %q is the id of network %q; use a network's name", s.Network, name)
+	}
+	return nil
 }

@@ -110,11 +110,17 @@ func Bind(protocol, address string, port int) error {
 // String is the form of the flag.
 func (r PortRange) String() string { return fmt.Sprintf("%d-%d", r.From, r.To) }
 
+// firstPicked is the first port that needs no privilege.
+const firstPicked = 1024
+
 // ParsePortRange reads the form of the flag.
 func ParsePortRange(text string) (PortRange, error) {
 	var r PortRange
-	if _, err := fmt.Sscanf(text, "%d-%d", &r.From, &r.To); err != nil || r.From < 1 || r.To > 65535 || r.From > r.To || r.String() != text {
+	if _, err := fmt.Sscanf(text, "%d-%d", &r.From, &r.To); err != nil || r.To > 65535 || r.From > r.To || r.String() != text {
 		return PortRange{}, fmt.Errorf("%q is no port range; write it as 20000-29999", text)
+	}
+	if r.From < firstPicked {
+		return PortRange{}, fmt.Errorf("port range %q begins under %d: those ports are the host's own services'; they can be declared, but are not picked", text, firstPicked)
 	}
 	return r, nil
 }

@@ -134,7 +134,11 @@ func (k *Controller) lookForNetwork(ctx context.Context, r *store.Record, _ step
 	if there, err := k.Prober.HasNetwork(ctx, r.Spec.Network); there || err != nil {
 		return nil, err
 	}
-	return &finding{"NetworkNotFound", api.Errorf(api.DockerAPIError, "network %q is not on this engine; create it there, and the container is started, or declare another network", r.Spec.Network)}, nil
+	return networkNotFound(r.Spec.Network), nil
+}
+
+func networkNotFound(name string) *finding {
+	return &finding{"NetworkNotFound", api.Errorf(api.DockerAPIError, "network %q is not on this engine; create it there, and the container is started, or declare another network", name)}
 }
 
 func (k *Controller) lookForUser(ctx context.Context, _ *store.Record, next step) (*finding, error) {

@@ -74,6 +74,7 @@ func until(next step, now time.Time) time.Duration {
 func (k *Controller) write(ctx context.Context, r *store.Record, s sight, next step) error {
 	now := time.Now()
 	k.Fail("before-status")
+	redactor := k.redactor(r)
 	_, err := k.Store.Observe(ctx, r.ID, func(c *store.Record) []api.Event {
 		if c.Generation != r.Generation {
 			return nil // a newer declaration is in the queue; its turn writes
@@ -81,7 +82,7 @@ func (k *Controller) write(ctx context.Context, r *store.Record, s sight, next s
 		old := c.Status
 		observe(c, s, next, now)
 		k.measure(c, &old, now)
-		return append(activities(c, &old), warnings(c, &old, s.standing)...)
+		return append(activities(c, &old), warnings(c, &old, s.standing, redactor)...)
 	})
 	k.Fail("after-status")
 	if errors.Is(err, store.ErrNotFound) {
@@ -127,6 +128,7 @@ func (k *Controller) fail(ctx context.Context, r *store.Record, s sight, next st
 		reason, told = f.reason, f.told
 	}
 	now := time.Now().UTC()
+	told = told.Masked(k.redactor(r))
 	var events []api.Event
 	if f := r.Failure; f == nil || f.Generation != r.Generation || f.Reason != reason {
 		events = append(events, api.Activity{ActivityType: api.ActivityError, ContainerID: r.ID, Message: told.Message,
@@ -159,6 +161,9 @@ func explain(next step, r *store.Record, err error) (reason string, told *api.Er
 				return "NoFreePort", e
 			}
 			return "NameConflict", e
+		}
+		if reason, known := e.Details["reason"].(string); known {
+			return reason, e
 		}
 		return "ActionFailed", e
 	}

@@ -106,7 +106,7 @@ func planTrial(r *store.Record, o *Observed, now time.Time) (next step, decided 
 	case judge(r, o, now).ended == "Completed":
 		return step{action: accept, cause: api.CauseDeclaration}, true
 	}
-	return failed(r, crashCause(o)), true
+	return failed(r, api.NewRedactor(r.Spec.Environment).Text(crashCause(o))), true
 }
 
 // planWatch watches a container on trial while it runs.

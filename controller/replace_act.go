@@ -77,6 +77,7 @@ func (k *Controller) revert(ctx context.Context, r *store.Record, s sight, next 
 		events = append(k.trialCrash(ctx, r, s), updateFailed(r, next.detail, "was taken back"))
 	}
 	now := time.Now().UTC()
+	did := k.lastAction(r, revert, next, now)
 	return k.edit(ctx, r, func(c *store.Record) {
 		c.Supersede(c.Placement)
 		c.Placement, c.Prev = c.Prev, store.Placement{}
@@ -86,7 +87,7 @@ func (k *Controller) revert(ctx context.Context, r *store.Record, s sight, next 
 		if s.prev != nil {
 			c.Handled = asked(s.prev)
 		}
-		c.Status.LastAction = &api.LastAction{Action: string(revert), Cause: next.cause, Detail: next.detail, At: now}
+		c.Status.LastAction = did
 		if next.detail != "" {
 			k.takeBack(c, next.detail, now)
 		}

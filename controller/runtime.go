@@ -56,6 +56,7 @@ type Template struct {
 	Token, Hash, Instance string
 	Spec                  api.Spec
 	Ports                 map[string]api.HostPort
+	HostPaths             map[string]string // by the path that was declared, the one to mount
 	SocketDir             string
 	// Volumes are anonymous volumes of an earlier container that this one takes over, by target.
 	Volumes map[string]string
@@ -93,6 +94,10 @@ type Runtime interface {
 	Limit(ctx context.Context, dockerID string, r api.Resources) error
 	// Remove takes the container and its anonymous volumes away, running or not.
 	Remove(ctx context.Context, dockerID string) error
+	// VolumeInstance is the instance whose label a named volume bears, "" for one that bears none.
+	VolumeInstance(ctx context.Context, name string) (string, error)
+	// NetworkName is the name of the network that ref, its name or id, stands for.
+	NetworkName(ctx context.Context, ref string) (string, error)
 	// RemoveVolume takes away a named volume that bears this instance's label and that nobody mounts, and leaves others.
 	RemoveVolume(ctx context.Context, name, instance string) error
 	// RemoveCarried takes away a volume that was anonymous until another container took it over.

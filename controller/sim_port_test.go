@@ -289,6 +289,9 @@ func (p *simPort) Pull(ctx context.Context, ref string, _ func(api.PullProgress)
 	})
 }
 
+func (p *simPort) VolumeInstance(context.Context, string) (string, error) { return "", ErrAbsent }
+func (p *simPort) NetworkName(context.Context, string) (string, error)    { return "", ErrAbsent }
+
 func (p *simPort) RemoveVolume(ctx context.Context, name, _ string) error {
 	return p.call(ctx, "remove-volume", name, func() error { return nil })
 }

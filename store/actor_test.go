@@ -31,9 +31,9 @@ func TestStore_DeclareKeepsWhoAskedForWhat(t *testing.T) {
 		}
 	}
 	want := []api.Activity{
-		{ActivityType: api.ActivityDeclared, ContainerID: made.ID, Message: "web: apply_container by ci",
+		{ActivityType: api.ActivityDeclared, ContainerID: made.ID, Message: "apply_container of web by ci",
 			Details: map[string]any{"actor": "ci", "operation": "apply_container", "name": "web", "generation": 1.0}},
-		{ActivityType: api.ActivityDeclared, ContainerID: made.ID, Message: "web: stop_container by ann",
+		{ActivityType: api.ActivityDeclared, ContainerID: made.ID, Message: "stop_container of web by ann",
 			Details: map[string]any{"actor": "ann", "operation": "stop_container", "name": "web", "generation": 2.0}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

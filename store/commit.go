@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"iter"
 	"runtime/debug"
 	"strconv"
 	"time"
@@ -158,6 +159,22 @@ func (tx *txn) byName(name string) (*Record, bool) {
 	return tx.lookup(id)
 }
 
+// others are all records but id's.
+func (tx *txn) others(id string) iter.Seq[*Record] {
+	return func(yield func(*Record) bool) {
+		for other, r := range tx.records {
+			if _, newer := tx.pending[other]; !newer && other != id && !yield(r) {
+				return
+			}
+		}
+		for other, r := range tx.pending {
+			if r != nil && other != id && !yield(r) {
+				return
+			}
+		}
+	}
+}
+
 // take lets later operations of the same commit see what e changes.
 func (tx *txn) take(e effect) {
 	if e.changes() {
@@ -287,6 +304,9 @@ func (s *Store) publish(tx *txn, err error) {
 }
 
 func (s *Store) publishEffect(e *effect, now time.Time) {
+	if e.key != nil {
+		s.keys.add(e.key.name, e.key.Expires)
+	}
 	if e.record != nil {
 		s.records[e.record.ID], s.names[e.record.Name] = e.record, e.record.ID
 	}

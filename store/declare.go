@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"fmt"
+	"iter"
 	"maps"
 
 	"github.com/rs/xid"
@@ -34,6 +36,8 @@ type Wish struct {
 	Status           *api.Status // of a standing one; not to be changed
 	Labels           map[string]string
 	Spec             api.Spec
+	// Others are all containers but this one, as of the same transaction; not to be changed.
+	Others iter.Seq[*Record]
 	// Wake asks for a start even where running is declared already.
 	Wake bool
 	// Restart asks for another run of what runs.
@@ -95,6 +99,9 @@ func (tx *txn) declare(d *Declaration) (Result, effect, error) {
 			record, _ := tx.lookup(entry.ID)
 			return Result{record, entry.ID, entry.Generation, entry.Created, entry.Changed}, effect{}, nil
 		}
+		if err := tx.roomForKey(d.Principal); err != nil {
+			return Result{}, effect{}, err
+		}
 	}
 	current, err := tx.target(d)
 	if err != nil {
@@ -135,8 +142,8 @@ func (d *Declaration) precondition(s *Store, current *Record) error {
 		return api.Errorf(api.ConflictError, "the container is at generation %d, declared by %s, and not at %d; look at it and decide again", generation, by, *d.IfGeneration).
 			With("generation", generation).With("declared_by", by).With("if_generation", *d.IfGeneration)
 	case d.IfVersion != "" && d.IfVersion != version:
-		return api.Errorf(api.ConflictError, "the container is at resource_version %q and not at %q; look at it and decide again", version, d.IfVersion).
-			With("resource_version", version).With("if_resource_version", d.IfVersion)
+		return api.Errorf(api.ConflictError, "the container is at resource_version %q, declared by %s, and not at %.100q; look at it and decide again", version, by, d.IfVersion).
+			With("resource_version", version).With("if_resource_version", fmt.Sprintf("%.100s", d.IfVersion)).With("declared_by", by)
 	}
 	return nil
 }
@@ -153,6 +160,7 @@ func (tx *txn) wish(d *Declaration, current *Record) (*Wish, error) {
 			w.Name = api.DefaultName(w.ID)
 		}
 	}
+	w.Others = tx.others(w.ID)
 	if err := d.Change(w); err != nil {
 		return nil, err
 	}
@@ -187,7 +195,7 @@ func (tx *txn) settle(d *Declaration, current *Record, w *Wish) (Result, effect,
 
 // activity tells who has had what accepted. It is part of the declaration's own transaction, so neither is without the other.
 func (d *Declaration) activity(r *Record) api.Event {
-	return api.Activity{ActivityType: api.ActivityDeclared, ContainerID: r.ID, Message: r.Name + ": " + d.Operation + " by " + d.Principal,
+	return api.Activity{ActivityType: api.ActivityDeclared, ContainerID: r.ID, Message: d.Operation + " of " + r.Name + " by " + d.Principal,
 		Details: map[string]any{"actor": d.Principal, "operation": d.Operation, "name": r.Name, "generation": r.Generation}}.Event()
 }
 

@@ -18,7 +18,7 @@
 //	status      <id>                          -> JSON        status, placement, superseded placements, pending stop
 //	names       <name>                        -> id          live containers by name
 //	tombstones  <id>                          -> JSON        what was ours of a deleted container, for 30 days
-//	keys        <principal> NUL <key>         -> JSON        idempotency keys: body's hash and the result
+//	keys        <principal> NUL <key>         -> JSON        idempotency keys: body's hash and the result, for 24 hours
 //	expiries    <unix nanoseconds, 8 bytes><key of keys>     when an idempotency key may be forgotten
 //	history     <id><generation, 8 bytes>     -> JSON        what was declared before, the newest ten and what is in use
 //	log         <revision, 8 bytes>           -> JSON        what changed and its durable events, oldest dropped first

@@ -49,6 +49,21 @@ func (s *Store) Declared(id string, generation int64) (*Declared, error) {
 	return d, nil
 }
 
+// Environments are those that containers of a record may have been made with: the declared one, and those of other
+// generations whose containers may still stand.
+func (s *Store) Environments(r *Record) []map[string]string {
+	all := []map[string]string{r.Spec.Environment}
+	for _, p := range r.Placements() {
+		if p.Generation == r.TemplateGeneration {
+			continue
+		}
+		if d, err := s.Declared(r.ID, p.Generation); err == nil {
+			all = append(all, d.Spec.Environment)
+		}
+	}
+	return all
+}
+
 // historyKey sorts a container's generations; ids have one length.
 func historyKey(id string, generation int64) []byte {
 	return append([]byte(id), revisionKey(uint64(generation))...)

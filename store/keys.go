@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -18,6 +19,49 @@ type keyEntry struct {
 	Changed    bool      `json:"changed"`
 	Created    bool      `json:"created"`
 	Expires    time.Time `json:"expires"`
+}
+
+// ledger is when each principal's keys expire, soonest first.
+type ledger map[string][]time.Time
+
+func (l ledger) add(name []byte, expires time.Time) {
+	principal, _, _ := bytes.Cut(name, []byte{0})
+	l[string(principal)] = append(l[string(principal)], expires)
+}
+
+// live drops what has expired and gives the rest.
+func (l ledger) live(principal string, now time.Time) []time.Time {
+	kept := l[principal]
+	for len(kept) > 0 && !kept[0].After(now) {
+		kept = kept[1:]
+	}
+	if len(kept) == 0 {
+		delete(l, principal)
+		return nil
+	}
+	l[principal] = kept
+	return kept
+}
+
+// roomForKey refuses a key more than are remembered: to forget one before its time would break the promise that its request
+// is safe to repeat.
+func (tx *txn) roomForKey(principal string) error {
+	kept := tx.keys.live(principal, tx.now)
+	n := len(kept)
+	for i := range tx.effects {
+		if k := tx.effects[i].key; k != nil && bytes.HasPrefix(k.name, keyName(principal, "")) {
+			n++
+		}
+	}
+	if n < tx.options.MaxKeys {
+		return nil
+	}
+	wait := keyLifetime
+	if len(kept) > 0 {
+		wait = kept[0].Sub(tx.now)
+	}
+	return api.Errorf(api.RateLimitError, "%d idempotency keys of the last %s are remembered, which is all that one principal may have; the next is forgotten in %s: wait, or leave idempotency_key out",
+		n, keyLifetime, wait.Round(time.Second)).With("retry_after", int64(wait/time.Second)+1)
 }
 
 func keyName(principal, key string) []byte { return []byte(principal + "\x00" + key) }
@@ -102,4 +146,11 @@ func (tx *txn) dropKey(name []byte) error {
 
 func expiryKey(at time.Time, name []byte) []byte {
 	return append(binary.BigEndian.AppendUint64(nil, uint64(at.UnixNano())), name...)
+}
+
+func cutExpiry(key []byte) (at time.Time, name []byte, ok bool) {
+	if len(key) < 8 {
+		return time.Time{}, nil, false
+	}
+	return time.Unix(0, int64(binary.BigEndian.Uint64(key))), key[8:], true
 }

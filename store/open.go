@@ -46,6 +46,8 @@ type Options struct {
 	Now func() time.Time
 	// MaxContainers bounds what may be declared; 0 is 1000.
 	MaxContainers int
+	// MaxKeys bounds how many idempotency keys of one principal are remembered; 0 is 100,000.
+	MaxKeys int
 	// Retention is how long a change can be watched from; 0 is 24 hours. At most 100,000 changes are kept.
 	Retention time.Duration
 	// NoSync leaves out the sync of each commit, for simulations whose disk cannot fail.
@@ -92,12 +94,15 @@ func newStore(db *bolt.DB, o Options) *Store {
 	if o.MaxContainers == 0 {
 		o.MaxContainers = 1000
 	}
+	if o.MaxKeys == 0 {
+		o.MaxKeys = 100_000
+	}
 	if o.Retention == 0 {
 		o.Retention = 24 * time.Hour
 	}
 	return &Store{
 		db: db, options: o, ops: make(chan *op), closing: make(chan struct{}), done: make(chan struct{}),
-		records: map[string]*Record{}, names: map[string]string{}, tombstones: map[string]*Tombstone{},
+		records: map[string]*Record{}, names: map[string]string{}, tombstones: map[string]*Tombstone{}, keys: ledger{},
 		grown: make(chan struct{}),
 	}
 }
@@ -115,6 +120,9 @@ func (s *Store) load(dir string) error {
 			return err
 		}
 		if err := s.loadRecords(tx); err != nil {
+			return err
+		}
+		if err := s.loadKeys(tx.Bucket(bucketExpiries)); err != nil {
 			return err
 		}
 		return each(tx.Bucket(bucketTombstones), func(_ string, t *Tombstone) error {
@@ -186,6 +194,19 @@ func (s *Store) loadRecords(tx *bolt.Tx) error {
 		}
 		s.records[id] = s.assemble(*d, o)
 		s.names[d.Name] = id
+		return nil
+	})
+}
+
+func (s *Store) loadKeys(expiries *bolt.Bucket) error {
+	if expiries == nil {
+		return fmt.Errorf("%w: a bucket is missing", ErrDamaged)
+	}
+	now := s.options.Now()
+	return expiries.ForEach(func(k, _ []byte) error {
+		if expires, name, ok := cutExpiry(k); ok && expires.After(now) {
+			s.keys.add(name, expires)
+		}
 		return nil
 	})
 }

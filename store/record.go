@@ -194,12 +194,21 @@ type Placement struct {
 	ImageID     string `json:"image_id,omitempty"`
 	ImageDigest string `json:"image_digest,omitempty"`
 	Outdated    bool   `json:"outdated,omitempty"`
+	// HostMounts are the host paths that the container was given.
+	HostMounts []HostMount `json:"host_mounts,omitempty"`
 	// Stable is set once the container has run for as long as an update is watched.
 	Stable bool `json:"stable,omitempty"`
 	// Anonymous are the volumes that the engine made for the container, by target; Carried those that it took over from the
 	// one before, which the engine does not remove with it.
 	Anonymous map[string]string `json:"anonymous,omitempty"`
 	Carried   map[string]string `json:"carried,omitempty"`
+}
+
+// HostMount is a host path as it was declared, the path without symlinks that it led to, and whether it may be written to.
+type HostMount struct {
+	Declared string `json:"declared"`
+	Path     string `json:"path"`
+	Write    bool   `json:"write,omitempty"`
 }
 
 // Volumes are the anonymous volumes that a container in its place takes over, by target.

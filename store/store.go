@@ -22,6 +22,7 @@ type Store struct {
 	closing  chan struct{}
 	closed   sync.Once
 	done     chan struct{}
+	keys     ledger // only the goroutine of run touches it
 
 	// mu guards the mirror. Only the goroutine of run writes it, so that one may read without.
 	mu          sync.RWMutex
@@ -167,5 +168,6 @@ func (s *Store) notFound(ref string) error {
 		return api.Errorf(api.ContainerNotFound, "container %s (%s) was deleted at %s by %s", t.Name, t.ID, t.DeletedAt.Format("2006-01-02T15:04:05Z07:00"), t.DeletedBy).
 			With("deleted_at", t.DeletedAt).With("deleted_by", t.DeletedBy).For("", "", t.ID)
 	}
+	ref = fmt.Sprintf("%.100s", ref) // longer than any id or name, but not as long as a request may be
 	return api.Errorf(api.ContainerNotFound, "there is no container %q; list_containers names all", ref).With("container_id", ref)
 }

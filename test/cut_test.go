@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -119,7 +120,10 @@ func (still) Path(string) string                              { return "" }
 func (still) Facts(string) (bool, time.Time)                  { return false, time.Time{} }
 func (still) Usage(context.Context, *api.Container) api.Usage { return api.Usage{} }
 func (still) EngineKnown() error                              { return nil }
-func (still) Check(*api.Spec) error                           { return nil }
+func (still) Admit(context.Context, string, *api.Spec, bool) error {
+	return nil
+}
+func (still) AdmitPorts(*api.Spec, iter.Seq[*store.Record]) error { return nil }
 func (still) Queue(string, json.RawMessage, time.Duration, bool) (func(context.Context) (json.RawMessage, error), error) {
 	return nil, errors.New("nobody is there")
 }

@@ -99,8 +99,6 @@ func foreignContainer(t *testing.T, name, image string) string {
 }
 
 func TestForeign_AVolumeOfAnotherManager(t *testing.T) {
-	m := newManager(t)
-	c := m.dial()
 	name := named(t, "volume")
 	if _, err := engine.VolumeCreate(t.Context(), volume.CreateOptions{Name: name, Labels: map[string]string{"io.flow-manager.instance": "another"}}); err != nil {
 		t.Fatal(err)
@@ -110,11 +108,11 @@ func TestForeign_AVolumeOfAnotherManager(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	id := c.must(t, "apply_container", object{"name": name, "image": echoImage, "volumes": object{name: "/data"}, "request_id": "r1"})["container_id"]
-	refusal, err := c.await("error", func(o object) bool { return o["request_id"] == "r1" })
-	if err != nil || refusal["error_type"] != "policy_error" {
-		t.Errorf("%v, %v", refusal, err)
-	}
+	spec := object{"name": name, "image": echoImage, "volumes": object{name: "/data"}}
+	newManager(t).dial().refused(t, "apply_container", spec, "policy_error")
+
+	c := newManager(t, "--allow-volume", name).dial()
+	id := c.run(t, spec)
 	c.must(t, "delete_container", object{"container_id": id, "remove_volumes": true})
 	c.wait(t, "container_deleted", id)
 	if _, err := engine.VolumeInspect(t.Context(), name); err != nil {

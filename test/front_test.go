@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -135,33 +133,5 @@ func refusedOrClosed(t *testing.T, m *manager, event string, body any) {
 	}
 	if err := m.probe("/healthz"); err != nil || !m.alive() {
 		t.Errorf("the manager: %v", err)
-	}
-}
-
-func TestFront_HostPaths(t *testing.T) {
-	allowed, outside := t.TempDir(), t.TempDir()
-	if err := os.Symlink(outside, filepath.Join(allowed, "link")); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(allowed, "note"), []byte("hello"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	closed := newManager(t)
-	c := closed.dial()
-	c.refused(t, "create_container", object{"image": echoImage, "volumes": object{allowed: "/data"}}, "policy_error")
-
-	m := newManager(t, "--allow-host-path", allowed)
-	c = m.dial()
-	for _, path := range []string{outside, filepath.Join(allowed, "link"), filepath.Join(allowed, "absent"), "/", "/etc", "/var/run/docker.sock", filepath.Join(m.dir, "data")} {
-		c.refused(t, "create_container", object{"image": echoImage, "volumes": object{path: "/data"}}, "policy_error")
-	}
-	c.refused(t, "create_container", object{"image": echoImage, "network": "host"}, "policy_error")
-	if answer := c.must(t, "list_containers", object{}); answer["count"] != 0.0 {
-		t.Errorf("something was stored: %v", answer)
-	}
-	id := c.run(t, object{"name": named(t, "reader"), "volumes": object{allowed: "/data:ro"}})
-	answer := c.must(t, "send_message", object{"container_id": id, "message": object{"type": "read", "path": "/data/note"}, "expect_reply": true})
-	if text := fmt.Sprint(answer["reply"]); !strings.Contains(text, "hello") {
-		t.Errorf("the flow reads %s", text)
 	}
 }

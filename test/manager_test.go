@@ -311,6 +311,9 @@ func (l *logBuffer) follow(r io.ReadCloser) {
 		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Message == "serving" {
 			l.serving <- line.Listen
 		}
+		if _, listen, found := strings.Cut(lines.Text(), "serving listen="); found { // on the console
+			l.serving <- strings.Fields(listen)[0]
+		}
 		l.mu.Lock()
 		l.text.Write(append(lines.Bytes(), '\n'))
 		l.mu.Unlock()

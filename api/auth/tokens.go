@@ -145,7 +145,7 @@ func (t *Tokens) judge(auth json.RawMessage) (*grant, *api.Error) {
 	}
 	switch token := given.Token; {
 	case token == nil || *token == "":
-		return nil, refusal(reasonMissing, "this manager wants a token: connect with auth: {token: \"%s..\"}; whoever runs it makes one by flow-manager token create", tokenPrefix)
+		return nil, refusal(reasonMissing, "this manager wants a token: connect with one (%s..) as auth.token; whoever runs it makes one by flow-manager token create", tokenPrefix)
 	case !wellFormed(*token):
 		return nil, malformed(fmt.Sprintf("it is %d characters long", len(*token)))
 	default:

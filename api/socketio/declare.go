@@ -13,38 +13,46 @@ import (
 )
 
 func (s *Server) createContainer(c *Session, r *Request) error {
-	in, err := s.decodeDeclaration(r)
+	in, err := decodeDeclaration(r)
 	if err != nil {
 		return err
 	}
+	refusal := s.refusal(c, in.Name, &in.Spec)
 	return s.declare(c, r, &in.Declaring, api.ContainerCreated, wishSpec, store.Declaration{Name: in.Name, Change: func(w *store.Wish) error {
 		if w.Exists {
 			return api.Errorf(api.ConflictError, "the name %q is taken by container %s; use another, or apply_container to change that one", w.Name, w.ID).For("", "", w.ID)
 		}
+		if refusal != nil {
+			return refusal
+		}
 		specify(w, in, api.DesiredCreated)
-		return nil
+		return s.Policy.AdmitPorts(&w.Spec, w.Others)
 	}})
 }
 
 func (s *Server) applyContainer(c *Session, r *Request) error {
-	in, err := s.decodeDeclaration(r)
+	in, err := decodeDeclaration(r)
 	if err != nil {
 		return err
 	}
 	if in.Name == "" {
 		return api.Invalid(api.FieldError{Field: "name", Message: "is required: it says which container this is"})
 	}
+	refusal := s.refusal(c, in.Name, &in.Spec)
 	event := api.ContainerCreated
 	return s.declare(c, r, &in.Declaring, event, wishSpec, store.Declaration{Name: in.Name, IfVersion: in.ResourceVersion, Change: func(w *store.Wish) error {
 		if w.Deleting {
 			return beingDeleted(w)
+		}
+		if refusal != nil {
+			return refusal
 		}
 		absent := api.DesiredRunning
 		if w.Exists {
 			absent = w.Spec.DesiredState
 		}
 		specify(w, in, absent)
-		return nil
+		return s.Policy.AdmitPorts(&w.Spec, w.Others)
 	}})
 }
 
@@ -60,19 +68,26 @@ func specify(w *store.Wish, in *api.DeclareRequest, absentState string) {
 }
 
 // decodeDeclaration decodes a whole declaration and names all that is wrong with it at once.
-func (s *Server) decodeDeclaration(r *Request) (*api.DeclareRequest, error) {
+func decodeDeclaration(r *Request) (*api.DeclareRequest, error) {
 	in := &api.DeclareRequest{}
 	bad := api.Decode(r.Data, in)
 	if len(bad) == 0 {
 		bad = validate(in)
 	}
 	if len(bad) > 0 {
-		return nil, api.Invalid(bad...).For("", in.RequestID, "")
-	}
-	if err := s.Policy.Check(&in.Spec); err != nil {
-		return nil, err
+		return nil, api.Invalid(bad...).Masked(api.NewRedactor(in.Environment)).For("", in.RequestID, "")
 	}
 	return in, nil
+}
+
+// refusal is what the policy has against a spec now, nil for nothing. It is asked outside of the store's transaction, for it
+// looks at the disk, and told within: a repeated request has its first result, whatever the policy says by then.
+func (s *Server) refusal(c *Session, name string, spec *api.Spec) error {
+	err := s.Policy.Admit(c.Context(), name, spec, c.Principal().Role.Allows(api.Admin))
+	if err == nil {
+		return nil
+	}
+	return api.AsError(err).Masked(api.NewRedactor(spec.Environment))
 }
 
 func validate(in *api.DeclareRequest) []api.FieldError {

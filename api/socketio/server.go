@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"sync"
 	"time"
 
@@ -39,8 +40,12 @@ type Engine interface {
 
 // Policy says what a declaration may reach.
 type Policy interface {
-	// Check refuses with an *api.Error.
-	Check(s *api.Spec) error
+	// Admit judges the spec for the container called name, "" for one without a name. It may look at the disk and ask the
+	// engine. Its *api.Error tells an admin more.
+	Admit(ctx context.Context, name string, s *api.Spec, admin bool) error
+	// AdmitPorts judges the host ports of a spec beside those of all others. It is asked within the store's transaction and
+	// reads its arguments only.
+	AdmitPorts(s *api.Spec, others iter.Seq[*store.Record]) error
 }
 
 // Backend is what the handlers work with.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"sync"
@@ -23,6 +24,7 @@ type backend struct {
 	mu   sync.Mutex
 	sent []string
 	away error
+	shut bool // the policy has nothing more allowed
 }
 
 func (b *backend) Path(id string) string                           { return "/run/x/" + id + ".sock" }
@@ -40,12 +42,16 @@ func (b *backend) Explain(_ context.Context, r *store.Record) (api.Explanation, 
 	return e, b.away
 }
 
-func (b *backend) Check(s *api.Spec) error {
-	if s.Image == "forbidden" {
+func (b *backend) Admit(_ context.Context, _ string, s *api.Spec, _ bool) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if s.Image == "forbidden" || b.shut {
 		return api.Errorf(api.PolicyError, "not this one")
 	}
 	return nil
 }
+
+func (b *backend) AdmitPorts(*api.Spec, iter.Seq[*store.Record]) error { return nil }
 
 func (b *backend) Queue(_ string, message json.RawMessage, _ time.Duration, expectReply bool) (func(context.Context) (json.RawMessage, error), error) {
 	b.mu.Lock()
@@ -366,6 +372,9 @@ func TestServer_ARepeatedRequestHasOneEffect(t *testing.T) {
 	p := s.join()
 	body := `{"image":"app","idempotency_key":"0123456789abcdef","request_id":"%d"}`
 	first := p.ask(api.CreateContainer, fmt.Sprintf(body, 1))
+	s.backend.mu.Lock()
+	s.backend.shut = true // what was accepted stays so
+	s.backend.mu.Unlock()
 	second := p.ask(api.CreateContainer, fmt.Sprintf(body, 2))
 	if first["container_id"] != second["container_id"] || second["changed"] != true {
 		t.Errorf("first %v, second %v", first, second)

@@ -18,9 +18,7 @@ func (s *Server) updateContainer(c *Session, r *Request) error {
 	if len(in.Spec) == 0 && !in.Retry && !in.Pull {
 		return api.Invalid(api.FieldError{Field: "spec", Message: "is required, or pull, or retry: what shall change, as a JSON merge patch"}).For("", in.RequestID, "")
 	}
-	if err := s.checkPatch(in); err != nil {
-		return err
-	}
+	refusal := s.patchRefusal(c, in)
 	return s.declareAs(c, r, &in.Declaring, api.ContainerUpdated, "updated", store.Declaration{ContainerID: in.ContainerID, Change: func(w *store.Wish) error {
 		if w.Deleting {
 			return beingDeleted(w)
@@ -29,23 +27,27 @@ func (s *Server) updateContainer(c *Session, r *Request) error {
 		if err != nil {
 			return err
 		}
+		if refusal != nil {
+			return refusal
+		}
 		w.Wake = !runs(w.Spec.DesiredState) && runs(next.DesiredState)
 		w.Spec, w.Retry, w.Pull = next, in.Retry, in.Pull
-		return nil
+		return s.Policy.AdmitPorts(&w.Spec, w.Others)
 	}})
 }
 
-// checkPatch judges a patch by what stands now, files on the host included, before the store's own goroutine applies it.
-func (s *Server) checkPatch(in *api.UpdateRequest) error {
+// patchRefusal is what the policy has against a patch of what stands now. That there is nothing to patch, or that the patch
+// does not fit, is for the transaction to tell.
+func (s *Server) patchRefusal(c *Session, in *api.UpdateRequest) error {
 	record, err := s.Store.Resolve(in.ContainerID)
 	if err != nil {
-		return err
+		return nil
 	}
 	next, err := patched(&record.Spec, record.Name, in.Spec)
 	if err != nil {
-		return err
+		return nil
 	}
-	return s.Policy.Check(&next)
+	return s.refusal(c, record.Name, &next)
 }
 
 // patched is a spec after a patch, validated.
@@ -83,17 +85,18 @@ func (s *Server) rollbackContainer(c *Session, r *Request) error {
 	if err != nil {
 		return err
 	}
-	if err := s.Policy.Check(&former.Spec); err != nil {
-		return err
-	}
+	refusal := s.refusal(c, record.Name, &former.Spec)
 	return s.declareAs(c, r, &in.Declaring, api.ContainerUpdated, "rolled_back", store.Declaration{ContainerID: record.ID, Change: func(w *store.Wish) error {
 		if w.Deleting {
 			return beingDeleted(w)
 		}
+		if refusal != nil {
+			return refusal
+		}
 		state := w.Spec.DesiredState
 		w.Spec = former.Spec
 		w.Spec.DesiredState = state
-		return nil
+		return s.Policy.AdmitPorts(&w.Spec, w.Others)
 	}})
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,6 +20,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/flow-manager/flow-manager/controller"
+	"github.com/flow-manager/flow-manager/controller/hostpath"
 )
 
 // envPrefix begins the variables that stand for flags: FLOW_MANAGER_DATA_DIR is --data-dir.
@@ -35,6 +37,7 @@ type settings struct {
 	InsecureNoAuth bool          `koanf:"insecure-no-auth"`
 	AllowHostPaths []string      `koanf:"allow-host-path"`
 	AllowVolumes   []string      `koanf:"allow-volume"`
+	AllowHostNet   bool          `koanf:"allow-host-network"`
 	PublishAddress string        `koanf:"publish-address"`
 	PortRange      string        `koanf:"port-range"`
 	DataDir        string        `koanf:"data-dir"`
@@ -53,6 +56,7 @@ type settings struct {
 
 	ports controller.PortRange
 	level zerolog.Level
+	paths *hostpath.Guard
 }
 
 func addFlags(f *pflag.FlagSet) {
@@ -64,8 +68,9 @@ func addFlags(f *pflag.FlagSet) {
 	f.String("tls-cert", "", "PEM file of the certificate to serve TLS with, its chain included; read again on SIGHUP")
 	f.String("tls-key", "", "PEM file of the certificate's key")
 	f.Bool("insecure-no-auth", false, "listen on another address than loopback though anybody who reaches it may declare containers")
-	f.StringSlice("allow-host-path", nil, "folders below which host paths may be mounted (default none)")
+	f.StringSlice("allow-host-path", nil, "folders below which host paths may be mounted; they and all above them must be writable by root only (default none)")
 	f.StringSlice("allow-volume", nil, "named volumes that may be mounted though the manager did not make them")
+	f.Bool("allow-host-network", false, "let containers share the host's network (network: host)")
 	f.String("publish-address", "127.0.0.1", "where ports without an address are published")
 	f.String("port-range", "20000-29999", "where host port 0 is picked from")
 	f.String("data-dir", defaultDataDir(), "folder of the store")
@@ -158,6 +163,9 @@ func (s *settings) check() error {
 	if host := s.dockerHost(); host != "" && !strings.HasPrefix(host, "unix://") {
 		add(fmt.Errorf("--docker-host %s is not a local Unix socket; sockets and folders of this host cannot be mounted by a remote engine", host))
 	}
+	if _, err := netip.ParseAddr(s.PublishAddress); err != nil {
+		add(fmt.Errorf("--publish-address %q is not an IP address", s.PublishAddress))
+	}
 	if s.LogFormat != "" && s.LogFormat != "json" && s.LogFormat != "console" {
 		add(fmt.Errorf("--log-format %q is neither json nor console", s.LogFormat))
 	}
@@ -196,12 +204,42 @@ func (s *settings) checkPaths() error {
 	if s.RunDir, err = filepath.Abs(s.RunDir); err != nil {
 		return fmt.Errorf("--run-dir: %w", err)
 	}
-	for _, root := range s.AllowHostPaths {
-		if !filepath.IsAbs(root) {
-			return fmt.Errorf("--allow-host-path %q is not an absolute path", root)
-		}
+	own, err := s.own()
+	if err != nil {
+		return err
 	}
-	return nil
+	s.paths = hostpath.New(s.AllowHostPaths, own)
+	return s.paths.Check()
+}
+
+// own are the files and folders that no container may see: the manager's, its secrets, and the sockets of both itself and
+// the engine.
+func (s *settings) own() ([]string, error) {
+	own := []string{s.DataDir, s.RunDir}
+	for _, file := range []string{s.AuthFile, s.TLSKey, socketOf(s.Listen), socketOf(s.dockerHost())} {
+		if file == "" {
+			continue
+		}
+		path, err := filepath.Abs(file)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
+		}
+		own = append(own, path)
+	}
+	return own, nil
+}
+
+// socketOf is the path of a Unix socket that is written as unix:///path, "" for another address.
+func socketOf(address string) string {
+	path, ok := strings.CutPrefix(address, unixScheme)
+	if !ok {
+		return ""
+	}
+	return path
+}
+
+func (s *settings) policy() controller.Policy {
+	return controller.Policy{HostPaths: s.paths, Volumes: s.AllowVolumes, HostNetwork: s.AllowHostNet, PublishAddress: s.PublishAddress}
 }
 
 func (s *settings) checkListen() error {

@@ -68,14 +68,14 @@ func (f *flows) Message(id string, message json.RawMessage) {
 
 // ActorEvent implements sockets.Watcher.
 func (f *flows) ActorEvent(id, actor, event string, data json.RawMessage) {
-	a := api.Activity{ActivityType: api.ActivityActor, ContainerID: id, Message: actor + ": " + event, Details: map[string]any{"actor": actor, "event": event}}
+	a := api.Activity{ActivityType: api.ActivityActor, ContainerID: id, Message: actor + " raised " + event, Details: map[string]any{"actor": actor, "event": event}}
 	if n := len(data); n > maxActorData {
 		a.Details["data_bytes"] = n
 	} else if n > 0 {
 		a.Details["data"] = data
 	}
 	select {
-	case f.actors <- a:
+	case f.actors <- a.Masked(redactorOf(f.store, id)):
 	default:
 		f.line(id).Warn().Str("operation", "actor_event").Msg("actor events come faster than they can be stored; one was dropped")
 	}
@@ -94,7 +94,7 @@ func (f *flows) Fault(id string, e *api.Error) {
 		name = api.MessageFormatFlaw
 	}
 	f.line(id).Warn().Err(e).Str("operation", "flow_message").Msg("a flow's connection is at fault")
-	f.tell(api.Event{Name: name, Data: api.Encode(map[string]any{"container_id": id, "error_type": e.Type, "message": e.Message})})
+	f.tell(api.Event{Name: name, Data: api.Encode(map[string]any{"container_id": id, "error_type": e.Type, "message": redactorOf(f.store, id).Text(e.Message)})})
 }
 
 // messenger is the hub as clients' handlers need it.

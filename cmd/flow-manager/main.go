@@ -38,7 +38,7 @@ func run(args []string) int {
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "flow-manager:", err)
+		complain(err)
 	}
 	return exitCode(err)
 }

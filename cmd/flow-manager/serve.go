@@ -12,7 +12,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/mattn/go-isatty"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -42,7 +41,7 @@ func serveCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return serve(cmd.Context(), s, logger(s))
+			return serve(cmd.Context(), s)
 		},
 	}
 	addFlags(cmd.Flags())
@@ -56,15 +55,6 @@ func kernelBootID() string {
 		return ""
 	}
 	return strings.TrimSpace(string(id))
-}
-
-func logger(s *settings) zerolog.Logger {
-	zerolog.TimeFieldFormat = time.RFC3339Nano
-	log := zerolog.New(os.Stderr)
-	if s.LogFormat == "console" || s.LogFormat == "" && isatty.IsTerminal(os.Stderr.Fd()) {
-		log = zerolog.New(zerolog.ConsoleWriter{Out: os.Stderr, TimeFormat: time.TimeOnly})
-	}
-	return log.Level(s.level).With().Timestamp().Logger()
 }
 
 // manager is everything that serve started.
@@ -83,8 +73,9 @@ type manager struct {
 	metrics     *prometheus.Registry
 }
 
-func serve(ctx context.Context, s *settings, log zerolog.Logger) error {
-	m := &manager{log: log}
+func serve(ctx context.Context, s *settings) error {
+	m := &manager{}
+	m.log = logger(s, func(id string) api.Redactor { return redactorOf(m.store, id) })
 	again := make(chan os.Signal, 1)
 	signal.Notify(again, syscall.SIGHUP) // from the first moment: it must never end the manager
 	defer signal.Stop(again)
@@ -109,16 +100,15 @@ func (m *manager) open(s *settings) error {
 	if m.hub, err = sockets.New(sockets.Config{RunDir: s.RunDir, Watcher: m.flows, Log: m.log}); err != nil {
 		return fmt.Errorf("open the flows' sockets: %w", err)
 	}
-	if m.runtime, err = docker.New(docker.Config{Host: s.dockerHost(), PublishAddress: s.PublishAddress, Volumes: s.AllowVolumes, Folders: []string{s.DataDir, s.RunDir}}); err != nil {
+	if m.runtime, err = docker.New(docker.Config{Host: s.dockerHost(), PublishAddress: s.PublishAddress, Folders: []string{s.DataDir, s.RunDir}}); err != nil {
 		return usageError{err}
 	}
-	policy := controller.Policy{HostPaths: s.AllowHostPaths, Never: []string{s.DataDir, s.RunDir}}
 	m.controller = controller.New(controller.Config{
-		Store: m.store, Runtime: m.runtime, Prober: m.runtime, Endpoints: m.hub, Policy: policy, Log: m.log, Workers: s.Workers, Pulls: s.Pulls,
+		Store: m.store, Runtime: m.runtime, Prober: m.runtime, Endpoints: m.hub, Policy: s.policy(), Log: m.log, Workers: s.Workers, Pulls: s.Pulls,
 		Resync: s.ResyncInterval, Ports: s.ports, AcceptEngine: s.AcceptEngine, Boot: bootID(), Engine: m.announceEngine, Progress: m.announcePull, Fail: fail,
 	})
 	m.server = socketio.NewServer(socketio.Backend{
-		Store: m.store, Messenger: messenger{m.hub}, Stats: m.controller, Engine: m.controller, Policy: &policy, Planner: m.controller, Log: m.log, Version: version(), Fail: fail,
+		Store: m.store, Messenger: messenger{m.hub}, Stats: m.controller, Engine: m.controller, Policy: m.controller, Planner: m.controller, Log: m.log, Version: version(), Fail: fail,
 	})
 	m.flows.tell, m.flows.look = m.server.Broadcast, m.controller.Look
 	if err := m.listen(s); err != nil {
@@ -141,7 +131,7 @@ func (m *manager) announcePull(p api.PullProgress) { m.server.Broadcast(p.Event(
 // announceEngine tells every session that the engine went away or came back.
 func (m *manager) announceEngine(err error) {
 	if err != nil {
-		m.server.Broadcast(api.Event{Name: api.EngineUnavailable, Data: api.Encode(map[string]string{"message": err.Error()})})
+		m.server.Broadcast(api.Event{Name: api.EngineUnavailable, Data: api.Encode(map[string]string{"message": api.Redactor{}.Text(err.Error())})})
 		return
 	}
 	m.server.Broadcast(api.Event{Name: api.EngineAvailable, Data: api.Encode(map[string]string{"message": "the engine is listed again"})})

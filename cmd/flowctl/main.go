@@ -39,14 +39,19 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		fmt.Fprintln(stderr, "error: interrupted")
 		return exitInterrupted
 	}
-	report(stderr, err)
+	report(stderr, err, api.NewRedactor(map[string]string{"token": a.token}))
 	return exitCode(err)
 }
 
-// report writes one line an error, and below it one for each bad field where there are several.
-func report(w io.Writer, err error) {
+// report writes one line an error, and below it one for each bad field where there are several. What the server told is
+// masked already, so that only what an error of our own may quote is left: our token, or a URL with a password.
+func report(w io.Writer, err error, secrets api.Redactor) {
 	for _, err := range each(err) {
-		fmt.Fprintln(w, "error: "+safe(oneLine(err.Error())))
+		text := oneLine(err.Error())
+		if !refused(err) {
+			text = secrets.Certain(text)
+		}
+		fmt.Fprintln(w, "error: "+api.Printable(text))
 		f, _ := errors.AsType[*Failure](err)
 		if fields := f.fields(); len(fields) > 1 {
 			reportFields(w, fields)
@@ -56,7 +61,7 @@ func report(w io.Writer, err error) {
 
 func reportFields(w io.Writer, fields []api.FieldError) {
 	for _, f := range fields {
-		fmt.Fprintln(w, "  "+safe(f.Field+": "+oneLine(f.Message)))
+		fmt.Fprintln(w, "  "+api.Printable(f.Field+": "+oneLine(f.Message)))
 	}
 }
 

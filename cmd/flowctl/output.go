@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/flow-manager/flow-manager/api"
 )
 
 // say prints a line, where lines are what is wanted.
@@ -13,7 +15,7 @@ func (a *app) say(format string, args ...any) error {
 	if a.output != "table" {
 		return nil
 	}
-	return a.write([]byte(safe(fmt.Sprintf(format, args...)) + "\n"))
+	return a.write([]byte(api.Printable(fmt.Sprintf(format, args...)) + "\n"))
 }
 
 func (a *app) write(text []byte) error {
@@ -74,7 +76,7 @@ func (a *app) printLine(raw json.RawMessage) error {
 	if err := json.Compact(&b, raw); err != nil {
 		return fmt.Errorf("format the answer: %w", err)
 	}
-	return a.write(append(safeJSON(b.Bytes()), '\n'))
+	return a.write(append(api.PrintableJSON(b.Bytes()), '\n'))
 }
 
 func jsonText(raw json.RawMessage) ([]byte, error) {
@@ -82,14 +84,14 @@ func jsonText(raw json.RawMessage) ([]byte, error) {
 	if err := json.Indent(&b, raw, "", "  "); err != nil {
 		return nil, fmt.Errorf("format the answer: %w", err)
 	}
-	return append(safeJSON(b.Bytes()), '\n'), nil
+	return append(api.PrintableJSON(b.Bytes()), '\n'), nil
 }
 
 // yamlText is YAML, in its plain style unless that would show a terminal what it must not see: then in the style of JSON,
 // which is YAML too.
 func yamlText(raw json.RawMessage) ([]byte, error) {
 	text, err := plainYAML(raw)
-	if err == nil && bytes.Equal(safeJSON(text), text) {
+	if err == nil && bytes.Equal(api.PrintableJSON(text), text) {
 		return text, nil
 	}
 	return jsonText(raw)

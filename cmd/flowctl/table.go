@@ -6,6 +6,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/flow-manager/flow-manager/api"
 )
 
 // table has one row a line, and as many cells in each as in its header, which may be nil.
@@ -26,7 +28,7 @@ func (t *table) text() []byte {
 	for _, row := range t.rows {
 		cells := make([]string, len(row))
 		for i, cell := range row {
-			cells[i] = orDash(safe(cell))
+			cells[i] = orDash(api.Printable(cell))
 		}
 		fmt.Fprintln(w, strings.Join(cells, "\t"))
 	}

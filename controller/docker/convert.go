@@ -79,9 +79,9 @@ func environment(t *controller.Template) []string {
 func mounts(t *controller.Template) []mount.Mount {
 	list := []mount.Mount{{Type: mount.TypeBind, Source: t.SocketDir, Target: socketTarget, ReadOnly: true}}
 	for _, m := range t.Spec.Mounts() {
-		one := mount.Mount{Type: mount.TypeBind, Source: m.Source, Target: m.Target, ReadOnly: m.ReadOnly}
+		one := mount.Mount{Type: mount.TypeBind, Source: t.HostPaths[m.Source], Target: m.Target, ReadOnly: m.ReadOnly}
 		if !m.IsHostPath() {
-			one.Type = mount.TypeVolume
+			one.Type, one.Source = mount.TypeVolume, m.Source
 			one.VolumeOptions = &mount.VolumeOptions{Labels: map[string]string{labelInstance: t.Instance}}
 		}
 		list = append(list, one)

@@ -17,14 +17,15 @@ func TestConvert_WhatEveryContainerGets(t *testing.T) {
 	spec := api.Spec{
 		Image: "app", DesiredState: api.DesiredRunning,
 		Environment: map[string]string{"B": "2", "A": "1"},
-		Volumes:     map[string]string{"/srv/x": "/x:ro", "data": "/data"},
+		Volumes:     map[string]string{"/srv/link": "/x:ro", "data": "/data"},
 		Resources:   api.Resources{MemoryBytes: 64 << 20, NanoCPUs: 5e8},
 		Healthcheck: &api.Healthcheck{Test: []string{"CMD", "true"}, Interval: 5},
 	}
 	spec.Default("web")
 	template := controller.Template{
 		ID: "id", Name: "web", DockerName: "web", Token: "token", Hash: "hash", Instance: "instance", Spec: spec, SocketDir: "/run/x/id",
-		Ports: map[string]api.HostPort{"80": {Port: 8080}, "53/udp": {Address: "::1", Port: 53}},
+		HostPaths: map[string]string{"/srv/link": "/srv/x"},
+		Ports:     map[string]api.HostPort{"80": {Port: 8080}, "53/udp": {Address: "::1", Port: 53}},
 	}
 	config, host, err := convert(&template, "127.0.0.1")
 	if err != nil {

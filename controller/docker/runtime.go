@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/network"
@@ -20,8 +19,6 @@ type Config struct {
 	Host string
 	// PublishAddress is where ports without an address are published.
 	PublishAddress string
-	// Volumes are named volumes that containers may mount though they are not ours.
-	Volumes []string
 	// Folders are where the manager itself writes: with the engine's own, they must have space left.
 	Folders []string
 }
@@ -84,9 +81,6 @@ func (r *Runtime) Inspect(ctx context.Context, ref string) (controller.Observed,
 
 // Create implements controller.Runtime.
 func (r *Runtime) Create(ctx context.Context, t controller.Template) (string, error) {
-	if err := r.checkVolumes(ctx, &t); err != nil {
-		return "", classed(err)
-	}
 	config, host, err := convert(&t, r.config.PublishAddress)
 	if err != nil {
 		return "", err
@@ -95,33 +89,16 @@ func (r *Runtime) Create(ctx context.Context, t controller.Template) (string, er
 	return made.ID, classed(err)
 }
 
-// checkVolumes lets a container have named volumes that are ours, that will be, or that the operator named.
-func (r *Runtime) checkVolumes(ctx context.Context, t *controller.Template) error {
-	for _, m := range t.Spec.Mounts() {
-		if m.IsHostPath() || r.allowsVolume(m.Source) {
-			continue
-		}
-		v, err := r.client.VolumeInspect(ctx, m.Source)
-		if errdefs.IsNotFound(err) {
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("inspect volume %s: %w", m.Source, err)
-		}
-		if v.Labels[labelInstance] != t.Instance {
-			return api.Errorf(api.PolicyError, "volume %q was not made by this manager; use another name, or have it allowed by --allow-volume", m.Source)
-		}
-	}
-	return nil
+// VolumeInstance implements controller.Runtime.
+func (r *Runtime) VolumeInstance(ctx context.Context, name string) (string, error) {
+	v, err := r.client.VolumeInspect(ctx, name)
+	return v.Labels[labelInstance], classed(err)
 }
 
-func (r *Runtime) allowsVolume(name string) bool {
-	for _, allowed := range r.config.Volumes {
-		if allowed == name {
-			return true
-		}
-	}
-	return false
+// NetworkName implements controller.Runtime.
+func (r *Runtime) NetworkName(ctx context.Context, ref string) (string, error) {
+	n, err := r.client.NetworkInspect(ctx, ref, network.InspectOptions{})
+	return n.Name, classed(err)
 }
 
 // Start implements controller.Runtime.

@@ -1,0 +1,12 @@
+// Package hostpath judges which files and folders of the host may be mounted into a container.
+//
+// It guarantees that a path it gives out has no symlinks in it, lies below a root that nobody but root can exchange for
+// another folder, shows nothing of the never-list under whatever name (symlinks, bind mounts and hard links of a declared
+// file included), and has nothing above it that another container may write to. It looks at the disk and the mount table
+// each time, keeps nothing, and creates nothing.
+//
+// What it cannot rule out: between its look and the engine's mount somebody else with write access to a folder between the
+// root and the path may put a symlink there. Containers cannot (they would have to have such a folder mounted writable,
+// which is refused); users of the host who own folders below a root can. The mount table is that of the own process: an
+// engine in another mount namespace may see other things at the same paths.
+package hostpath
