@@ -115,7 +115,7 @@ func (w *simWorld) settledOne(d *simDeclared) error {
 		return w.gone(d, ok, own)
 	}
 	if reason := w.excuse(r, d); reason != "" {
-		return nil
+		return w.heldUp(r, d)
 	}
 	var standing *simContainer
 	for _, c := range own {
@@ -181,8 +181,8 @@ func (w *simWorld) asDeclared(d *simDeclared, r *store.Record, c *simContainer) 
 		return fmt.Errorf("its status does not say so: %s", api.Encode(st))
 	case !w.court.file(d.id).blind && !c.StartedAt.Equal(deref(st.StartedAt)):
 		return fmt.Errorf("its status tells of a run from %v and it began at %v", st.StartedAt, c.StartedAt)
-	case st.Health != c.health():
-		return fmt.Errorf("its health is %q and is told as %q", c.health(), st.Health)
+	case st.Health != c.health(d):
+		return fmt.Errorf("its health is %q and is told as %q", c.health(d), st.Health)
 	case st.LastAction == nil || st.LastAction.Cause == "":
 		return fmt.Errorf("its last action has no cause: %s", api.Encode(st.LastAction))
 	}
@@ -234,11 +234,14 @@ func (w *simWorld) atRest(d *simDeclared, r *store.Record, c *simContainer) erro
 }
 
 // health is what is told of a container.
-func (c *simContainer) health() string {
-	if !c.alive() || c.Health == "" {
-		return api.HealthNone
+func (c *simContainer) health(d *simDeclared) string {
+	switch {
+	case c.alive() && c.Health != "":
+		return c.Health
+	case c.alive() && d.spec.Liveness != nil:
+		return api.HealthHealthy // it is never silent
 	}
-	return c.Health
+	return api.HealthNone
 }
 
 func deref(t *time.Time) time.Time {

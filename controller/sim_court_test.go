@@ -50,6 +50,7 @@ type simFile struct {
 	hash   string          // of the container that ran then
 	volume string          // that it kept its data in
 	failed map[string]bool // templates of which a container did not stay up, "" for any
+	update simUpdate
 }
 
 type simExit struct {
@@ -207,6 +208,9 @@ func (c *court) asks(l *simLife, call string, o *simContainer) {
 		c.asksKill(o, r)
 	case "remove":
 		c.asksRemove(o, r, d)
+		if d != nil && time.Since(d.changed) > simSlack {
+			c.asksRemoveOld(l, o, r)
+		}
 	case "pause":
 		if d != nil && d.unsure == nil && d.spec.DesiredState != api.DesiredPaused && time.Since(d.changed) > simSlack {
 			c.violate("%s is paused though it is declared %s", o.Name, d.spec.DesiredState)
@@ -223,19 +227,6 @@ func (c *court) asksStart(l *simLife, o *simContainer, r *store.Record, d *simDe
 	}
 	if d != nil && d.unsure == nil && d.rests() && time.Since(d.changed) > simSlack {
 		c.violate("%s is started though it was declared to rest", o.Name)
-	}
-}
-
-// asksStop holds that nothing is stopped for an update before what takes its place is there.
-func (c *court) asksStop(l *simLife, o *simContainer, r *store.Record) {
-	if r == nil || r.DeletedAt != nil || r.Placement.DockerID != o.DockerID || !wantsRun(r) || current(r) || exhausted(r) || r.RestartFrom != "" || r.StopDeadline != nil || r.Handled == run(&o.Observed) {
-		return
-	}
-	if next := l.world.engine.containers[r.Next.DockerID]; next == nil {
-		c.violate("%s is stopped for an update that is not there", o.Name)
-	}
-	if r.Trial(template(r)).Token != r.Next.Token {
-		c.violate("%s is stopped for an update and nobody counts it", o.Name)
 	}
 }
 
@@ -292,6 +283,9 @@ func (c *court) started(e *simEngine, o *simContainer) {
 	if f.volume != "" && f.volume != o.volume && !o.byHand {
 		c.violate("%s starts without the data of the one before it", o.Name)
 	}
+	if f.hash != o.Hash {
+		f.streak = 0
+	}
 	f.exit, f.ran, f.hash = nil, o.StartedAt, o.Hash
 	if !o.byHand {
 		f.volume = o.volume
@@ -323,6 +317,7 @@ func nominalDelay(streak int) time.Duration {
 // ended sees a run end.
 func (c *court) ended(o *simContainer) {
 	c.note("      %s ends, code %d", o.Name, o.ExitCode)
+	c.proves(o)
 	d, f := c.model.all[o.ID], c.file(o.ID)
 	if o.asked.IsZero() {
 		f.failed[o.Hash] = true

@@ -43,7 +43,10 @@ func simSpec(arg int, name string) api.Spec {
 	zero, three, ten := 0, 3, 10
 	s := api.Spec{Image: "app", StopGrace: &ten}
 	switch arg % 16 {
-	case 1, 2:
+	case 2:
+		s.Liveness = &api.Liveness{Heartbeat: 60}
+		s.Environment = map[string]string{"A": "it speaks"}
+	case 1:
 		s.Environment = map[string]string{"A": string(rune('0' + arg%16))}
 	case 3:
 		s.Image, s.UpdatePolicy.OnFailure = "app2", api.OnFailurePause
@@ -106,6 +109,10 @@ func wish(op string, arg int, w *store.Wish) error {
 		w.Spec.DesiredState = api.DesiredRunning
 	case op == "restart":
 		w.Wake, w.Restart, w.Spec.DesiredState = !runs, true, api.DesiredRunning
+	case op == "pull":
+		w.Pull = true
+	case op == "retry":
+		w.Retry = true
 	case op == "stop":
 		w.Spec.DesiredState = api.DesiredStopped
 	case (op == "pause" || op == "unpause") && !runs:

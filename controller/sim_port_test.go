@@ -275,6 +275,11 @@ func (p *simPort) Image(ctx context.Context, ref string) (i Image, err error) {
 
 // Pull takes a while, and has no more of an image that is in no registry than the engine.
 func (p *simPort) Pull(ctx context.Context, ref string, _ func(api.PullProgress)) error {
+	if _, bounded := ctx.Deadline(); bounded {
+		p.engine.mu.Lock()
+		p.engine.court.violate("a worker waits for the pull of %s", ref)
+		p.engine.mu.Unlock()
+	}
 	select {
 	case <-time.After(3 * time.Second):
 	case <-ctx.Done():

@@ -98,7 +98,7 @@ type simWeight struct {
 }
 
 func simOps() []simWeight {
-	return []simWeight{{"", 1}, {"apply", 25}, {"start", 9}, {"stop", 9}, {"restart", 7}, {"pause", 5}, {"unpause", 3}, {"delete", 5}}
+	return []simWeight{{"", 1}, {"apply", 22}, {"pull", 2}, {"retry", 1}, {"start", 9}, {"stop", 9}, {"restart", 7}, {"pause", 5}, {"unpause", 3}, {"delete", 5}}
 }
 
 func simFaults() []simWeight {

@@ -172,6 +172,9 @@ func (w *simWorld) operate(op simStep) {
 	if d != nil {
 		d.unsure = &store.Wish{}
 		w.court.disturb(d.id)
+		if op.Kind == "retry" || op.Kind == "pull" {
+			w.court.file(d.id).update.tries = nil
+		}
 		w.court.file(d.id).stops++ // an update that fails is stopped as well
 	}
 	w.court.note("client %s %s %d", op.Kind, op.Name, op.Arg)

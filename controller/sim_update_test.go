@@ -1,0 +1,93 @@
+//go:build sim
+
+package controller
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/store"
+)
+
+// simUpdate is what the court knows of the newest update of a container that was known to work.
+type simUpdate struct {
+	old, next string         // Docker ids
+	tries     map[string]int // by template, since one of its containers proved itself
+}
+
+// asksStop holds that nothing is stopped for an update before what takes its place is there, that it is counted, and that a
+// template that failed as often as it may is not tried again.
+func (c *court) asksStop(l *simLife, o *simContainer, r *store.Record) {
+	if !forUpdate(o, r) {
+		return
+	}
+	if next := l.world.engine.containers[r.Next.DockerID]; next == nil {
+		c.violate("%s is stopped for an update that is not there", o.Name)
+	}
+	if r.Trial(template(r)).Token != r.Next.Token {
+		c.violate("%s is stopped for an update and nobody counts it", o.Name)
+	}
+	if r.Placement.Stable {
+		c.tries(r, o)
+	}
+}
+
+// forUpdate tells whether a stop can only be for an update.
+func forUpdate(o *simContainer, r *store.Record) bool {
+	wanted := r != nil && r.DeletedAt == nil && r.Placement.DockerID == o.DockerID && wantsRun(r)
+	return wanted && !current(r) && !exhausted(r) && r.RestartFrom == "" && r.StopDeadline == nil && r.Handled != run(&o.Observed)
+}
+
+func (c *court) tries(r *store.Record, o *simContainer) {
+	f := c.file(r.ID)
+	if f.update.tries == nil {
+		f.update.tries = map[string]int{}
+	}
+	hash := template(r)
+	if f.update.next == r.Next.DockerID && f.update.old == o.DockerID {
+		return // asked again
+	}
+	if most := max(r.Spec.UpdatePolicy.MaxAttempts, 1); f.failed[hash] && f.update.tries[hash] >= most {
+		c.violate("%s is stopped for a template that was tried %d times already", o.Name, most)
+	}
+	f.update.tries[hash]++
+	f.update.old, f.update.next = o.DockerID, r.Next.DockerID
+}
+
+// proves forgets how often a template was tried whose container has run for long enough.
+func (c *court) proves(o *simContainer) {
+	if f := c.file(o.ID); !o.StartedAt.IsZero() && time.Since(o.StartedAt) >= simMonitor {
+		delete(f.update.tries, o.Hash)
+	}
+}
+
+// simMonitor is how long an update is watched where nothing else is declared.
+const simMonitor = 5 * time.Second
+
+// asksRemoveOld holds that what stood before is there until what took its place has proven itself.
+func (c *court) asksRemoveOld(l *simLife, o *simContainer, r *store.Record) {
+	f := c.file(o.ID)
+	if r == nil || r.DeletedAt != nil || f.update.old != o.DockerID || r.Placement.DockerID != f.update.next || !wantsRun(r) || time.Since(f.hands) <= simSlack {
+		return
+	}
+	next := l.world.engine.containers[f.update.next]
+	if next == nil || next.State == "dead" || !current(r) {
+		return
+	}
+	if fresh := next.StartedAt.IsZero(); fresh || next.alive() && time.Since(next.StartedAt) < simMonitor {
+		c.violate("%s is removed before what took its place has proven itself", o.Name)
+	}
+}
+
+// heldUp tells of a standing container that is not looked after because its update cannot be made.
+func (w *simWorld) heldUp(r *store.Record, d *simDeclared) error {
+	c := w.engine.containers[r.Placement.DockerID]
+	if !r.Failure.Update || d.spec.DesiredState != api.DesiredRunning || c == nil || c.alive() || c.template.Spec.Image == "broken" || r.Ended != "" {
+		return nil
+	}
+	if next := r.Status.NextRestartAt; next != nil && next.After(time.Now()) {
+		return nil
+	}
+	return fmt.Errorf("its update cannot be made, and what stands is left %s: %s", c.State, api.Encode(r.Status))
+}
