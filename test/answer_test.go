@@ -103,7 +103,7 @@ func TestAnswer_AfterTheManager(t *testing.T) {
 	id := c.run(t, object{"name": named(t, "x")})
 	c.must(t, "stop_container", object{"container_id": id})
 	c.wait(t, "container_stopped", id)
-	c.must(t, "apply_container", object{"name": named(t, "x"), "image": "example/none:1"})
+	c.must(t, "apply_container", object{"name": named(t, "x"), "image": "example/none:1", "image_pull_policy": "never"})
 	if told, err := c.await("error", func(object) bool { return true }); err != nil || told["error_type"] != "image_not_found" {
 		t.Errorf("told: %v, %v", told, err)
 	}

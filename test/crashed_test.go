@@ -27,7 +27,6 @@ func TestExit_ACrashIsToldWithItsOutputAndRestarted(t *testing.T) {
 
 // A flow over its memory limit is ended by the kernel; that is seen, and its policy applied as to any other crash.
 func TestExit_OutOfMemory(t *testing.T) {
-	t.Parallel()
 	m := newManager(t)
 	tests := []struct {
 		policy object

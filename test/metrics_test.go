@@ -30,7 +30,7 @@ func measures() map[string]measure {
 	return map[string]measure{
 		"reconcile_duration_seconds": {dto.MetricType_HISTOGRAM, map[string]*regexp.Regexp{"result": only("settled again error")}},
 		"engine_call_duration_seconds": {dto.MetricType_HISTOGRAM, map[string]*regexp.Regexp{"class": only("none absent conflict invalid unavailable engine"),
-			"kind": only("info list inspect create start kill pause unpause rename limit remove remove_volume logs stats probe")}},
+			"kind": only("info list inspect image pull create start kill pause unpause rename limit remove remove_volume logs stats probe")}},
 		"containers":                    {dto.MetricType_GAUGE, map[string]*regexp.Regexp{"state": only("created running stopped paused restarting removing exited dead")}},
 		"client_faults_total":           {dto.MetricType_COUNTER, map[string]*regexp.Regexp{"reason": only("(refused|request|broke|ended|closed)_[a-z_]+")}},
 		"queue_depth":                   {kind: dto.MetricType_GAUGE},
@@ -114,7 +114,7 @@ func (m *manager) eventful(t *testing.T) []string {
 	foreign := foreignContainer(t, taken, echoImage)
 	id := c.run(t, object{"name": name, "volumes": object{volume: "/data"}})
 	c.must(t, "apply_container", object{"name": taken, "image": echoImage})
-	c.must(t, "apply_container", object{"name": named(t, "none"), "image": "example/nowhere:7"})
+	c.must(t, "apply_container", object{"name": named(t, "none"), "image": "example/nowhere:7", "image_pull_policy": "never"})
 	c.must(t, "get_container_status", object{"container_id": id})
 	docker := c.status(t, id)["docker_id"].(string)
 	c.must(t, "send_message", object{"container_id": id, "message": object{"type": "exit", "code": 3}})
@@ -141,7 +141,7 @@ func (m *manager) eventful(t *testing.T) []string {
 		for _, want := range []string{
 			`containers{state="created"} 2`, `sessions 1`, `engine_known 1`, `foreign_containers [1-9]`, // others use this engine too
 			`declared_to_converged_seconds_count 2`, `exit_to_running_seconds_count 1`, `reconcile_duration_seconds_count{result="settled"}`,
-			`engine_call_duration_seconds_count{class="absent",kind="create"}`, `engine_call_duration_seconds_count{class="none",kind="logs"}`,
+			`engine_call_duration_seconds_count{class="absent",kind="image"}`, `engine_call_duration_seconds_count{class="none",kind="logs"}`,
 			`engine_call_duration_seconds_count{class="none",kind="remove_volume"}`, `engine_call_duration_seconds_count{class="none",kind="stats"}`,
 			`engine_call_duration_seconds_count{class="none",kind="info"}`, `client_faults_total{reason="refused_host"} 1`,
 		} {

@@ -1,8 +1,10 @@
 package test
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -71,7 +73,14 @@ func TestOutage_OfTheEngine(t *testing.T) {
 func TestOutage_AnEngineThatStandsStill(t *testing.T) {
 	t.Parallel()
 	e := newPrivateEngine(t, 0)
-	m := newManager(t, "--docker-host", e.host())
+	var armed atomic.Bool
+	frozen := make(chan struct{})
+	m := newManager(t, "--docker-host", e.relay(func(said []byte) {
+		if bytes.Contains(said, []byte("/containers/create")) && armed.CompareAndSwap(true, false) {
+			e.signal(syscall.SIGSTOP) // with a create on its way
+			close(frozen)
+		}
+	}))
 	c := m.dial()
 	steady, stopping := named(t, "steady"), named(t, "stopping")
 	ids := map[string]string{}
@@ -80,11 +89,16 @@ func TestOutage_AnEngineThatStandsStill(t *testing.T) {
 	}
 	untouched := e.inspect(steady)
 
-	e.signal(syscall.SIGSTOP)
+	armed.Store(true)
 	const late = 3
 	for i := range late {
 		name := named(t, fmt.Sprint("late", i))
 		ids[name] = c.must(t, "apply_container", object{"name": name, "image": echoImage, "network": "none"})["container_id"].(string)
+	}
+	select {
+	case <-frozen:
+	case <-time.After(patience):
+		t.Fatal("nothing is created")
 	}
 	c.must(t, "stop_container", object{"container_id": stopping})
 	c.must(t, "send_message", object{"container_id": steady, "message": object{"type": "greeting"}, "expect_reply": true})

@@ -3,6 +3,8 @@ package test
 import (
 	"context"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -122,6 +124,52 @@ func (e *privateEngine) identity() []string {
 		e.t.Fatal(err)
 	}
 	return []string{"--config-file", config}
+}
+
+// relay makes another way to the engine, which shows what clients say before it passes it on.
+func (e *privateEngine) relay(hear func(said []byte)) (host string) {
+	e.t.Helper()
+	socket := filepath.Join(e.dir, "relay.sock")
+	listener, err := net.Listen("unix", socket)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	e.t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return // closed
+			}
+			go e.pass(client, hear)
+		}
+	}()
+	return "unix://" + socket
+}
+
+// pass carries one connection. Errors end it, which is all that either side is to see of them.
+func (e *privateEngine) pass(client net.Conn, hear func(said []byte)) {
+	defer client.Close()
+	server, err := net.Dial("unix", filepath.Join(e.dir, "docker.sock"))
+	if err != nil {
+		return
+	}
+	defer server.Close()
+	go func() {
+		defer client.Close()
+		_, _ = io.Copy(client, server)
+	}()
+	said := make([]byte, 64<<10)
+	for {
+		n, err := client.Read(said)
+		if err != nil {
+			return
+		}
+		hear(said[:n])
+		if _, err := server.Write(said[:n]); err != nil {
+			return
+		}
+	}
 }
 
 // forgetContainerd removes the pid file of a containerd that died with its dockerd. Where nobody buries the dead, the next

@@ -13,6 +13,7 @@ import (
 
 // lateEngine shows one container that has ended, and says what it hears of its memory when it is asked for events.
 type lateEngine struct {
+	ended       time.Time
 	exitCode    int
 	memory      int64
 	oomKilled   bool
@@ -20,8 +21,6 @@ type lateEngine struct {
 	asked       int
 	since, till string
 }
-
-var ended = time.Date(2026, 1, 2, 3, 4, 5, 678, time.UTC)
 
 func (e *lateEngine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
@@ -38,12 +37,13 @@ func (e *lateEngine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_ = json.NewEncoder(w).Encode(map[string]any{ // a client that hangs up fails its own test
 			"Id": "x", "Config": map[string]any{}, "HostConfig": map[string]any{"Memory": e.memory},
 			"State": map[string]any{"Status": "exited", "ExitCode": e.exitCode, "OOMKilled": e.oomKilled,
-				"StartedAt": ended.Add(-time.Minute).Format(time.RFC3339Nano), "FinishedAt": ended.Format(time.RFC3339Nano)},
+				"StartedAt": e.ended.Add(-time.Minute).Format(time.RFC3339Nano), "FinishedAt": e.ended.Format(time.RFC3339Nano)},
 		})
 	}
 }
 
 func TestRuntime_Inspect_MemoryThatTheEngineHearsOfLate(t *testing.T) {
+	soon := time.Now().Add(time.Hour) // so that it is the end of the run and not now that says how long to listen
 	tests := []struct {
 		name   string
 		engine lateEngine
@@ -58,6 +58,7 @@ func TestRuntime_Inspect_MemoryThatTheEngineHearsOfLate(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			tt.engine.ended = soon
 			socket := filepath.Join(t.TempDir(), "s")
 			l, err := net.Listen("unix", socket)
 			if err != nil {
@@ -75,9 +76,15 @@ func TestRuntime_Inspect_MemoryThatTheEngineHearsOfLate(t *testing.T) {
 			if err != nil || o.OOMKilled != tt.want || tt.engine.asked != tt.asked {
 				t.Errorf("out of memory: %v (want %v), asked %d times, %v", o.OOMKilled, tt.want, tt.engine.asked, err)
 			}
-			if tt.asked > 0 && (tt.engine.since != "1767322985.000000678" || tt.engine.till != "1767323046.000000678") {
+			if tt.asked > 0 && (tt.engine.since != eventTime(soon.Add(-time.Minute)) || tt.engine.till != eventTime(soon.Add(oomLag))) {
 				t.Errorf("asked for %s to %s", tt.engine.since, tt.engine.till)
 			}
 		})
+	}
+}
+
+func TestEventTime(t *testing.T) {
+	if got := eventTime(time.Date(2026, 1, 2, 3, 4, 6, 678, time.UTC)); got != "1767323046.000000678" {
+		t.Errorf("got %s", got)
 	}
 }
