@@ -51,7 +51,19 @@ func (b *backend) Admit(_ context.Context, _ string, s *api.Spec, _ bool) error 
 	return nil
 }
 
-func (b *backend) AdmitPorts(*api.Spec, iter.Seq[*store.Record]) error { return nil }
+// AdmitPorts lets a host port be one container's.
+func (b *backend) AdmitPorts(s *api.Spec, others iter.Seq[*store.Record]) error {
+	for r := range others {
+		for _, held := range r.Spec.Ports {
+			for _, wanted := range s.Ports {
+				if held == wanted {
+					return api.Errorf(api.ConflictError, "port %d is %s's", wanted.Port, r.Name)
+				}
+			}
+		}
+	}
+	return nil
+}
 
 func (b *backend) Queue(_ string, message json.RawMessage, _ time.Duration, expectReply bool) (func(context.Context) (json.RawMessage, error), error) {
 	b.mu.Lock()
