@@ -160,19 +160,22 @@ func TestListener_PollThatIsNotRead(t *testing.T) {
 
 // What is long is sent at the pace of its reader: what does not fit waits in the handler, not in memory, and none is lost.
 func TestServer_LongAnswersGoAtThePaceOfTheReader(t *testing.T) {
-	long := strings.Repeat("x", 200<<10)
+	long := strings.Repeat("x", 100<<10)
 	for event, tt := range map[string]struct {
 		body  string
 		times int
 	}{
 		api.ListContainers:  {`{}`, 6}, // two answers of 1 MiB each
-		api.CreateContainer: {`{"image":"app","environment":{"A":"` + long + `"}}`, 40},
-		api.SendMessage:     {`{"container_id":"c0","message":{"text":"` + long + `"}}`, 40},
+		api.CreateContainer: {`{"image":"app","environment":{"A":"` + long + `","B":"` + long + `"}}`, 40},
+		api.SendMessage:     {`{"container_id":"c0","message":{"text":"` + long + long + `"}}`, 40},
 	} {
 		t.Run(event, func(t *testing.T) {
 			s := serve(t)
 			for i := range 6 {
-				s.join().ask(api.CreateContainer, fmt.Sprintf(`{"name":"c%d","image":"app","environment":{"A":"%s"}}`, i, long))
+				ack := s.join().ask(api.CreateContainer, fmt.Sprintf(`{"name":"c%d","image":"app","environment":{"A":"%s","B":"%s"}}`, i, long, long))
+				if ack["ok"] != true {
+					t.Fatal(ack["message"])
+				}
 			}
 			c := deaf(t, s.addr)
 			for n := range tt.times {
