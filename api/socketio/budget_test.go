@@ -76,4 +76,9 @@ func TestTransport_QueuedBytes_largeMessages(t *testing.T) {
 		}
 	}
 	eventually(t, "all is given back", func() bool { return e.budget.used.Load() == 0 })
+	_, _ = c.ws.NetConn().Write([]byte{0x81, 0x80 | 127, 0, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, '4'})
+	_, _ = c.ws.NetConn().Write([]byte("2"))
+	eventually(t, "the rest of a message has its room", func() bool { return e.budget.used.Load() == 512<<10 })
+	_ = c.ws.Close()
+	eventually(t, "all is given back when it does not come", func() bool { return e.budget.used.Load() == 0 })
 }

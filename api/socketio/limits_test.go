@@ -322,10 +322,13 @@ func TestLink_Pings(t *testing.T) {
 			c.send("3")
 		}
 	}
-	for {
-		if _, _, err := silent.ws.ReadMessage(); err != nil {
-			break
-		}
+	_ = silent.ws.SetReadDeadline(time.Now().Add(patience / 2))
+	var err error
+	for err == nil {
+		_, _, err = silent.ws.ReadMessage()
+	}
+	if ne, ok := err.(net.Error); ok && ne.Timeout() {
+		t.Error("who answers no ping is still connected")
 	}
 	eventually(t, "counted", func() bool { return e.Counts()["closed_ping_timeout"] == 1 })
 }

@@ -10,7 +10,7 @@ import (
 )
 
 func TestTransport_Listener(t *testing.T) {
-	e := start(t, Config{Limits: Limits{MaxConnections: 1}}, app{handle: echo})
+	e := start(t, Config{Limits: Limits{MaxConnections: 1, MaxPerAddress: 10}}, app{handle: echo})
 	idle := make([]net.Conn, 2+64)
 	for i := range idle {
 		conn, err := net.Dial("tcp", e.addr)

@@ -285,7 +285,7 @@ func TestLoad_ClientsThatNeverRead(t *testing.T) {
 	var quiet, hard phase
 	for range 2 {
 		quiet.add(play(t, c, good))
-		hard.add(play(t, c, good, deaf(t, c), deaf(t, c), deaf(t, c), deaf(t, c)))
+		hard.add(play(t, c, good, deaf(t, c.addr), deaf(t, c.addr), deaf(t, c.addr), deaf(t, c.addr)))
 	}
 	t.Logf("quiet: %v; with clients that never read: %v", quiet, hard)
 	if hard.rss > quiet.rss+32<<20 {
@@ -336,12 +336,12 @@ func (p phase) String() string {
 }
 
 // deaf joins and lets the kernel take little for it.
-func deaf(t *testing.T, c *child) *client {
+func deaf(t *testing.T, addr string) *client {
 	t.Helper()
 	dialer := websocket.Dialer{NetDialContext: (&net.Dialer{Control: func(_, _ string, raw syscall.RawConn) error {
 		return raw.Control(func(fd uintptr) { _ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4096) }) // it may take more
 	}}).DialContext}
-	ws, _, err := dialer.Dial("ws://"+c.addr+"/socket.io/?EIO=4&transport=websocket", nil)
+	ws, _, err := dialer.Dial("ws://"+addr+"/socket.io/?EIO=4&transport=websocket", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,11 +3,53 @@ package socketio
 import (
 	"context"
 	"errors"
+	"net/http"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
+
+func TestTransport_Shutdown(t *testing.T) {
+	handling := make(chan struct{})
+	e := start(t, Config{}, app{
+		handle: func(_ *Session, r *Request) {
+			if r.Event == "block" {
+				close(handling)
+			}
+			r.Ack(nil)
+		},
+		end: func(s *Session) { s.Emit("goodbye", nil) },
+	})
+	c := join(t, e.addr)
+	c.send(`421["block"]`)
+	<-handling
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := e.Shutdown(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{`431[]`, `42["goodbye"]`}, c.mustClose()); diff != "" {
+		t.Error(diff)
+	}
+	if _, res, err := dial(t, e.addr, nil); err == nil || res.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("after Shutdown: %v", err)
+	}
+}
+
+func TestTransport_Shutdown_hangingHandler(t *testing.T) {
+	release, handling := make(chan struct{}), make(chan struct{})
+	e := start(t, Config{}, app{handle: func(*Session, *Request) { close(handling); <-release }})
+	c := join(t, e.addr)
+	c.send(`42["block"]`)
+	<-handling
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := e.Shutdown(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("Shutdown: %v", err)
+	}
+	close(release)
+}
 
 // A request whose handler has returned is answered before its session ends, and one that hangs holds up its own client only.
 func TestTransport_Shutdown_WhatIsInFlightIsAnswered(t *testing.T) {
