@@ -113,8 +113,10 @@ func serveGuarded(t *testing.T, auth Authenticate) *served {
 // peer is a client that tells acknowledgements and events apart.
 type peer struct {
 	*client
-	acks int
-	kept []heard
+	acks  int
+	kept  []heard
+	asked map[string]string // the requests by the ids of their acknowledgements
+	came  map[string]bool   // messages of the document that came
 }
 
 type heard struct {
@@ -124,7 +126,7 @@ type heard struct {
 
 func (s *served) join() *peer {
 	s.t.Helper()
-	p := &peer{client: join(s.t, s.addr)}
+	p := newPeer(join(s.t, s.addr))
 	p.event(api.Connected)
 	return p
 }
@@ -147,6 +149,7 @@ func (p *peer) hear() heard {
 	if err := json.Unmarshal(parts[0], &out.body); err != nil {
 		p.t.Fatal(err)
 	}
+	p.judge(out.name, frame[2:at], parts[0])
 	return out
 }
 
@@ -168,11 +171,18 @@ func (p *peer) event(name string) map[string]any {
 	}
 }
 
+// request sends a request that wants an acknowledgement.
+func (p *peer) request(event, body string) {
+	p.t.Helper()
+	p.acks++
+	p.asked[fmt.Sprint(p.acks)] = event
+	p.send(fmt.Sprintf(`42%d["%s",%s]`, p.acks, event, body))
+}
+
 // ask sends a request and returns its acknowledgement.
 func (p *peer) ask(event, body string) map[string]any {
 	p.t.Helper()
-	p.acks++
-	p.send(fmt.Sprintf(`42%d["%s",%s]`, p.acks, event, body))
+	p.request(event, body)
 	return p.event("ack")
 }
 
@@ -563,8 +573,7 @@ func TestServer_WhileTheEngineIsAwayNobodyKnows(t *testing.T) {
 // sent sends a request; acked takes its acknowledgement, which may come after those of later ones.
 func (p *peer) sent(event, requestID, body string) {
 	p.t.Helper()
-	p.acks++
-	p.send(fmt.Sprintf(`42%d["%s",%s]`, p.acks, event, strings.Replace(body, "{", fmt.Sprintf(`{"request_id":%q,`, requestID), 1)))
+	p.request(event, strings.Replace(body, "{", fmt.Sprintf(`{"request_id":%q,`, requestID), 1))
 }
 
 func (p *peer) acked(requestID string) map[string]any {
