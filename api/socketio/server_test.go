@@ -107,7 +107,7 @@ func serveGuarded(t *testing.T, auth Authenticate) *served {
 			t.Error(err)
 		}
 	})
-	return &served{start(t, Config{Events: api.Requests(), Authenticate: auth}, server), t, s, b, server}
+	return &served{start(t, Config{Events: api.Requests(), Authenticate: auth, Limits: Limits{RequestsPerSecond: 100_000}}, server), t, s, b, server}
 }
 
 // peer is a client that tells acknowledgements and events apart.
