@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/flow-manager/flow-manager/api"
-	"github.com/flow-manager/flow-manager/test/contract"
+	"github.com/flow-manager/flow-manager/test/asyncapi"
 )
 
 // What the document forbids is refused by the name of its field and leaves no trace; what it allows at its bounds is not
@@ -43,7 +43,7 @@ func judgedByState(field string) bool {
 }
 
 // baseOf is a request that says all there is to say of a spec, else the document's own example.
-func baseOf(t *testing.T, o contract.Operation) map[string]any {
+func baseOf(t *testing.T, o asyncapi.Operation) map[string]any {
 	t.Helper()
 	var spec map[string]any
 	if err := json.Unmarshal([]byte(everything), &spec); err != nil {

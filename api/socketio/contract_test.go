@@ -20,13 +20,13 @@ import (
 
 	"github.com/flow-manager/flow-manager/api"
 	"github.com/flow-manager/flow-manager/store"
-	"github.com/flow-manager/flow-manager/test/contract"
+	"github.com/flow-manager/flow-manager/test/asyncapi"
 )
 
 // document is api/asyncapi.yaml; compiling it takes longer than most tests here.
-var document = sync.OnceValues(contract.Load)
+var document = sync.OnceValues(asyncapi.Load)
 
-func loaded(t testing.TB) *contract.Document {
+func loaded(t testing.TB) *asyncapi.Document {
 	t.Helper()
 	d, err := document()
 	if err != nil {
@@ -272,7 +272,7 @@ func fieldNames(t reflect.Type) []string {
 	return names
 }
 
-func sameFields(t *testing.T, d *contract.Document, path string, of reflect.Type, schema map[string]any) {
+func sameFields(t *testing.T, d *asyncapi.Document, path string, of reflect.Type, schema map[string]any) {
 	t.Helper()
 	properties := schema["properties"].(map[string]any)
 	if diff := cmp.Diff(fieldNames(of), slices.Sorted(maps.Keys(properties))); diff != "" {

@@ -43,6 +43,7 @@ func TestContract_BadRequestsByHand(t *testing.T) {
 		{"a whole pair", list, `{"labels":{"A":"\ud83d\ude00 \\ud800"}}`, ok, nil},
 		{"__proto__", create, `{"image":"app","__proto__":{"admin":true}}`, invalid, []string{"__proto__"}},
 		{"__proto__ in a patch", api.UpdateContainer, `{"container_id":"web","spec":{"__proto__":{"image":"x"}}}`, invalid, []string{"spec.__proto__"}},
+		{"null for what is not there", api.UpdateContainer, `{"container_id":"web","spec":{"healthchek":null,"resources":{"cpu":null}}}`, invalid, []string{"spec.healthchek", "spec.resources.cpu"}},
 		{"__proto__ as a label", list, `{"labels":{"__proto__":"x"}}`, ok, nil},
 		{"constructor", list, `{"constructor":{"prototype":{}}}`, invalid, []string{"constructor"}},
 		{"a field in capitals", create, `{"image":"app","Image":"b"}`, invalid, []string{"Image"}},

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/flow-manager/flow-manager/test/contract"
+	"github.com/flow-manager/flow-manager/test/asyncapi"
 )
 
 // mutant is a request of which one thing was changed.
@@ -20,14 +20,14 @@ type mutant struct {
 
 // mutants changes every field of a request that the document knows, in every way there is: left out, null, of every other
 // type, below and above its bounds, and with a sibling that does not exist.
-func mutants(d *contract.Document, schema map[string]any, base map[string]any) []mutant {
+func mutants(d *asyncapi.Document, schema map[string]any, base map[string]any) []mutant {
 	m := &mutation{document: d, base: base}
 	m.object(schema, nil, "")
 	return m.made
 }
 
 type mutation struct {
-	document *contract.Document
+	document *asyncapi.Document
 	base     map[string]any
 	made     []mutant
 }

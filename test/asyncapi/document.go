@@ -1,6 +1,6 @@
-// Package contract judges what goes over the wire by api/asyncapi.yaml. It is for tests: in both directions it is stricter
+// Package asyncapi judges what goes over the wire by api/asyncapi.yaml. It is for tests: in both directions it is stricter
 // than a client should be, since what a message has beyond its schema is at fault there, too.
-package contract
+package asyncapi
 
 import (
 	"fmt"
