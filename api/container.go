@@ -24,6 +24,11 @@ const (
 	StateDead       = "dead"
 )
 
+// States lists the states that the controller observes.
+func States() []string {
+	return []string{StateCreated, StateRunning, StateStopped, StatePaused, StateRestarting, StateRemoving, StateExited, StateDead}
+}
+
 // The restart policies, and what an unhealthy container gets.
 const (
 	RestartAlways    = "always"

@@ -7,7 +7,10 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"strconv"
 	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
 )
 
 // Decode reads one JSON object into the struct that into points to and reports every bad field at once: unknown and
@@ -78,6 +81,10 @@ func (d *decoding) members(data []byte, path string, each func(key string, raw j
 			continue
 		}
 		seen[key] = true
+		if strings.ContainsRune(key, utf8.RuneError) {
+			d.fail(join(path, key), "has a name that is no text: half of a surrogate pair, or U+FFFD in its place")
+			continue
+		}
 		each(key, raw)
 	}
 	if _, err := dec.Token(); err != nil {
@@ -136,6 +143,10 @@ func (d *decoding) list(raw json.RawMessage, path string, v reflect.Value) {
 }
 
 func (d *decoding) scalar(raw json.RawMessage, path string, v reflect.Value) {
+	if v.Kind() == reflect.String && halfPair(raw) {
+		d.fail(path, "has half of a surrogate pair, which is no character")
+		return
+	}
 	if kind(raw) != "null" && json.Unmarshal(raw, v.Addr().Interface()) == nil {
 		return
 	}
@@ -144,6 +155,41 @@ func (d *decoding) scalar(raw json.RawMessage, path string, v reflect.Value) {
 		return
 	}
 	d.fail(path, "must be %s, not %s", wanted(v.Kind()), shown(raw))
+}
+
+// halfPair finds an escaped surrogate without its partner in valid JSON. encoding/json puts another character in its place, and
+// what is stored has to be what was sent.
+func halfPair(raw json.RawMessage) bool {
+	for i := bytes.IndexByte(raw, '\\'); i >= 0 && i+1 < len(raw); {
+		r, size := escaped(raw[i:]), 2
+		if r >= 0 {
+			size = 6
+		}
+		if utf16.IsSurrogate(r) {
+			if utf16.DecodeRune(r, escaped(raw[i+size:])) == utf8.RuneError {
+				return true
+			}
+			size = 12
+		}
+		next := bytes.IndexByte(raw[i+size:], '\\')
+		if next < 0 {
+			return false
+		}
+		i += size + next
+	}
+	return false
+}
+
+// escaped is the code unit of the \u escape that b begins with, or -1.
+func escaped(b []byte) rune {
+	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
+		return -1
+	}
+	n, err := strconv.ParseUint(string(b[2:6]), 16, 16)
+	if err != nil {
+		return -1
+	}
+	return rune(n)
 }
 
 // collect maps the JSON names of v's fields, embedded structs included, to the fields.

@@ -148,6 +148,30 @@ type CrashDetails struct {
 // Event makes r into an event.
 func (r Received) Event() Event { return Event{MessageReceived, Encode(r)} }
 
+// Fault is the body of communication_error and message_format_error: what is wrong with a flow's connection.
+type Fault struct {
+	ContainerID string    `json:"container_id"`
+	ErrorType   ErrorType `json:"error_type"`
+	Message     string    `json:"message"`
+}
+
+// Event makes f into the event of its type.
+func (f Fault) Event() Event {
+	if f.ErrorType == MessageFormatError {
+		return Event{MessageFormatFlaw, Encode(f)}
+	}
+	return Event{CommunicationError, Encode(f)}
+}
+
+// EngineNews is the event that the engine went away, for the reason away, or came back, where that is nil.
+func EngineNews(away error) Event {
+	name, message := EngineAvailable, "the engine is listed again"
+	if away != nil {
+		name, message = EngineUnavailable, Redactor{}.Text(away.Error())
+	}
+	return Event{name, Encode(map[string]string{"message": message})}
+}
+
 // PullProgress is the body of image_pull_progress: how far one layer is, in bytes where they are known, or, where Layer is
 // empty, what is said of the whole image.
 type PullProgress struct {

@@ -1,6 +1,9 @@
 package api
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"reflect"
+)
 
 // maxPatchDepth bounds the nesting of a patch; a spec is three levels deep.
 const maxPatchDepth = 8
@@ -10,7 +13,7 @@ const maxPatchDepth = 8
 // leaves open.
 func MergePatch(s *Spec, patch json.RawMessage, name string) (Spec, []FieldError) {
 	d := decoding{}
-	merged := d.merge(Encode(s), patch, "spec", 0)
+	merged := d.merge(Encode(s), patch, "spec", reflect.TypeFor[Spec](), 0)
 	if len(d.bad) > 0 {
 		return Spec{}, d.bad
 	}
@@ -23,8 +26,9 @@ func MergePatch(s *Spec, patch json.RawMessage, name string) (Spec, []FieldError
 	return patched, bad
 }
 
-// merge gives target with patch merged into it, both JSON objects.
-func (d *decoding) merge(target, patch json.RawMessage, path string, depth int) json.RawMessage {
+// merge gives target with patch merged into it, both JSON objects that stand for an of. What it takes away would not be missed
+// by who decodes the result, so the names of that are judged here.
+func (d *decoding) merge(target, patch json.RawMessage, path string, of reflect.Type, depth int) json.RawMessage {
 	if depth == maxPatchDepth {
 		d.fail(path, "is nested too deeply")
 		return nil
@@ -36,12 +40,34 @@ func (d *decoding) merge(target, patch json.RawMessage, path string, depth int) 
 	d.members(patch, path, func(key string, value json.RawMessage) {
 		switch kind(value) {
 		case "null":
+			if _, known := member(of, key); !known {
+				d.fail(join(path, key), "is not a known field")
+			}
 			delete(members, key)
 		case "an object":
-			members[key] = d.merge(members[key], value, join(path, key), depth+1)
+			inner, _ := member(of, key)
+			members[key] = d.merge(members[key], value, join(path, key), inner, depth+1)
 		default:
 			members[key] = value
 		}
 	})
 	return Encode(members)
+}
+
+// member is the type of what t calls key, nil where it is not looked into; false: there is no such thing. A map may have any key.
+func member(t reflect.Type, key string) (of reflect.Type, known bool) {
+	if t == nil || t.Kind() != reflect.Struct {
+		return nil, true
+	}
+	fields := map[string]reflect.Value{}
+	collect(reflect.New(t).Elem(), fields)
+	field, known := fields[key]
+	if !known {
+		return nil, false
+	}
+	of = field.Type()
+	if of.Kind() == reflect.Pointer {
+		of = of.Elem()
+	}
+	return of, true
 }

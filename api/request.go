@@ -1,10 +1,6 @@
 package api
 
-import (
-	"encoding/json"
-	"fmt"
-	"unicode/utf8"
-)
+import "encoding/json"
 
 // Asked is what any request may carry.
 type Asked struct {
@@ -14,9 +10,9 @@ type Asked struct {
 // Declaring is what any request that declares may carry.
 type Declaring struct {
 	Asked
-	IdempotencyKey string `json:"idempotency_key"`
-	IfGeneration   *int64 `json:"if_generation"`
-	Wait           *int   `json:"wait_seconds"`
+	IdempotencyKey *string `json:"idempotency_key"`
+	IfGeneration   *int64  `json:"if_generation"`
+	Wait           *int    `json:"wait_seconds"`
 	// DryRun asks what would become of it, and declares nothing.
 	DryRun bool `json:"dry_run"`
 }
@@ -73,24 +69,6 @@ type WaitRequest struct {
 	Wait        *int   `json:"wait_seconds"`
 }
 
-// Validate checks the bounds of a wait_container.
-func (w *WaitRequest) Validate() []FieldError {
-	v := validation{}
-	v.check(w.Generation > 0, "generation", "is required: the generation whose outcome is waited for, 1 or more")
-	v.check(w.Wait != nil, "wait_seconds", fmt.Sprintf("is required: how long to wait at most, 1 to %d", maxWaitSeconds))
-	v.wait(w.Wait)
-	return v.bad
-}
-
-// maxWaitSeconds is how long an acknowledgement can be waited for.
-const maxWaitSeconds = 600
-
-func (v *validation) wait(seconds *int) {
-	if seconds != nil {
-		v.between("wait_seconds", *seconds, 1, maxWaitSeconds)
-	}
-}
-
 // ListRequest is list_containers.
 type ListRequest struct {
 	Asked
@@ -107,16 +85,4 @@ type MessageRequest struct {
 	Message     json.RawMessage `json:"message"`
 	Timeout     *float64        `json:"timeout_seconds"`
 	ExpectReply bool            `json:"expect_reply"`
-}
-
-// Validate checks what every declaring request may carry.
-func (d *Declaring) Validate() []FieldError {
-	v := validation{}
-	v.check(len(d.RequestID) <= 256, "request_id", "may have at most 256 bytes")
-	if n := utf8.RuneCountInString(d.IdempotencyKey); n > 0 {
-		v.check(n >= 16 && n <= 128, "idempotency_key", "must have 16 to 128 characters")
-		v.text("idempotency_key", d.IdempotencyKey)
-	}
-	v.wait(d.Wait)
-	return v.bad
 }

@@ -2,13 +2,17 @@ package test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"github.com/flow-manager/flow-manager/test/asyncapi"
 )
 
 // object is any JSON object.
@@ -26,9 +30,13 @@ type wsClient struct {
 	events chan event
 	hello  object // the connected event
 
+	judging atomic.Bool // whether what it hears is held against the document
+
 	mu    sync.Mutex
 	next  int
 	acks  map[int]chan object
+	asked map[int]string
+	flaws []error // the first few
 	ended error
 }
 
@@ -41,7 +49,7 @@ func login(dialer *websocket.Dialer, server, token string) (*wsClient, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &wsClient{conn: conn, events: make(chan event, 10_000), acks: map[int]chan object{}}
+	c := &wsClient{conn: conn, events: make(chan event, 10_000), acks: map[int]chan object{}, asked: map[int]string{}}
 	go c.read()
 	connect := "40"
 	if token != "" {
@@ -65,8 +73,48 @@ func (m *manager) dial() *wsClient {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	m.t.Cleanup(c.close)
+	c.judging.Store(true)
+	m.t.Cleanup(func() {
+		c.close()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for _, flaw := range c.flaws {
+			m.t.Errorf("not as api/asyncapi.yaml says: %v", flaw)
+		}
+	})
 	return c
+}
+
+// document is api/asyncapi.yaml.
+var document = sync.OnceValues(asyncapi.Load)
+
+const maxFlaws = 5
+
+// judge notes what the document does not allow.
+func (c *wsClient) judge(message string, body []byte) {
+	if !c.judging.Load() || message == "" {
+		return
+	}
+	d, err := document()
+	if err == nil {
+		err = d.Judge(message, body)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err != nil && len(c.flaws) < maxFlaws {
+		c.flaws = append(c.flaws, err)
+	}
+}
+
+// acknowledges names the message that answers what was asked under id.
+func (c *wsClient) acknowledges(id int) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	d, err := document()
+	if err != nil {
+		return c.asked[id]
+	}
+	return d.Ack(c.asked[id])
 }
 
 func (c *wsClient) close() { c.conn.Close() }
@@ -127,6 +175,7 @@ func (c *wsClient) event(text string) {
 	}
 	if len(parts) > 1 {
 		_ = json.Unmarshal(parts[1], &e.Data) // events of this server carry an object
+		c.judge(e.Name, parts[1])
 	}
 	c.events <- e
 }
@@ -134,13 +183,15 @@ func (c *wsClient) event(text string) {
 func (c *wsClient) ack(text string) {
 	var id int
 	var bodies []object
+	var raw []json.RawMessage
 	at := strings.IndexByte(text, '[')
 	if _, err := fmt.Sscan(text[:at], &id); err != nil {
 		panic("not an ack: " + text)
 	}
-	if err := json.Unmarshal([]byte(text[at:]), &bodies); err != nil {
+	if errors.Join(json.Unmarshal([]byte(text[at:]), &bodies), json.Unmarshal([]byte(text[at:]), &raw)) != nil {
 		panic("not an ack: " + text)
 	}
+	c.judge(c.acknowledges(id), raw[0])
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if ack, ok := c.acks[id]; ok {
@@ -158,7 +209,7 @@ func (c *wsClient) ask(name string, body any) (object, error) {
 	}
 	id, ack := c.next, make(chan object, 1)
 	c.next++
-	c.acks[id] = ack
+	c.acks[id], c.asked[id] = ack, name
 	c.mu.Unlock()
 	payload, err := json.Marshal([]any{name, body})
 	if err != nil {

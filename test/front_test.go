@@ -24,6 +24,8 @@ func TestFront_ARebindingPageIsRefused(t *testing.T) {
 		{"rebound polling", "/socket.io/?EIO=4&transport=polling", "evil.example:" + port, "http://evil.example:" + port, http.StatusMisdirectedRequest},
 		{"rebound health", "/healthz", "evil.example:" + port, "", http.StatusMisdirectedRequest},
 		{"rebound readiness", "/readyz", "evil.example:" + port, "", http.StatusMisdirectedRequest},
+		{"rebound description", "/asyncapi.yaml", "evil.example:" + port, "", http.StatusMisdirectedRequest},
+		{"description", "/asyncapi.yaml", "", "", http.StatusOK},
 		{"foreign origin", "/socket.io/?EIO=4&transport=polling", "", "http://evil.example", http.StatusForbidden},
 		{"null origin", "/socket.io/?EIO=4&transport=polling", "", "null", http.StatusForbidden},
 		{"another port of this host", "/socket.io/?EIO=4&transport=polling", "", "http://127.0.0.1:1", http.StatusForbidden},

@@ -30,7 +30,7 @@ func layers() []layer {
 	return []layer{
 		{folder: "api", outside: []string{"github.com/distribution/reference"},
 			why: "the contract stands on the standard library and the image reference parser, so that anybody can import it"},
-		{folder: "api/socketio", imports: []string{"api", "store"},
+		{folder: "api/socketio", imports: []string{"api", "store"}, tests: []string{"test/asyncapi"},
 			why: "a handler declares and never acts: it knows the store, and declares the interfaces of all else it needs"},
 		{folder: "api/auth", imports: []string{"api"},
 			why: "who a token stands for is judged without knowing what they ask for or how they came in"},
@@ -52,8 +52,10 @@ func layers() []layer {
 			why: "it is a client like any other: what it cannot do over Socket.IO, nobody can"},
 		{folder: "hack", imports: []string{"api", "sockets/flow"},
 			why: "programs for people stand outside: they are clients or flows"},
-		{folder: "test", imports: []string{"api", "sockets/flow"}, tests: all,
+		{folder: "test", imports: []string{"api", "sockets/flow"}, tests: append(all, "test/asyncapi"),
 			why: "black box: it talks to the built programs"},
+		{folder: "test/asyncapi", imports: []string{"api"},
+			why: "it judges by the document alone, whoever sent what it judges"},
 	}
 }
 

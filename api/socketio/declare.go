@@ -70,12 +70,12 @@ func specify(w *store.Wish, in *api.DeclareRequest, absentState string) {
 // decodeDeclaration decodes a whole declaration and names all that is wrong with it at once.
 func decodeDeclaration(r *Request) (*api.DeclareRequest, error) {
 	in := &api.DeclareRequest{}
-	bad := api.Decode(r.Data, in)
-	if len(bad) == 0 {
-		bad = validate(in)
+	err := decode(r, in)
+	if bad := unavailable(&in.Spec); err == nil && len(bad) > 0 {
+		err = api.Invalid(bad...)
 	}
-	if len(bad) > 0 {
-		return nil, api.Invalid(bad...).Masked(api.NewRedactor(in.Environment)).For("", in.RequestID, "")
+	if err != nil {
+		return nil, api.AsError(err).Masked(api.NewRedactor(in.Environment))
 	}
 	return in, nil
 }
@@ -88,26 +88,6 @@ func (s *Server) refusal(c *Session, name string, spec *api.Spec) error {
 		return nil
 	}
 	return api.AsError(err).Masked(api.NewRedactor(spec.Environment))
-}
-
-func validate(in *api.DeclareRequest) []api.FieldError {
-	bad := in.Declaring.Validate()
-	name := in.Name
-	if name == "" {
-		name = "unnamed"
-	} else {
-		bad = append(bad, api.ValidateName(name)...)
-	}
-	bad = append(bad, api.ValidateLabels(in.Labels)...)
-	spec := in.Spec
-	if spec.DesiredState == "" {
-		spec.DesiredState = api.DesiredCreated
-	}
-	if len(bad) > 0 {
-		spec.Hostname = "unnamed" // a bad name is told of once, not again as the host name that would come of it
-	}
-	spec.Default(name)
-	return append(append(bad, spec.Validate()...), unavailable(&spec)...)
 }
 
 // unavailable names the fields of the contract that this version does not act upon: to take them and do nothing would be a lie.
@@ -168,7 +148,7 @@ func (s *Server) stopContainer(c *Session, r *Request) error {
 // change declares a new desired state of a standing container.
 func (s *Server) change(c *Session, r *Request, event string, asks wish, edit func(w *store.Wish) error) error {
 	in := &api.ContainerRequest{}
-	if err := decode(r, in, &in.Declaring); err != nil {
+	if err := decode(r, in); err != nil {
 		return err
 	}
 	return s.declare(c, r, &in.Declaring, event, asks, store.Declaration{ContainerID: in.ContainerID, Change: func(w *store.Wish) error {
@@ -181,7 +161,7 @@ func (s *Server) change(c *Session, r *Request, event string, asks wish, edit fu
 
 func (s *Server) deleteContainer(c *Session, r *Request) error {
 	in := &api.DeleteRequest{}
-	if err := decode(r, in, &in.Declaring); err != nil {
+	if err := decode(r, in); err != nil {
 		return err
 	}
 	return s.declare(c, r, &in.Declaring, api.ContainerDeleted, wishDeleted, store.Declaration{ContainerID: in.ContainerID, Change: func(w *store.Wish) error {
@@ -194,11 +174,14 @@ func beingDeleted(w *store.Wish) error {
 	return api.Errorf(api.ConflictError, "container %s is being deleted; wait for container_deleted", w.Name).For("", "", w.ID)
 }
 
-// decode reads a request that declares something about a standing container.
-func decode(r *Request, in any, d *api.Declaring) error {
-	bad := append(api.Decode(r.Data, in), d.Validate()...)
+// decode reads a request and names all that is wrong with it: what cannot be read, else what is out of bounds.
+func decode(r *Request, in interface{ Validate() []api.FieldError }) error {
+	bad := api.Decode(r.Data, in)
+	if len(bad) == 0 {
+		bad = in.Validate()
+	}
 	if len(bad) > 0 {
-		return api.Invalid(bad...).For("", d.RequestID, "")
+		return api.Invalid(bad...)
 	}
 	return nil
 }
@@ -214,13 +197,13 @@ func (s *Server) declare(c *Session, r *Request, in *api.Declaring, event string
 }
 
 func (s *Server) write(c *Session, r *Request, in *api.Declaring, owed answer, d store.Declaration) error {
-	if d.ContainerID == "" && d.Name == "" && owed.wish != wishSpec {
-		return api.Invalid(api.FieldError{Field: "container_id", Message: "is required: the container's id, name or Docker id"}).For("", in.RequestID, "")
-	}
 	if !s.answers.room(c) {
 		return tooMuch(time.Second, "%d accepted requests of this session wait for their outcome; wait for some of them", maxOwed).For("", in.RequestID, "")
 	}
-	d.Principal, d.Operation, d.Key, d.IfGeneration = c.Principal().Name, r.Event, in.IdempotencyKey, in.IfGeneration
+	d.Principal, d.Operation, d.IfGeneration = c.Principal().Name, r.Event, in.IfGeneration
+	if in.IdempotencyKey != nil {
+		d.Key = *in.IdempotencyKey
+	}
 	if in.DryRun {
 		return s.rehearse(c, r, in, d)
 	}

@@ -2,33 +2,23 @@ package socketio
 
 import (
 	"encoding/json"
-	"fmt"
 	"time"
 
 	"github.com/flow-manager/flow-manager/api"
 )
 
-const (
-	defaultMessageTimeout = 30.0
-	maxMessageTimeout     = 600.0
-)
+// defaultMessageTimeout is in seconds.
+const defaultMessageTimeout = 30.0
 
 // sendMessage queues a message for a flow; the acknowledgement comes when it was written, or with the reply.
 func (s *Server) sendMessage(c *Session, r *Request) error {
 	in := &api.MessageRequest{}
-	bad := api.Decode(r.Data, in)
+	if err := decode(r, in); err != nil {
+		return err
+	}
 	timeout := defaultMessageTimeout
 	if in.Timeout != nil {
 		timeout = *in.Timeout
-	}
-	if !(timeout > 0 && timeout <= maxMessageTimeout) {
-		bad = append(bad, api.FieldError{Field: "timeout_seconds", Message: fmt.Sprintf("%v is out of range; use more than 0 and at most %v", timeout, maxMessageTimeout)})
-	}
-	if len(in.Message) == 0 && len(bad) == 0 {
-		bad = append(bad, api.FieldError{Field: "message", Message: "is required: the JSON object that the flow shall get"})
-	}
-	if len(bad) > 0 {
-		return api.Invalid(bad...)
 	}
 	record, err := s.Store.Resolve(in.ContainerID)
 	if err != nil {

@@ -13,7 +13,6 @@ import (
 )
 
 const (
-	maxPage      = 500
 	maxPageBytes = 1 << 20
 	// usageWait is how long a status waits for a container's first sample.
 	usageWait = 3 * time.Second
@@ -81,8 +80,8 @@ func uptime(st *api.Status, now time.Time) (string, int64) {
 // read decodes a request about one container and finds it.
 func (s *Server) read(r *Request) (*api.ReadRequest, *store.Record, error) {
 	in := &api.ReadRequest{}
-	if bad := api.Decode(r.Data, in); len(bad) > 0 {
-		return nil, nil, api.Invalid(bad...)
+	if err := decode(r, in); err != nil {
+		return nil, nil, err
 	}
 	record, err := s.Store.Resolve(in.ContainerID)
 	return in, record, err
@@ -90,12 +89,8 @@ func (s *Server) read(r *Request) (*api.ReadRequest, *store.Record, error) {
 
 func (s *Server) listContainers(c *Session, r *Request) error {
 	in := &api.ListRequest{}
-	bad := api.Decode(r.Data, in)
-	if in.Limit < 0 || in.Limit > maxPage {
-		bad = append(bad, api.FieldError{Field: "limit", Message: fmt.Sprintf("%d is out of range; use 1 to %d", in.Limit, maxPage)})
-	}
-	if len(bad) > 0 {
-		return api.Invalid(bad...)
+	if err := decode(r, in); err != nil {
+		return err
 	}
 	body := s.page(c, in)
 	respond(c, r, &api.ReadRequest{Asked: in.Asked}, api.ContainerList, body, api.Merge(json.RawMessage(`{"ok":true}`), body))
@@ -115,7 +110,7 @@ func (s *Server) page(c *Session, in *api.ListRequest) json.RawMessage {
 	}
 	limit := in.Limit
 	if limit == 0 {
-		limit = maxPage
+		limit = api.MaxPage
 	}
 	items, last := s.items(c, records[from:], limit)
 	body := map[string]any{"containers": items, "count": count, "resource_version": s.Store.Version(revision), "timestamp": time.Now().UTC()}

@@ -34,7 +34,7 @@ func (s *served) joinAs(role api.Role) *peer {
 	if got := c.read(); !strings.HasPrefix(got, `40{"sid"`) {
 		s.t.Fatalf("CONNECT answered %q", got)
 	}
-	p := &peer{client: c}
+	p := newPeer(c)
 	if hello := p.event(api.Connected); hello["role"] != string(role) {
 		s.t.Fatalf("connected as %v, not %s", hello["role"], role)
 	}

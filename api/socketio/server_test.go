@@ -119,14 +119,16 @@ func serveGuarded(t *testing.T, auth Authenticate) *served {
 			t.Error(err)
 		}
 	})
-	return &served{start(t, Config{Events: api.Requests(), Authenticate: auth}, server), t, s, b, server}
+	return &served{start(t, Config{Events: api.Requests(), Authenticate: auth, Limits: Limits{RequestsPerSecond: 100_000}}, server), t, s, b, server}
 }
 
 // peer is a client that tells acknowledgements and events apart.
 type peer struct {
 	*client
-	acks int
-	kept []heard
+	acks  int
+	kept  []heard
+	asked map[string]string // the requests by the ids of their acknowledgements
+	came  map[string]bool   // messages of the document that came
 }
 
 type heard struct {
@@ -136,7 +138,7 @@ type heard struct {
 
 func (s *served) join() *peer {
 	s.t.Helper()
-	p := &peer{client: join(s.t, s.addr)}
+	p := newPeer(join(s.t, s.addr))
 	p.event(api.Connected)
 	return p
 }
@@ -159,6 +161,7 @@ func (p *peer) hear() heard {
 	if err := json.Unmarshal(parts[0], &out.body); err != nil {
 		p.t.Fatal(err)
 	}
+	p.judge(out.name, frame[2:at], parts[0])
 	return out
 }
 
@@ -180,11 +183,18 @@ func (p *peer) event(name string) map[string]any {
 	}
 }
 
+// request sends a request that wants an acknowledgement.
+func (p *peer) request(event, body string) {
+	p.t.Helper()
+	p.acks++
+	p.asked[fmt.Sprint(p.acks)] = event
+	p.send(fmt.Sprintf(`42%d["%s",%s]`, p.acks, event, body))
+}
+
 // ask sends a request and returns its acknowledgement.
 func (p *peer) ask(event, body string) map[string]any {
 	p.t.Helper()
-	p.acks++
-	p.send(fmt.Sprintf(`42%d["%s",%s]`, p.acks, event, body))
+	p.request(event, body)
 	return p.event("ack")
 }
 
@@ -575,8 +585,7 @@ func TestServer_WhileTheEngineIsAwayNobodyKnows(t *testing.T) {
 // sent sends a request; acked takes its acknowledgement, which may come after those of later ones.
 func (p *peer) sent(event, requestID, body string) {
 	p.t.Helper()
-	p.acks++
-	p.send(fmt.Sprintf(`42%d["%s",%s]`, p.acks, event, strings.Replace(body, "{", fmt.Sprintf(`{"request_id":%q,`, requestID), 1)))
+	p.request(event, strings.Replace(body, "{", fmt.Sprintf(`{"request_id":%q,`, requestID), 1))
 }
 
 func (p *peer) acked(requestID string) map[string]any {

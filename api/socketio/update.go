@@ -12,11 +12,8 @@ import (
 // updateContainer changes what its merge patch names and leaves the rest.
 func (s *Server) updateContainer(c *Session, r *Request) error {
 	in := &api.UpdateRequest{}
-	if err := decode(r, in, &in.Declaring); err != nil {
+	if err := decode(r, in); err != nil {
 		return err
-	}
-	if len(in.Spec) == 0 && !in.Retry && !in.Pull {
-		return api.Invalid(api.FieldError{Field: "spec", Message: "is required, or pull, or retry: what shall change, as a JSON merge patch"}).For("", in.RequestID, "")
 	}
 	refusal := s.patchRefusal(c, in)
 	return s.declareAs(c, r, &in.Declaring, api.ContainerUpdated, "updated", store.Declaration{ContainerID: in.ContainerID, Change: func(w *store.Wish) error {
@@ -74,7 +71,7 @@ func patched(s *api.Spec, name string, patch json.RawMessage) (api.Spec, error) 
 // rollbackContainer declares again what was declared before; whether the container runs stays as it is.
 func (s *Server) rollbackContainer(c *Session, r *Request) error {
 	in := &api.RollbackRequest{}
-	if err := decode(r, in, &in.Declaring); err != nil {
+	if err := decode(r, in); err != nil {
 		return err
 	}
 	record, err := s.Store.Resolve(in.ContainerID)

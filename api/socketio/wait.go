@@ -10,12 +10,8 @@ import (
 // waitContainer answers with the outcome of a generation, which any session may have declared.
 func (s *Server) waitContainer(c *Session, r *Request) error {
 	in := &api.WaitRequest{}
-	bad := api.Decode(r.Data, in)
-	if len(bad) == 0 {
-		bad = in.Validate()
-	}
-	if len(bad) > 0 {
-		return api.Invalid(bad...)
+	if err := decode(r, in); err != nil {
+		return err
 	}
 	record, err := s.Store.Resolve(in.ContainerID)
 	if err != nil {

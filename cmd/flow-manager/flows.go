@@ -89,12 +89,8 @@ func (f *flows) Heartbeat(id string) { f.look(id) }
 
 // Fault implements sockets.Watcher.
 func (f *flows) Fault(id string, e *api.Error) {
-	name := api.CommunicationError
-	if e.Type == api.MessageFormatError {
-		name = api.MessageFormatFlaw
-	}
 	f.line(id).Warn().Err(e).Str("operation", "flow_message").Msg("a flow's connection is at fault")
-	f.tell(api.Event{Name: name, Data: api.Encode(map[string]any{"container_id": id, "error_type": e.Type, "message": redactorOf(f.store, id).Text(e.Message)})})
+	f.tell(api.Fault{ContainerID: id, ErrorType: e.Type, Message: redactorOf(f.store, id).Text(e.Message)}.Event())
 }
 
 // messenger is the hub as clients' handlers need it.

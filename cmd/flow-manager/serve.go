@@ -129,13 +129,7 @@ func (m *manager) register() error {
 func (m *manager) announcePull(p api.PullProgress) { m.server.Broadcast(p.Event()) }
 
 // announceEngine tells every session that the engine went away or came back.
-func (m *manager) announceEngine(err error) {
-	if err != nil {
-		m.server.Broadcast(api.Event{Name: api.EngineUnavailable, Data: api.Encode(map[string]string{"message": api.Redactor{}.Text(err.Error())})})
-		return
-	}
-	m.server.Broadcast(api.Event{Name: api.EngineAvailable, Data: api.Encode(map[string]string{"message": "the engine is listed again"})})
-}
+func (m *manager) announceEngine(err error) { m.server.Broadcast(api.EngineNews(err)) }
 
 // run serves until ctx ends, then stops in reverse order: clients first, containers never.
 func (m *manager) run(ctx context.Context, again <-chan os.Signal) error {
@@ -194,14 +188,21 @@ func (m *manager) close() error {
 	return errors.Join(errs...)
 }
 
-// mux serves Socket.IO and the probes. The transport guards all of it against pages that rebind their name to this host.
+// mux serves Socket.IO, its description and the probes. The transport guards all of it against pages that rebind their name to this host.
 func (m *manager) mux() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/socket.io/", m.transport.Handler())
 	mux.Handle("GET /metrics", promhttp.HandlerFor(m.metrics, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, m.controller.Alive()) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { answer(w, m.controller.Ready()) })
+	mux.HandleFunc("GET /asyncapi.yaml", describe)
 	return m.transport.CheckHost(mux)
+}
+
+// describe tells anybody what the manager understands; nothing in it is of this instance.
+func describe(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/yaml; charset=utf-8")
+	fmt.Fprint(w, api.AsyncAPI())
 }
 
 func answer(w http.ResponseWriter, err error) {
