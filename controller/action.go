@@ -361,22 +361,25 @@ func (k *Controller) record(ctx context.Context, r *store.Record, token, dockerI
 // count notes an exit that nobody asked for, once per run, and what the restart policy makes of it.
 func (k *Controller) count(ctx context.Context, r *store.Record, o *Observed) error {
 	v := judge(r, o, time.Now())
-	return k.edit(ctx, r, func(c *store.Record) {
-		decided := c.Handled == run(o) && c.Ended == "" // to be restarted, and counted for it
-		c.EndedUnder = r.Spec.RestartPolicy
-		if alive(o) {
-			c.Status.Health = o.Health
-		}
-		copyExit(&c.Status, o) // whoever waits is told of the streak and of this in one
-		c.Handled, c.Ended, c.Status.CrashStreak, c.Status.NextRestartAt = v.handled, v.ended, v.streak, nil
-		if v.ended != "" {
-			return
-		}
-		c.Status.NextRestartAt = timePointer(v.next)
-		if !decided {
-			c.Status.RestartCount++
-		}
-	}, append(k.crash(ctx, r, o, v), warnings(r, &r.Status, o, k.redactor(r))...)...)
+	return k.edit(ctx, r, func(c *store.Record) { noteExit(c, r, o, v) }, append(k.crash(ctx, r, o, v), warnings(r, &r.Status, o, k.redactor(r))...)...)
+}
+
+// noteExit writes into c what the restart policy of r makes of an exit.
+func noteExit(c, r *store.Record, o *Observed, v verdict) {
+	decided := c.Handled == run(o) && c.Ended == "" // to be restarted, and counted for it
+	c.EndedUnder = r.Spec.RestartPolicy
+	if alive(o) {
+		c.Status.Health = o.Health
+	}
+	copyExit(&c.Status, o) // whoever waits is told of the streak and of this in one
+	c.Handled, c.Ended, c.Status.CrashStreak, c.Status.NextRestartAt = v.handled, v.ended, v.streak, nil
+	if v.ended != "" {
+		return
+	}
+	c.Status.NextRestartAt = timePointer(v.next)
+	if !decided {
+		c.Status.RestartCount++
+	}
 }
 
 // afresh looks at a container once more. Whether a run had ended before it was asked for another one may not be left to

@@ -36,6 +36,8 @@ type Config struct {
 	Ports PortRange
 	// AcceptEngine takes an engine that is not the one that the store remembers.
 	AcceptEngine bool
+	// AcceptRestore lets a restored store be acted upon.
+	AcceptRestore bool
 	// Boot is the host's boot id, "" where it is not known: what ran under another one was interrupted.
 	Boot string
 	// Engine is told when the engine goes away, with why, and with nil when it is known again; it may be nil.
@@ -59,7 +61,9 @@ type Controller struct {
 	began    time.Time
 	beat     atomic.Int64 // unix nanoseconds of the newest pass of the loop
 	ports    portPicker
-	why      atomic.Pointer[engineState]
+	// unwritten is what happened while the store could not be written.
+	unwritten *unwritten
+	why       atomic.Pointer[engineState]
 }
 
 // engineState is why the engine is not known, and whether that was announced.
@@ -101,6 +105,7 @@ func New(c Config) *Controller {
 	k.samples = newSampler(c.Runtime)
 	k.pulls = newPuller(c.Runtime, c.Pulls, c.Progress, k.queue.Add)
 	k.ports = portPicker{between: c.Ports}
+	k.unwritten = newUnwritten()
 	k.why.Store(&engineState{err: errStarting, announced: true})
 	return k
 }
@@ -162,7 +167,7 @@ func (k *Controller) EngineKnown() error {
 
 // lost is called after each session with the engine that ended, those that never came about included.
 func (k *Controller) lost(err error) {
-	if !errors.Is(err, ErrEngineChanged) {
+	if !heldBack(err) {
 		err = fmt.Errorf("EngineUnavailable: %w", err)
 	}
 	old := k.why.Swap(&engineState{err: err, announced: true})
@@ -177,6 +182,9 @@ func (k *Controller) lost(err error) {
 
 // admit judges an engine by its id and, where that is new, by whether our containers are in it.
 func (k *Controller) admit(ctx context.Context, seen []Observed) error {
+	if err := k.judgeRestore(ctx, seen); err != nil {
+		return err
+	}
 	id, err := k.Runtime.Engine(ctx)
 	if err != nil {
 		return fmt.Errorf("ask the engine for its id: %w", err)

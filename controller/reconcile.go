@@ -20,6 +20,12 @@ const (
 // reconcile acts until there is nothing to do now or stopping ends, and says when to look again (0: when something happens).
 func (k *Controller) reconcile(stopping, ctx context.Context, id string) (time.Duration, error) {
 	for step := 0; step < maxSteps && stopping.Err() == nil; step++ {
+		if k.Store.Err() != nil {
+			return k.keepUp(ctx, id)
+		}
+		if err := k.catchUp(ctx, id); err != nil {
+			return 0, err
+		}
 		r, ok := k.Store.Get(id)
 		if !ok {
 			return 0, k.reconcileDeleted(ctx, id)

@@ -37,6 +37,7 @@ type effect struct {
 	key    *keyEntry
 	former *Declared // kept, so that it can be gone back to
 	engine string
+	accept bool // what was restored
 }
 
 func (e *effect) changes() bool { return e.record != nil || e.drop != nil }
@@ -49,6 +50,7 @@ type txn struct {
 	next    uint64
 	count   int
 	idle    bool               // nothing was written, which says nothing about the disk
+	reached bool               // it is in the file though the commit did not work
 	pending map[string]*Record // nil: dropped
 	named   map[string]string  // "": freed
 	effects []effect
@@ -76,6 +78,8 @@ func (s *Store) run() {
 		select {
 		case o := <-s.ops:
 			s.commit(s.gather(o))
+		case <-s.trial:
+			s.probe()
 		case <-s.closing:
 			return
 		}
@@ -98,7 +102,13 @@ func (s *Store) gather(first *op) []*op {
 
 func (s *Store) commit(batch []*op) {
 	tx, err := s.decideAll(batch)
+	s.conclude(batch, tx, err)
+}
+
+// conclude tells everybody what came of a transaction.
+func (s *Store) conclude(batch []*op, tx *txn, err error) {
 	if err != nil {
+		tx.reached = tx.next > s.revision && s.reached(tx.next)
 		err = fmt.Errorf("%w: %w", ErrNotWritable, err)
 		for _, o := range batch {
 			if o.err == nil {
@@ -117,7 +127,7 @@ var errNothing = errors.New("nothing to commit")
 
 func (s *Store) decideAll(batch []*op) (*txn, error) {
 	tx := &txn{Store: s, now: s.options.Now().UTC(), next: s.revision, count: len(s.records), pending: map[string]*Record{}, named: map[string]string{}}
-	err := s.db.Update(func(b *bolt.Tx) error {
+	err := s.update(func(b *bolt.Tx) error {
 		tx.bolt = b
 		for _, o := range batch {
 			var e effect
@@ -255,6 +265,9 @@ func (tx *txn) writeEffect(e *effect) (bool, error) {
 	if e.engine != "" {
 		errs = append(errs, tx.putMeta("engine", e.engine))
 	}
+	if e.accept {
+		errs = append(errs, tx.bolt.Bucket(bucketMeta).Delete([]byte("restored")))
+	}
 	return len(errs) > 0, errors.Join(errs...)
 }
 
@@ -281,16 +294,16 @@ func (tx *txn) dropOldTombstones() error {
 	return nil
 }
 
-// publish shows the world what was committed.
+// publish shows the world what was committed: what the file shows is what everybody sees, and what the next commit is made upon.
 func (s *Store) publish(tx *txn, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if !tx.idle {
-		s.broken = err
+		s.judge(err)
 	}
-	if err != nil {
+	if err != nil && !tx.reached {
 		return
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for i := range tx.effects {
 		s.publishEffect(&tx.effects[i], tx.now)
 	}
@@ -323,6 +336,9 @@ func (s *Store) publishEffect(e *effect, now time.Time) {
 	if e.engine != "" {
 		s.engine = e.engine
 	}
+	if e.accept {
+		s.restored = ""
+	}
 }
 
 func (tx *txn) putMeta(key, value string) error {
@@ -338,4 +354,12 @@ func put(tx *bolt.Tx, bucket, key []byte, value any) error {
 
 func revisionKey(revision uint64) []byte {
 	return binary.BigEndian.AppendUint64(nil, revision)
+}
+
+// revisionOf is the inverse of revisionKey; false for what is no such key.
+func revisionOf(key []byte) (uint64, bool) {
+	if len(key) != 8 {
+		return 0, false
+	}
+	return binary.BigEndian.Uint64(key), true
 }

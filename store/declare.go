@@ -125,6 +125,9 @@ func (tx *txn) target(d *Declaration) (*Record, error) {
 			return nil, err
 		}
 	}
+	if f := tx.quarantine.find(d.Name); current == nil && f != nil {
+		return nil, f.refusal()
+	}
 	if current == nil && tx.count >= tx.options.MaxContainers {
 		return nil, api.Errorf(api.PolicyError, "%d containers are declared, which is all that --max-containers allows; delete one first", tx.count)
 	}

@@ -3,17 +3,25 @@
 // # Guarantees
 //
 //   - A call that returned nil is on disk: its transaction was committed and synced. A call that returned ErrNotWritable
-//     changed nothing. Concurrent calls share one sync; a lone call waits for nobody.
+//     changed nothing that anybody is shown, unless its very last sync failed: then it may have happened, and is shown.
+//     Concurrent calls share one sync; a lone call waits for nobody.
+//   - A store that could not be written tries by itself, every two seconds, whether it can be again.
 //   - Every change of a container has a revision of its own, without gaps, over all containers. What Get, List and a
 //     Watch show has been committed; they never block on the disk, and a change is visible before its call returns.
 //   - Spec and status are written apart: a declaration never loses an observation and the other way round.
 //   - A Record handed out is shared and never changes; who edits one gets a copy whose maps, slices and pointers must be
 //     replaced as a whole.
 //   - One process has the file; a second Open gives ErrInUse.
+//   - A file that is damaged is refused before anything of it is relied upon: it neither ends the process nor keeps it busy for
+//     ever. A record that is damaged is moved into quarantine, and all others are there.
+//   - What replaces a file (a backup, a restore, a new store) is there whole or not at all. Resource versions of a store that was
+//     replaced mean nothing to the one in its place.
+//   - A file of an older format is copied before it is changed, in one transaction, into one of this format.
 //
 // # The file
 //
-//	meta        format, instance, epoch, revision, engine    what the store itself is
+//	meta        format, instance, epoch, revision, engine,   what the store itself is
+//	            restored                                     when, until that was accepted
 //	containers  <id>                          -> JSON        declaration: name, labels, generation, spec, deletion
 //	status      <id>                          -> JSON        status, placement, superseded placements, pending stop
 //	names       <name>                        -> id          live containers by name
@@ -23,6 +31,8 @@
 //	history     <id><generation, 8 bytes>     -> JSON        what was declared before, the newest ten and what is in use
 //	log         <revision, 8 bytes>           -> JSON        what changed and its durable events, oldest dropped first
 //
-// All of it except keys, expiries and log is mirrored in memory, so that reading costs no decoding; the file is read at
-// Open and written after.
+//	quarantine  <bucket>/<key>                -> JSON        records that cannot be relied upon, as they were found
+//
+// quarantine is there once it was needed. All except keys, expiries, history and log is mirrored in memory, so that reading
+// costs no decoding; the file is read at Open and written after.
 package store

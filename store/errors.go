@@ -14,7 +14,7 @@ var (
 
 // Errors of a running store.
 var (
-	// ErrNotWritable means that a commit did not work; nothing of it is stored.
+	// ErrNotWritable means that a commit did not work; what it was about is as it was, or nobody can say.
 	ErrNotWritable = errors.New("the store cannot be written")
 	// ErrClosed means that the store was closed.
 	ErrClosed = errors.New("the store is closed")

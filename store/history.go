@@ -1,6 +1,8 @@
 package store
 
 import (
+	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -24,9 +26,11 @@ const maxHistory = 10
 // History gives the specs that were declared for a container, oldest first, as far as they are kept.
 func (s *Store) History(id string) ([]Declared, error) {
 	var list []Declared
-	err := s.db.View(func(tx *bolt.Tx) error {
+	err := s.read(func(tx *bolt.Tx) error {
 		return eachDeclared(tx, id, func(_ []byte, d *Declared) error {
-			list = append(list, *d)
+			if d.Generation > 0 {
+				list = append(list, *d)
+			}
 			return nil
 		})
 	})
@@ -36,7 +40,7 @@ func (s *Store) History(id string) ([]Declared, error) {
 // Declared gives the spec of one generation of a container; ErrNotFound where it is not kept.
 func (s *Store) Declared(id string, generation int64) (*Declared, error) {
 	d := &Declared{}
-	err := s.db.View(func(tx *bolt.Tx) error {
+	err := s.read(func(tx *bolt.Tx) error {
 		data := tx.Bucket(bucketHistory).Get(historyKey(id, generation))
 		if data == nil {
 			return ErrNotFound
@@ -69,12 +73,23 @@ func historyKey(id string, generation int64) []byte {
 	return append([]byte(id), revisionKey(uint64(generation))...)
 }
 
+// cutHistoryKey is the inverse of historyKey; false for what is no such key.
+func cutHistoryKey(key []byte) (id string, generation int64, ok bool) {
+	if len(key) <= 8 {
+		return "", 0, false
+	}
+	at := len(key) - 8
+	return string(key[:at]), int64(binary.BigEndian.Uint64(key[at:])), true
+}
+
+// eachDeclared gives what is kept of a container. What cannot be read is given as a spec of generation 0, which nobody goes
+// back to, so that it is dropped like any other.
 func eachDeclared(tx *bolt.Tx, id string, f func(key []byte, d *Declared) error) error {
 	c := tx.Bucket(bucketHistory).Cursor()
-	for k, v := c.Seek([]byte(id)); k != nil && string(k[:len(k)-8]) == id; k, v = c.Next() {
+	for k, v := c.Seek([]byte(id)); k != nil && bytes.HasPrefix(k, []byte(id)); k, v = c.Next() {
 		d := &Declared{}
-		if err := json.Unmarshal(v, d); err != nil {
-			return fmt.Errorf("%w: a former spec of container %s: %w", ErrDamaged, id, err)
+		if owner, generation, ok := cutHistoryKey(k); !ok || owner != id || json.Unmarshal(v, d) != nil || d.Generation != generation {
+			d = &Declared{}
 		}
 		if err := f(k, d); err != nil {
 			return err

@@ -13,7 +13,7 @@ func TestStore_Environments(t *testing.T) {
 	s := open(t, t.TempDir(), Options{})
 	given := func(value string) func(w *Wish) error {
 		return func(w *Wish) error {
-			w.Spec = api.Spec{Image: "app", Environment: map[string]string{"TOKEN": value}}
+			w.Spec = api.Spec{Image: "app", DesiredState: api.DesiredRunning, Environment: map[string]string{"TOKEN": value}}
 			w.Spec.Default(w.Name)
 			return nil
 		}

@@ -77,7 +77,7 @@ func (tx *txn) replay(d *Declaration) (*keyEntry, error) {
 	}
 	entry := &keyEntry{}
 	if err := json.Unmarshal(data, entry); err != nil {
-		return nil, fmt.Errorf("%w: idempotency key: %w", ErrDamaged, err)
+		return nil, api.Errorf(api.ConflictError, "what this idempotency_key led to cannot be read any more; look whether it was done, and use a new key to ask again").Because(err)
 	}
 	if entry.Expires.Before(tx.now) {
 		return nil, nil
@@ -118,11 +118,13 @@ func (tx *txn) dropOldKeys() error {
 	c := tx.bolt.Bucket(bucketExpiries).Cursor()
 	for range 4 {
 		k, _ := c.First()
-		if k == nil || int64(binary.BigEndian.Uint64(k)) > tx.now.UnixNano() {
+		switch {
+		case k == nil, len(k) >= 8 && int64(binary.BigEndian.Uint64(k)) > tx.now.UnixNano():
 			return nil
-		}
-		if err := tx.dropKey(k[8:]); err != nil {
-			return err
+		case len(k) >= 8:
+			if err := tx.dropKey(k[8:]); err != nil {
+				return err
+			}
 		}
 		if err := c.Delete(); err != nil {
 			return fmt.Errorf("forget an expiry: %w", err)

@@ -1,9 +1,9 @@
 package store
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -12,14 +12,12 @@ import (
 
 	"github.com/rs/xid"
 	bolt "go.etcd.io/bbolt"
-	berrors "go.etcd.io/bbolt/errors"
 )
 
-// Format is the version of the file's layout that this program reads and writes.
-const Format = 1
+// fileName is the store's file in the data directory. Others beside it have more to their names.
+const fileName = "flow-manager.db"
 
 const (
-	lockTimeout       = time.Second
 	tombstoneLifetime = 30 * 24 * time.Hour
 	keyLifetime       = 24 * time.Hour
 )
@@ -34,6 +32,7 @@ var (
 	bucketExpiries   = []byte("expiries")
 	bucketLog        = []byte("log")
 	bucketHistory    = []byte("history")
+	bucketQuarantine = []byte("quarantine") // made with the first damaged record
 )
 
 func buckets() [][]byte {
@@ -52,42 +51,15 @@ type Options struct {
 	Retention time.Duration
 	// NoSync leaves out the sync of each commit, for simulations whose disk cannot fail.
 	NoSync bool
+	// Writable is told when commits stop working, with why, and with nil when one works again. It must not block; it may be nil.
+	Writable func(err error)
+	// Fail is called with the name of each point at which a test may want the process to die; nil in production.
+	Fail func(point string)
+
+	migrations []migration // nil: those of this version
 }
 
-// Open opens or makes the store in dir, which is made with mode 0700 where it is absent.
-func Open(dir string, o Options) (s *Store, err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // bbolt maps the file, and a page of a truncated one is not there
-	defer func() {
-		if p := recover(); p != nil {
-			s, err = nil, fmt.Errorf("%s: %w: %v; restore it from a backup, or move it away to begin anew", dir, ErrDamaged, p)
-		}
-	}()
-	return openFile(dir, o)
-}
-
-func openFile(dir string, o Options) (*Store, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the data directory: %w", err)
-	}
-	path := filepath.Join(dir, "flow-manager.db")
-	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: lockTimeout, FreelistType: bolt.FreelistMapType, NoSync: o.NoSync})
-	switch {
-	case errors.Is(err, berrors.ErrTimeout):
-		return nil, fmt.Errorf("%s: %w", path, ErrInUse)
-	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err, berrors.ErrVersionMismatch):
-		return nil, fmt.Errorf("%s: %w: %w", path, ErrDamaged, err)
-	case err != nil:
-		return nil, fmt.Errorf("open %s: %w", path, err)
-	}
-	s := newStore(db, o)
-	if err := s.load(dir); err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), db.Close())
-	}
-	go s.run()
-	return s, nil
-}
-
-func newStore(db *bolt.DB, o Options) *Store {
+func (o Options) withDefaults() Options {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -100,127 +72,148 @@ func newStore(db *bolt.DB, o Options) *Store {
 	if o.Retention == 0 {
 		o.Retention = 24 * time.Hour
 	}
+	if o.Writable == nil {
+		o.Writable = func(error) {}
+	}
+	if o.Fail == nil {
+		o.Fail = func(string) {}
+	}
+	if o.migrations == nil {
+		o.migrations = migrations()
+	}
+	return o
+}
+
+// Open opens or makes the store in dir, which is made with mode 0700 where it is absent. Records that cannot be relied upon
+// are moved into quarantine.
+func Open(dir string, o Options) (*Store, error) {
+	path := filepath.Join(dir, fileName)
+	s := newStore(o.withDefaults())
+	err := s.load(path)
+	switch {
+	case errors.Is(err, ErrDamaged):
+		return nil, fmt.Errorf("%s: %w. To put a backup in its place: flow-manager store restore FILE. To begin anew, move it away", path, err)
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	go s.run()
+	return s, nil
+}
+
+func newStore(o Options) *Store {
 	return &Store{
-		db: db, options: o, ops: make(chan *op), closing: make(chan struct{}), done: make(chan struct{}),
-		records: map[string]*Record{}, names: map[string]string{}, tombstones: map[string]*Tombstone{}, keys: ledger{},
-		grown: make(chan struct{}),
+		options: o, ops: make(chan *op), closing: make(chan struct{}), done: make(chan struct{}), grown: make(chan struct{}),
+		keys: ledger{},
 	}
 }
 
-// load prepares a new file or reads an old one into memory.
-func (s *Store) load(dir string) error {
-	if err := s.db.Update(s.initialise); err != nil {
+// load reads the file into memory, and closes it again where that does not go well.
+func (s *Store) load(path string) error {
+	if err := makeMissing(path, &s.options); err != nil {
 		return err
 	}
-	if err := syncDir(dir); err != nil {
+	var err error
+	if s.db, err = openBolt(path, mode{noSync: s.options.NoSync}); err != nil {
 		return err
 	}
-	return s.db.View(func(tx *bolt.Tx) error {
-		if err := s.loadMeta(tx.Bucket(bucketMeta)); err != nil {
+	err = guarded(func() error {
+		if err := migrate(s.db, path, &s.options); err != nil {
 			return err
 		}
-		if err := s.loadRecords(tx); err != nil {
-			return err
-		}
-		if err := s.loadKeys(tx.Bucket(bucketExpiries)); err != nil {
-			return err
-		}
-		return each(tx.Bucket(bucketTombstones), func(_ string, t *Tombstone) error {
-			s.tombstones[t.ID] = t
-			return nil
-		})
+		return s.readAll()
 	})
-}
-
-// syncDir makes the file's own name durable; bbolt syncs its content only.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("open the data directory: %w", err)
+	if err != nil && !errors.Is(err, errPanicked) { // after a panic bbolt may hold locks that Close would wait for
+		err = errors.Join(err, s.db.Close())
 	}
-	return errors.Join(d.Sync(), d.Close())
+	return err
 }
 
-func (s *Store) initialise(tx *bolt.Tx) error {
-	if meta := tx.Bucket(bucketMeta); meta != nil {
-		if err := checkFormat(string(meta.Get([]byte("format")))); err != nil {
+var errPanicked = errors.New("it cannot be read or written as it is")
+
+// guarded makes an error of what bbolt makes of a file that is not what it was when it was looked over: a panic, or a fault
+// where a page of the mapped file is not there.
+func guarded(f func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: %w: %v", ErrDamaged, errPanicked, p)
+		}
+	}()
+	return f()
+}
+
+func (s *Store) readAll() error {
+	var c *content
+	err := s.db.View(func(tx *bolt.Tx) error {
+		var err error
+		if c, err = contents(tx); err != nil {
 			return err
 		}
-		_, err := tx.CreateBucketIfNotExists(bucketHistory) // stores of the first days have none
+		return s.loadKeys(tx.Bucket(bucketExpiries))
+	})
+	if err != nil {
 		return err
 	}
+	if len(c.flaws) > 0 {
+		if err := s.db.Update(func(tx *bolt.Tx) error { return isolate(tx, c.flaws, s.options.Now().UTC()) }); err != nil {
+			return fmt.Errorf("move damaged records into quarantine: %w", err)
+		}
+	}
+	s.instance, s.epoch, s.engine, s.restored, s.revision = c.instance, c.epoch, c.engine, c.restored, c.revision
+	s.records, s.names, s.tombstones, s.quarantine = c.records, c.names, c.tombstones, c.quarantine
+	return nil
+}
+
+// makeMissing makes an empty store where there is none. It appears whole: a file without its content is a damaged one.
+func makeMissing(path string, o *Options) error {
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fmt.Errorf("make the data directory: %w", err)
+	}
+	err := writeFile(path, false, func(f *os.File) error {
+		db, err := bolt.Open(f.Name(), 0o600, &bolt.Options{FreelistType: bolt.FreelistMapType, NoSync: o.NoSync})
+		if err != nil {
+			return err
+		}
+		return errors.Join(db.Update(func(tx *bolt.Tx) error { return initialise(tx, formatAfter(o.migrations)) }), db.Close())
+	})
+	if errors.Is(err, fs.ErrExist) {
+		return nil // another process has made it meanwhile
+	}
+	return err
+}
+
+func initialise(tx *bolt.Tx, format int) error {
 	for _, name := range buckets() {
 		if _, err := tx.CreateBucket(name); err != nil {
 			return fmt.Errorf("make bucket %s: %w", name, err)
 		}
 	}
-	meta := tx.Bucket(bucketMeta)
-	for key, value := range map[string]string{"format": strconv.Itoa(Format), "instance": xid.New().String(), "epoch": "1", "revision": "0"} {
-		if err := meta.Put([]byte(key), []byte(value)); err != nil {
+	return putAll(tx.Bucket(bucketMeta), map[string]string{
+		"format": strconv.Itoa(format), "instance": xid.New().String(), "epoch": newEpoch(), "revision": "0"})
+}
+
+// newEpoch tells the revisions of one file from those of any other: a restored one and one that was made anew begin to count
+// where clients may have been already.
+func newEpoch() string { return xid.New().String() }
+
+func putAll(b *bolt.Bucket, values map[string]string) error {
+	for key, value := range values {
+		if err := b.Put([]byte(key), []byte(value)); err != nil {
 			return fmt.Errorf("write %s: %w", key, err)
 		}
 	}
 	return nil
 }
 
-func checkFormat(text string) error {
-	format, err := strconv.Atoi(text)
-	switch {
-	case err != nil || format < 1:
-		return fmt.Errorf("%w: its format is %q", ErrDamaged, text)
-	case format > Format:
-		return fmt.Errorf("%w: its format is %d and this version reads up to %d; run the newer version, or restore an older backup", ErrNewerFormat, format, Format)
-	}
-	return nil
-}
-
-func (s *Store) loadMeta(meta *bolt.Bucket) error {
-	var err error
-	if s.revision, err = strconv.ParseUint(string(meta.Get([]byte("revision"))), 10, 64); err != nil {
-		return fmt.Errorf("%w: its revision is unreadable: %w", ErrDamaged, err)
-	}
-	s.epoch = string(meta.Get([]byte("epoch")))
-	s.instance = string(meta.Get([]byte("instance")))
-	s.engine = string(meta.Get([]byte("engine")))
-	return nil
-}
-
-func (s *Store) loadRecords(tx *bolt.Tx) error {
-	observations := tx.Bucket(bucketStatus)
-	return each(tx.Bucket(bucketContainers), func(id string, d *declaration) error {
-		var o observation
-		if data := observations.Get([]byte(id)); data == nil || json.Unmarshal(data, &o) != nil {
-			return fmt.Errorf("%w: the status of container %s is missing or unreadable", ErrDamaged, id)
-		}
-		s.records[id] = s.assemble(*d, o)
-		s.names[d.Name] = id
-		return nil
-	})
-}
-
 func (s *Store) loadKeys(expiries *bolt.Bucket) error {
-	if expiries == nil {
-		return fmt.Errorf("%w: a bucket is missing", ErrDamaged)
-	}
 	now := s.options.Now()
 	return expiries.ForEach(func(k, _ []byte) error {
 		if expires, name, ok := cutExpiry(k); ok && expires.After(now) {
 			s.keys.add(name, expires)
 		}
 		return nil
-	})
-}
-
-// each decodes every value of b.
-func each[T any](b *bolt.Bucket, f func(key string, value *T) error) error {
-	if b == nil {
-		return fmt.Errorf("%w: a bucket is missing", ErrDamaged)
-	}
-	return b.ForEach(func(k, v []byte) error {
-		value := new(T)
-		if err := json.Unmarshal(v, value); err != nil {
-			return fmt.Errorf("%w: record %s: %w", ErrDamaged, k, err)
-		}
-		return f(string(k), value)
 	})
 }

@@ -323,7 +323,7 @@ func (r *Record) observation() observation {
 	return observation{Revision: r.Revision, Status: r.Status, Tracking: r.Tracking}
 }
 
-func (s *Store) assemble(d declaration, o observation) *Record {
+func assemble(d declaration, o observation, epoch string) *Record {
 	r := &Record{
 		Container: api.Container{
 			ID: d.ID, Name: d.Name, Labels: d.Labels, CreatedAt: d.CreatedAt, CreatedBy: d.CreatedBy, DeletedAt: d.DeletedAt,
@@ -332,6 +332,6 @@ func (s *Store) assemble(d declaration, o observation) *Record {
 		SpecGeneration: d.SpecGen, TemplateGeneration: d.TemplateGen, DeclaredAt: d.DeclaredAt, DeclaredBy: d.DeclaredBy, Wake: d.Wake, Restart: d.Restart, Retry: d.Retry, Pull: d.Pull, DeletedBy: d.DeletedBy, RemoveVolumes: d.RemoveVolumes, Tracking: o.Tracking,
 		Revision: max(d.Revision, o.Revision),
 	}
-	r.ResourceVersion = s.Version(r.Revision)
+	r.ResourceVersion = version(epoch, r.Revision)
 	return r
 }

@@ -51,6 +51,11 @@ func (s *Store) SetEngine(ctx context.Context, id string) error {
 	return s.do(ctx, func(*txn) (effect, error) { return effect{engine: id}, nil })
 }
 
+// AcceptRestore lets what a restored store declares be acted upon.
+func (s *Store) AcceptRestore(ctx context.Context) error {
+	return s.do(ctx, func(*txn) (effect, error) { return effect{accept: true}, nil })
+}
+
 // statusEvents tells watchers of what they can see: another state, health, outcome or reason.
 func statusEvents(old, next *Record) []api.Event {
 	if visible(&old.Status) == visible(&next.Status) {

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -18,15 +19,20 @@ type Store struct {
 	options  Options
 	instance string
 	epoch    string
-	ops      chan *op
-	closing  chan struct{}
-	closed   sync.Once
-	done     chan struct{}
-	keys     ledger // only the goroutine of run touches it
+	// quarantine does not change.
+	quarantine quarantine
+	ops        chan *op
+	closing    chan struct{}
+	closed     sync.Once
+	done       chan struct{}
+	trial      <-chan time.Time // of run alone: when to try whether the store can be written again
+	ruined     error            // of run alone: why nothing is written any more
+	keys       ledger           // of run alone
 
 	// mu guards the mirror. Only the goroutine of run writes it, so that one may read without.
 	mu          sync.RWMutex
 	engine      string
+	restored    string
 	revision    uint64
 	records     map[string]*Record
 	names       map[string]string
@@ -41,6 +47,9 @@ type Store struct {
 func (s *Store) Close() error {
 	s.closed.Do(func() { close(s.closing) })
 	<-s.done
+	if s.ruined != nil {
+		return fmt.Errorf("close the store: %w", s.ruined) // what bbolt holds locked is let go with the process
+	}
 	if err := s.db.Close(); err != nil {
 		return fmt.Errorf("close the store: %w", err)
 	}
@@ -65,8 +74,20 @@ func (s *Store) Err() error {
 }
 
 // Version is the resource version of a revision.
-func (s *Store) Version(revision uint64) string {
-	return s.epoch + "-" + strconv.FormatUint(revision, 10)
+func (s *Store) Version(revision uint64) string { return version(s.epoch, revision) }
+
+func version(epoch string, revision uint64) string {
+	return epoch + "-" + strconv.FormatUint(revision, 10)
+}
+
+// WatchVersion is Watch from a resource version. One of another epoch, from before a restore, is ErrExpired.
+func (s *Store) WatchVersion(resourceVersion string) (*Watch, error) {
+	epoch, number, _ := strings.Cut(resourceVersion, "-")
+	revision, err := strconv.ParseUint(number, 10, 64)
+	if err != nil || epoch != s.epoch {
+		return nil, fmt.Errorf("resource version %q is of another store or time: %w", resourceVersion, ErrExpired)
+	}
+	return s.Watch(revision), nil
 }
 
 // Engine is the id of the engine that this store's containers live in, empty before the first was seen.
@@ -74,6 +95,13 @@ func (s *Store) Engine() string {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.engine
+}
+
+// Restored is when the store was restored from a backup that was not accepted yet; "" where nothing waits to be accepted.
+func (s *Store) Restored() string {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.restored
 }
 
 // Get finds a live container's record by id.
@@ -164,6 +192,9 @@ func (s *Store) resolveDockerID(prefix string, v view) (*Record, error) {
 }
 
 func (s *Store) notFound(ref string) error {
+	if f := s.quarantine.find(ref); f != nil {
+		return f.refusal()
+	}
 	if t, ok := s.tombstones[ref]; ok {
 		return api.Errorf(api.ContainerNotFound, "container %s (%s) was deleted at %s by %s", t.Name, t.ID, t.DeletedAt.Format("2006-01-02T15:04:05Z07:00"), t.DeletedBy).
 			With("deleted_at", t.DeletedAt).With("deleted_by", t.DeletedBy).For("", "", t.ID)

@@ -19,7 +19,16 @@ import (
 	"github.com/flow-manager/flow-manager/api"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if what := os.Getenv(envChild); what != "" {
+		if err := beChild(what); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // open opens a store in dir and checks its file when the test ends.
 func open(t *testing.T, dir string, o Options) *Store {
@@ -39,19 +48,12 @@ func open(t *testing.T, dir string, o Options) *Store {
 
 func checkFile(t *testing.T, dir string) {
 	t.Helper()
-	db, err := bolt.Open(filepath.Join(dir, "flow-manager.db"), 0o600, &bolt.Options{ReadOnly: true})
-	if err != nil {
-		t.Fatal(err)
+	r, err := Check(filepath.Join(dir, fileName))
+	if errors.Is(err, os.ErrNotExist) {
+		return // the test has put it away
 	}
-	defer db.Close()
-	err = db.View(func(tx *bolt.Tx) error {
-		for err := range tx.Check() {
-			t.Error(err)
-		}
-		return nil
-	})
-	if err != nil {
-		t.Error(err)
+	if err != nil || len(r.Problems) > 0 {
+		t.Errorf("the file: %v %q", err, r.Problems)
 	}
 }
 
@@ -132,9 +134,7 @@ func TestOpen_ErrInUse(t *testing.T) {
 
 func TestOpen_ErrNewerFormat(t *testing.T) {
 	dir := t.TempDir()
-	s := open(t, dir, Options{})
-	err := s.db.Update(func(tx *bolt.Tx) error { return tx.Bucket(bucketMeta).Put([]byte("format"), []byte("2")) })
-	if err = errors.Join(err, s.Close()); err != nil {
+	if err := makeMissing(filepath.Join(dir, fileName), &Options{NoSync: true, migrations: []migration{nil}}); err != nil {
 		t.Fatal(err)
 	}
 	if s, err := Open(dir, Options{}); !errors.Is(err, ErrNewerFormat) {

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -116,14 +115,15 @@ func (w *Watch) ready() ([]Change, <-chan struct{}, error) {
 	return changes, grown, err
 }
 
+// readLog gives what follows without a gap; where something cannot be read, that is one.
 func (s *Store) readLog(after uint64) ([]Change, error) {
 	var changes []Change
-	err := s.db.View(func(tx *bolt.Tx) error {
+	err := s.read(func(tx *bolt.Tx) error {
 		c := tx.Bucket(bucketLog).Cursor()
 		for k, v := c.Seek(revisionKey(after + 1)); k != nil && len(changes) < pageSize; k, v = c.Next() {
-			change := Change{Revision: binary.BigEndian.Uint64(k)}
-			if err := json.Unmarshal(v, &change); err != nil {
-				return fmt.Errorf("%w: change %d: %w", ErrDamaged, change.Revision, err)
+			change := Change{Revision: after + 1 + uint64(len(changes))}
+			if revision, ok := revisionOf(k); !ok || revision != change.Revision || json.Unmarshal(v, &change) != nil {
+				return nil
 			}
 			changes = append(changes, change)
 		}
@@ -132,7 +132,7 @@ func (s *Store) readLog(after uint64) ([]Change, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(changes) == 0 || changes[0].Revision != after+1 {
+	if len(changes) == 0 {
 		return nil, fmt.Errorf("after revision %d: %w", after, ErrExpired)
 	}
 	return changes, nil
@@ -175,7 +175,7 @@ func (tx *txn) trim() error {
 	c := tx.bolt.Bucket(bucketLog).Cursor()
 	budget := 2*len(tx.log) + 2
 	for k, v := c.First(); k != nil && budget > 0; k, v = c.First() {
-		if tx.next-binary.BigEndian.Uint64(k) < maxLog && !tx.outlived(v) {
+		if revision, ok := revisionOf(k); ok && tx.next-revision < maxLog && !tx.outlived(v) {
 			return nil
 		}
 		if err := c.Delete(); err != nil {

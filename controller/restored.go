@@ -1,0 +1,104 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+)
+
+// ErrStoreRestored means that the store is a backup that was put in its place and that nobody has accepted yet.
+var ErrStoreRestored = errors.New("StoreRestored")
+
+// judgeRestore lets nothing be done by a restored store before it is accepted. An old backup declares what was deleted since,
+// and does not know what was made since.
+func (k *Controller) judgeRestore(ctx context.Context, seen []Observed) error {
+	at := k.Store.Restored()
+	if at == "" {
+		return nil
+	}
+	outlook := k.foretell(seen, time.Now())
+	if !k.AcceptRestore {
+		return fmt.Errorf("%w: the store was restored at %s from a backup, and nothing is done by it until it is started once with --accept-restore. It would then %s", ErrStoreRestored, at, outlook)
+	}
+	k.Log.Warn().Str("operation", "accept_restore").Str("restored", at).Str("outlook", outlook).Msg("the restored store is accepted")
+	if err := k.Store.AcceptRestore(ctx); err != nil {
+		return fmt.Errorf("accept the restored store: %w", err)
+	}
+	return nil
+}
+
+// foretell says what the loop would do first, by what a list shows.
+func (k *Controller) foretell(seen []Observed, now time.Time) string {
+	byID := map[string][]Observed{}
+	for _, o := range seen {
+		byID[o.ID] = append(byID[o.ID], o)
+	}
+	would := map[string][]string{}
+	records, _ := k.Store.List()
+	for _, r := range records {
+		s := look(r, byID[r.ID])
+		delete(byID, r.ID)
+		if verb := outlook(plan(r, s, now).action); verb != "" {
+			would[verb] = append(would[verb], r.Name)
+		}
+		for _, o := range s.foreign {
+			would["leave alone"] = append(would["leave alone"], o.Name)
+		}
+	}
+	for id, left := range byID {
+		stone, known := k.Store.Tombstone(id)
+		for _, o := range left {
+			verb := "leave alone"
+			if known && stone.Owns(o.Token, o.DockerID, o.Name) {
+				verb = "remove"
+			}
+			would[verb] = append(would[verb], o.Name)
+		}
+	}
+	return sentence(would)
+}
+
+// outlook is a word for what an action leads to; none for what changes no container.
+func outlook(a action) string {
+	switch a {
+	case intend, create, prepare, attempt, swap:
+		return "make anew"
+	case start, count, unpause:
+		return "start"
+	case signal, kill, freeze:
+		return "stop"
+	case remove:
+		return "remove"
+	}
+	return ""
+}
+
+const maxForetold = 5
+
+func sentence(would map[string][]string) string {
+	var parts []string
+	for _, verb := range []string{"make anew", "start", "stop", "remove", "leave alone"} {
+		names := would[verb]
+		if len(names) == 0 {
+			continue
+		}
+		slices.Sort(names)
+		said := strings.Join(names[:min(len(names), maxForetold)], ", ")
+		if more := len(names) - maxForetold; more > 0 {
+			said += fmt.Sprintf(" and %d more", more)
+		}
+		parts = append(parts, verb+" "+said)
+	}
+	if len(parts) == 0 {
+		return "change nothing"
+	}
+	return strings.Join(parts, "; ")
+}
+
+// heldBack tells whether an engine was listed and is not acted upon for a reason of ours.
+func heldBack(err error) bool { return errors.Is(err, ErrEngineChanged) || errors.Is(err, ErrStoreRestored) }
+
