@@ -161,12 +161,12 @@ func (d *decoding) scalar(raw json.RawMessage, path string, v reflect.Value) {
 // what is stored has to be what was sent.
 func halfPair(raw json.RawMessage) bool {
 	for i := bytes.IndexByte(raw, '\\'); i >= 0 && i+1 < len(raw); {
-		r, size := escaped(raw[i:]), 2
+		r, size := codeUnit(raw[i:]), 2
 		if r >= 0 {
 			size = 6
 		}
 		if utf16.IsSurrogate(r) {
-			if utf16.DecodeRune(r, escaped(raw[i+size:])) == utf8.RuneError {
+			if utf16.DecodeRune(r, codeUnit(raw[i+size:])) == utf8.RuneError {
 				return true
 			}
 			size = 12
@@ -180,8 +180,8 @@ func halfPair(raw json.RawMessage) bool {
 	return false
 }
 
-// escaped is the code unit of the \u escape that b begins with, or -1.
-func escaped(b []byte) rune {
+// codeUnit is the code unit of the \u escape that b begins with, or -1.
+func codeUnit(b []byte) rune {
 	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
 		return -1
 	}

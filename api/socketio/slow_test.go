@@ -165,7 +165,7 @@ func TestServer_PagesGoAtThePaceOfTheReader(t *testing.T) {
 	s := serve(t)
 	p := s.join()
 	for i := range 8 {
-		p.ask(api.CreateContainer, fmt.Sprintf(`{"name":"c%d","image":"app","environment":{"A":"%s"}}`, i, strings.Repeat("x", 200<<10)))
+		p.ask(api.CreateContainer, fmt.Sprintf(`{"name":"c%d","image":"app","environment":{"A":"%[2]s","B":"%[2]s"}}`, i, strings.Repeat("x", 100<<10)))
 	}
 	const asked = 12 // answers of 2 MiB each, where 4 MiB may wait
 	for range asked {
