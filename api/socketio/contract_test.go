@@ -108,6 +108,8 @@ func (p *peer) driveRequests(s *served) string {
 		{api.UpdateContainer, `{"container_id":"web","pull":true,"spec":{"image":"app:3","environment":{"A":null},"healthcheck":null}}`, "running", api.ContainerUpdated},
 		{api.RollbackContainer, `{"container_id":"web","to_generation":1}`, "running", api.ContainerUpdated},
 		{api.GetContainer, `{"container_id":"web","request_id":"r"}`, "", api.ContainerObject},
+		{api.ExplainContainer, `{"container_id":"web"}`, "", api.ContainerExplained},
+		{api.RestartContainer, `{"container_id":"web","dry_run":true,"request_id":"r"}`, "", ""},
 		{api.GetContainerStatus, `{"container_id":"web"}`, "", api.ContainerStatus},
 		{api.GetStatus, `{"container_id":"web","request_id":"r"}`, "", api.ContainerStatus},
 		{api.ListContainers, `{"labels":{"tier":"front"},"states":["running"],"limit":1}`, "", api.ContainerList},
@@ -244,7 +246,7 @@ func TestContract_HasTheFieldsOfRequests(t *testing.T) {
 		api.CreateContainer: &api.DeclareRequest{}, api.ApplyContainer: &api.DeclareRequest{}, api.UpdateContainer: &api.UpdateRequest{},
 		api.StartContainer: change, api.StopContainer: change, api.RestartContainer: change, api.PauseContainer: change, api.UnpauseContainer: change,
 		api.RollbackContainer: &api.RollbackRequest{}, api.DeleteContainer: &api.DeleteRequest{}, api.WaitContainer: &api.WaitRequest{},
-		api.GetContainer: read, api.GetContainerStatus: read, api.GetStatus: read, api.ListContainers: &api.ListRequest{}, api.SendMessage: &api.MessageRequest{},
+		api.GetContainer: read, api.ExplainContainer: read, api.GetContainerStatus: read, api.GetStatus: read, api.ListContainers: &api.ListRequest{}, api.SendMessage: &api.MessageRequest{},
 	}
 	d := loaded(t)
 	for _, o := range d.Operations() {

@@ -37,8 +37,9 @@ func (b *backend) Effect(_ context.Context, r *store.Record, exists bool) (api.E
 }
 
 func (b *backend) Explain(_ context.Context, r *store.Record) (api.Explanation, error) {
-	e := api.Explanation{ContainerID: r.ID, Name: r.Name, Why: "it is as declared"}
-	e.Declared.Spec = r.Spec
+	e := api.Explanation{ContainerID: r.ID, Name: r.Name, Observed: r.Status, NextAction: "none", Why: "it is as declared",
+		Differences: []api.Difference{}, RecentActions: []api.LastAction{}}
+	e.Declared.Generation, e.Declared.Spec = r.Generation, r.Spec
 	return e, b.away
 }
 
