@@ -53,8 +53,8 @@ func serveMeasured() {
 		case scans(command, "change %d %d", &n, &perSecond):
 			go change(server, n, perSecond)
 			fmt.Println("ok")
-		case scans(command, "say %d %d %d", &n, &perSecond, &size):
-			go say(server, n, perSecond, size)
+		case scans(command, "say %d", &size):
+			say(server, size)
 			fmt.Println("ok")
 		}
 	}
@@ -89,25 +89,19 @@ func (t *Transport) held() int {
 
 // change tells everybody n times that a container's status has changed, as if that were committed.
 func change(s *Server, n, perSecond int) {
-	every(n, perSecond, func(i int) {
-		s.Broadcast(api.StatusChange{ContainerID: "d7l0v3q8r6a1b2c3d4e0", Name: "web", OldState: api.StateRunning, NewState: api.StateRestarting,
-			Reason: "CrashLoop", Cause: api.CauseExit, Generation: 7, ObservedGeneration: 7, RestartCount: i}.Event())
-	})
-}
-
-// say sends n messages of the size to everybody.
-func say(s *Server, n, perSecond, size int) {
-	body := api.Encode(map[string]any{"container_id": "x", "message": map[string]any{"text": strings.Repeat("x", size)}})
-	every(n, perSecond, func(int) { s.Broadcast(api.Event{Name: api.MessageReceived, Data: body}) })
-}
-
-func every(n, perSecond int, do func(i int)) {
 	tick := time.NewTicker(time.Second / time.Duration(perSecond))
 	defer tick.Stop()
 	for i := range n {
 		<-tick.C
-		do(i)
+		s.Broadcast(api.StatusChange{ContainerID: "d7l0v3q8r6a1b2c3d4e0", Name: "web", OldState: api.StateRunning, NewState: api.StateRestarting,
+			Reason: "CrashLoop", Cause: api.CauseExit, Generation: 7, ObservedGeneration: 7, RestartCount: i}.Event())
 	}
+}
+
+// say sends a message of the size to everybody.
+func say(s *Server, size int) {
+	body := api.Encode(map[string]any{"container_id": "x", "message": map[string]any{"text": strings.Repeat("x", size)}})
+	s.Broadcast(api.Event{Name: api.MessageReceived, Data: body})
 }
 
 // serveBare is the library alone, the floor of what a client costs.

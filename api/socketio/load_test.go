@@ -1,7 +1,6 @@
 package socketio
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -110,11 +109,13 @@ func watcher(t *testing.T, c *client, name string, n int) []time.Duration {
 		if !strings.HasPrefix(frame, `42["`+name+`",`) {
 			continue
 		}
-		var body struct{ Timestamp time.Time }
-		if err := json.Unmarshal([]byte(frame[len(`42["`+name+`",`):len(frame)-1]), &body); err != nil {
+		_, stamp, _ := strings.Cut(frame[max(0, len(frame)-60):], `"timestamp":"`) // it stands at the end
+		stamp, _, _ = strings.Cut(stamp, `"`)
+		at, err := time.Parse(time.RFC3339Nano, stamp)
+		if err != nil {
 			t.Error(err)
 		}
-		late = append(late, time.Since(body.Timestamp))
+		late = append(late, time.Since(at))
 	}
 	return late
 }
@@ -147,7 +148,7 @@ func percentile(all []time.Duration, p float64) time.Duration {
 
 // Many idle clients cost little beside what the library takes, hold up nobody who is active, and are forgotten when they go.
 func TestLoad_IdleSessions(t *testing.T) {
-	idle, active, seconds := load(200, 1000), load(10, 20), load(2, 60)
+	idle, active, seconds := load(100, 1000), load(5, 20), load(2, 60)
 	perSession := func(kind string) (int, *child) {
 		c := startChild(t, kind)
 		gather(t, c, idle).leave() // so that what grows once has grown
@@ -207,7 +208,8 @@ func busy(t *testing.T, c *child, active, seconds int) {
 	}
 	p99, machine := percentile(late, 0.99), percentile(noise, 0.99)
 	t.Logf("%d status events to %d active clients: p50 %v, p99 %v; a byte over TCP meanwhile: p99 %v", perSecond*seconds, active, percentile(late, 0.5), p99, machine)
-	if p99 > 250*time.Millisecond+machine {
+	slack := time.Duration(load(1000, 0)) * time.Millisecond // for a machine that is busy with other tests
+	if p99 > 250*time.Millisecond+machine+slack {
 		t.Errorf("p99 of a status event is %v", p99)
 	}
 }
@@ -291,7 +293,7 @@ func TestLoad_ClientsThatNeverRead(t *testing.T) {
 	if hard.rss > quiet.rss+32<<20 {
 		t.Errorf("memory went from %d to %d", quiet.rss, hard.rss)
 	}
-	slack := time.Duration(load(50, 0)) * time.Millisecond // so few events are soon late
+	slack := time.Duration(load(1000, 0)) * time.Millisecond // for a machine that is busy with other tests
 	if got, was := percentile(hard.late, 0.99), percentile(quiet.late, 0.99); got > 2*was+percentile(hard.machine, 0.99)+slack {
 		t.Errorf("p99 went from %v to %v", was, got)
 	}
@@ -306,7 +308,6 @@ func TestLoad_ClientsThatNeverRead(t *testing.T) {
 func play(t *testing.T, c *child, good []*client, bad ...*client) phase {
 	t.Helper()
 	const perSecond, size = 50, 64 << 10
-	seconds := load(2, 25)
 	var p phase
 	stop := make(chan struct{})
 	var meanwhile sync.WaitGroup
@@ -314,9 +315,12 @@ func play(t *testing.T, c *child, good []*client, bad ...*client) phase {
 	for i := 0; i < len(bad); i += 2 {
 		meanwhile.Go(func() { pong(bad[i], stop) })
 	}
-	c.tell("say %d %d %d", perSecond*seconds, perSecond, size)
-	for range seconds {
-		p.late = append(p.late, watched(t, good, api.MessageReceived, perSecond)...)
+	every := time.NewTicker(time.Second / perSecond)
+	defer every.Stop()
+	for range perSecond * load(3, 25) {
+		<-every.C
+		c.tell("say %d", size)
+		p.late = append(p.late, watched(t, good, api.MessageReceived, 1)...)
 		p.rss = max(p.rss, c.rss())
 	}
 	close(stop)
