@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
 )
 
 // ErrStoreRestored means that the store is a backup that was put in its place and that nobody has accepted yet.
@@ -100,5 +99,6 @@ func sentence(would map[string][]string) string {
 }
 
 // heldBack tells whether an engine was listed and is not acted upon for a reason of ours.
-func heldBack(err error) bool { return errors.Is(err, ErrEngineChanged) || errors.Is(err, ErrStoreRestored) }
-
+func heldBack(err error) bool {
+	return errors.Is(err, ErrEngineChanged) || errors.Is(err, ErrStoreRestored)
+}

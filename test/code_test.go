@@ -31,7 +31,7 @@ func TestCode_AContainerSeesWhatItsLinkLeadsTo(t *testing.T) {
 				t.Fatal(err)
 			}
 			name, source := xid.New().String(), codeSource(t, "one")
-			linkTo(t, snapshots, name, source)
+			snapshotLink(t, snapshots, name, source)
 			id := runsCode(t, fmt.Sprint(named(t, "show"), uid), uid, snapshots.LinkPath(name))
 
 			start := func(how func() error) []string {
@@ -45,7 +45,7 @@ func TestCode_AContainerSeesWhatItsLinkLeadsTo(t *testing.T) {
 			saw(t, lines, uid, "one")
 
 			writeSecret(t, filepath.Join(source, "lib/version"), "two")
-			linkTo(t, snapshots, name, source)
+			snapshotLink(t, snapshots, name, source)
 			lines = start(func() error { return engine.ContainerRestart(t.Context(), id, container.StopOptions{}) })
 			saw(t, lines, uid, "one", "two")
 		})
@@ -81,8 +81,8 @@ func writeSecret(t *testing.T, path, text string) {
 	}
 }
 
-// linkTo takes the code and leads name's link to it.
-func linkTo(t *testing.T, snapshots *code.Snapshots, name, source string) {
+// snapshotLink takes the code and leads name's link to it.
+func snapshotLink(t *testing.T, snapshots *code.Snapshots, name, source string) {
 	t.Helper()
 	digest, release, err := snapshots.Take(t.Context(), source)
 	if err != nil {
