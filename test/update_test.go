@@ -110,7 +110,7 @@ func TestUpdate_ThatFailsIsTakenBack(t *testing.T) {
 	}{
 		{"it exits", object{"environment": object{"EXIT_CODE": "3"}}, "UpdateFailed", true},
 		{"it cannot be started", object{"entrypoint": []string{"/no-such-command"}}, "UpdateFailed", true},
-		{"its image is not there", object{"image": "no-such-image:1"}, "ImageNotFound", false},
+		{"its image is not there", object{"image": "no-such-image:1", "image_pull_policy": "never"}, "ImageNotFound", false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
