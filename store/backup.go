@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -23,7 +24,7 @@ func (s *Store) Backup(begin func(size int64) io.Writer) error {
 
 // BackupStopped is Backup for the store in dir while nobody has it open, else ErrInUse.
 func BackupStopped(dir string, w io.Writer) error {
-	path := filepath.Join(dir, fileName)
+	path := Path(dir)
 	if err := look(path, func(tx *bolt.Tx) error { return send(tx, w) }); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
@@ -84,7 +85,7 @@ func mayWrite(path string, replace bool) error {
 // beside it, under the name that is returned; "" where there was none.
 func Restore(dir, file string, o Options) (r Report, kept string, err error) {
 	o = o.withDefaults()
-	path, now := filepath.Join(dir, fileName), o.Now().UTC()
+	path, now := Path(dir), o.Now().UTC()
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return r, "", fmt.Errorf("make the data directory: %w", err)
 	}
@@ -132,8 +133,18 @@ func replaceBy(file, path, kept string, now time.Time, fail func(string)) error 
 	return err
 }
 
-// copyStamped makes f a copy of file that knows that it is one.
+// copyStamped makes f, in the store's folder, a copy of file that knows that it is one. Who restores as root does not take the
+// store away from the manager's own user.
 func copyStamped(file string, f *os.File, now time.Time) error {
+	folder, err := os.Stat(filepath.Dir(f.Name()))
+	if err != nil {
+		return fmt.Errorf("look at the data directory: %w", err)
+	}
+	if owner, ok := folder.Sys().(*syscall.Stat_t); ok && os.Geteuid() == 0 {
+		if err := f.Chown(int(owner.Uid), int(owner.Gid)); err != nil {
+			return fmt.Errorf("give the store to its owner: %w", err)
+		}
+	}
 	if err := look(file, func(tx *bolt.Tx) error { return send(tx, f) }); err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}

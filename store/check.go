@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 
@@ -134,10 +133,11 @@ func checkDeclared(key, value []byte) error {
 }
 
 func checkExpiry(tx *bolt.Tx, key []byte) error {
-	if len(key) < 8 || !bytes.Contains(key[8:], []byte{0}) {
+	_, name, ok := cutExpiry(key)
+	if !ok {
 		return errNoKey
 	}
-	if tx.Bucket(bucketKeys).Get(key[8:]) == nil {
+	if tx.Bucket(bucketKeys).Get(name) == nil {
 		return errors.New("there is no such idempotency key")
 	}
 	return nil

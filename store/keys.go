@@ -118,11 +118,12 @@ func (tx *txn) dropOldKeys() error {
 	c := tx.bolt.Bucket(bucketExpiries).Cursor()
 	for range 4 {
 		k, _ := c.First()
+		expires, name, ok := cutExpiry(k)
 		switch {
-		case k == nil, len(k) >= 8 && int64(binary.BigEndian.Uint64(k)) > tx.now.UnixNano():
+		case k == nil, ok && expires.After(tx.now):
 			return nil
-		case len(k) >= 8:
-			if err := tx.dropKey(k[8:]); err != nil {
+		case ok:
+			if err := tx.dropKey(name); err != nil {
 				return err
 			}
 		}

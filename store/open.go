@@ -17,6 +17,9 @@ import (
 // fileName is the store's file in the data directory. Others beside it have more to their names.
 const fileName = "flow-manager.db"
 
+// Path is where the store in dir is.
+func Path(dir string) string { return filepath.Join(dir, fileName) }
+
 const (
 	tombstoneLifetime = 30 * 24 * time.Hour
 	keyLifetime       = 24 * time.Hour
@@ -87,7 +90,7 @@ func (o Options) withDefaults() Options {
 // Open opens or makes the store in dir, which is made with mode 0700 where it is absent. Records that cannot be relied upon
 // are moved into quarantine.
 func Open(dir string, o Options) (*Store, error) {
-	path := filepath.Join(dir, fileName)
+	path := Path(dir)
 	s := newStore(o.withDefaults())
 	err := s.load(path)
 	switch {

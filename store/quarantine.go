@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -143,7 +142,7 @@ func isolate(tx *bolt.Tx, flaws []Flaw, now time.Time) error {
 // Discard gives up what is in quarantine of a container, by its id, name or key, in the store of a manager that does not run.
 // The name is free again, and the container belongs to nobody, so that no manager touches it.
 func Discard(dir, ref string) error {
-	path := filepath.Join(dir, fileName)
+	path := Path(dir)
 	err := change(path, func(tx *bolt.Tx) error { return discard(tx, ref) })
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)

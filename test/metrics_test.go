@@ -39,6 +39,8 @@ func measures() map[string]measure {
 		"engine_known":                  {kind: dto.MetricType_GAUGE},
 		"foreign_containers":            {kind: dto.MetricType_GAUGE},
 		"sessions":                      {kind: dto.MetricType_GAUGE},
+		"quarantined_records":           {kind: dto.MetricType_GAUGE},
+		"store_writable":                {kind: dto.MetricType_GAUGE},
 		"engine_events_total":           {kind: dto.MetricType_COUNTER},
 		"resyncs_total":                 {kind: dto.MetricType_COUNTER},
 		"declared_to_converged_seconds": {kind: dto.MetricType_HISTOGRAM},

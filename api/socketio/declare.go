@@ -234,7 +234,7 @@ func forRequest(err error, requestID string) error {
 	e := api.AsError(err)
 	switch {
 	case errors.Is(err, store.ErrNotWritable):
-		e = api.Errorf(api.SystemError, "the manager cannot write its store, so nothing was declared; look for space and errors on its disk").With("reason", "StoreNotWritable").Because(err)
+		e = api.Errorf(api.SystemError, "the manager cannot write its store, so nothing was declared; its disk needs free space, or has errors").With("reason", "StoreNotWritable").Because(err)
 	case errors.Is(err, store.ErrClosed):
 		e = api.Errorf(api.SystemError, "the manager is shutting down; nothing was declared").With("reason", "ShuttingDown").Because(err)
 	}

@@ -44,6 +44,7 @@ type settings struct {
 	RunDir         string        `koanf:"run-dir"`
 	DockerHost     string        `koanf:"docker-host"`
 	AcceptEngine   bool          `koanf:"accept-engine"`
+	AcceptRestore  bool          `koanf:"accept-restore"`
 	Workers        int           `koanf:"workers"`
 	Pulls          int           `koanf:"pulls"`
 	EventRetention time.Duration `koanf:"event-retention"`
@@ -77,6 +78,7 @@ func addFlags(f *pflag.FlagSet) {
 	f.String("run-dir", defaultRunDir(), "folder of the flows' sockets")
 	f.String("docker-host", "", "Unix socket of the engine as unix:///path (default DOCKER_HOST or the usual one)")
 	f.Bool("accept-engine", false, "take an engine that is not the one remembered and has none of our containers")
+	f.Bool("accept-restore", false, "act by a store that was restored from a backup; to be given once")
 	f.Int("workers", 16, "containers reconciled at once")
 	f.Int("pulls", 3, "images pulled at once")
 	f.Duration("event-retention", 24*time.Hour, "how long events can be replayed, at most 100,000 of them")
@@ -105,8 +107,24 @@ func defaultRunDir() string {
 	return "/run/flow-manager"
 }
 
-// readSettings merges file, environment and flags; what is more explicit wins.
+// readSettings reads what serve was told, and refuses what it does not know.
 func readSettings(cmd *cobra.Command) (*settings, error) {
+	k, err := layers(cmd)
+	if err != nil {
+		return nil, err
+	}
+	if err := unknownKeys(k, cmd.Flags()); err != nil {
+		return nil, usageError{err}
+	}
+	s := &settings{}
+	if err := k.Unmarshal("", s); err != nil {
+		return nil, usageError{fmt.Errorf("read the settings: %w", err)}
+	}
+	return s, s.check()
+}
+
+// layers merges file, environment and flags; what is more explicit wins.
+func layers(cmd *cobra.Command) (*koanf.Koanf, error) {
 	k := koanf.New(".")
 	path, _ := cmd.Flags().GetString("config") // the flag is there
 	if path = cmp.Or(path, os.Getenv(envPrefix+"CONFIG")); path != "" {
@@ -117,17 +135,10 @@ func readSettings(cmd *cobra.Command) (*settings, error) {
 	if err := k.Load(env.Provider(".", env.Opt{Prefix: envPrefix, TransformFunc: variable}), nil); err != nil {
 		return nil, usageError{fmt.Errorf("read the environment: %w", err)}
 	}
-	if err := unknownKeys(k, cmd.Flags()); err != nil {
-		return nil, usageError{err}
-	}
 	if err := k.Load(posflag.Provider(cmd.Flags(), ".", k), nil); err != nil {
 		return nil, usageError{fmt.Errorf("read flags: %w", err)}
 	}
-	s := &settings{}
-	if err := k.Unmarshal("", s); err != nil {
-		return nil, usageError{fmt.Errorf("read the settings: %w", err)}
-	}
-	return s, s.check()
+	return k, nil
 }
 
 // variable turns a variable into a flag's name and value; lists are separated by commas.

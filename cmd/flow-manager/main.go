@@ -71,7 +71,7 @@ func command() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
 	})
-	root.AddCommand(serveCommand(), tokenCommand(), &cobra.Command{
+	root.AddCommand(serveCommand(), tokenCommand(), storeCommand(), &cobra.Command{
 		Use:   "version",
 		Short: "Prints the version",
 		Args:  noArguments,

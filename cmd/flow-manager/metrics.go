@@ -4,6 +4,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/flow-manager/flow-manager/api/socketio"
+	"github.com/flow-manager/flow-manager/store"
 )
 
 var (
@@ -26,4 +27,18 @@ func (s sessionCounts) Collect(ch chan<- prometheus.Metric) {
 	for reason, n := range s.transport.Counts() {
 		ch <- prometheus.MustNewConstMetric(refusalsDesc, prometheus.CounterValue, float64(n), reason)
 	}
+}
+
+func quarantinedRecords(s *store.Store) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "flow_manager_quarantined_records",
+		Help: "Damaged records of the store, whose containers are left alone."}, func() float64 { return float64(len(s.Quarantined())) })
+}
+
+func storeWritable(s *store.Store) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "flow_manager_store_writable", Help: "1 while commits to the store work."}, func() float64 {
+		if s.Err() != nil {
+			return 0
+		}
+		return 1
+	})
 }

@@ -69,6 +69,7 @@ type manager struct {
 	server      *socketio.Server
 	transport   *socketio.Transport
 	listener    net.Listener
+	admin       *admin
 	flows       *flows
 	metrics     *prometheus.Registry
 }
@@ -93,8 +94,11 @@ func (m *manager) open(s *settings) error {
 	}
 	var err error
 	fail := failpoint()
-	if m.store, err = store.Open(s.DataDir, store.Options{MaxContainers: s.MaxContainers, Retention: s.EventRetention}); err != nil {
+	if err = m.openStore(s, fail); err != nil {
 		return fmt.Errorf("open the store: %w", err)
+	}
+	if m.admin, err = openAdmin(s, m.store, m.log); err != nil {
+		return err
 	}
 	m.flows = newFlows(m.store, m.log)
 	if m.hub, err = sockets.New(sockets.Config{RunDir: s.RunDir, Watcher: m.flows, Log: m.log}); err != nil {
@@ -105,7 +109,7 @@ func (m *manager) open(s *settings) error {
 	}
 	m.controller = controller.New(controller.Config{
 		Store: m.store, Runtime: m.runtime, Prober: m.runtime, Endpoints: m.hub, Policy: s.policy(), Log: m.log, Workers: s.Workers, Pulls: s.Pulls,
-		Resync: s.ResyncInterval, Ports: s.ports, AcceptEngine: s.AcceptEngine, Boot: bootID(), Engine: m.announceEngine, Progress: m.announcePull, Fail: fail,
+		Resync: s.ResyncInterval, Ports: s.ports, AcceptEngine: s.AcceptEngine, AcceptRestore: s.AcceptRestore, Boot: bootID(), Engine: m.announceEngine, Progress: m.announcePull, Fail: fail,
 	})
 	m.server = socketio.NewServer(socketio.Backend{
 		Store: m.store, Messenger: messenger{m.hub}, Stats: m.controller, Engine: m.controller, Policy: m.controller, Planner: m.controller, Log: m.log, Version: version(), Fail: fail,
@@ -117,11 +121,34 @@ func (m *manager) open(s *settings) error {
 	return m.register()
 }
 
+// openStore opens the store and says what of it cannot be relied upon.
+func (m *manager) openStore(s *settings, fail func(string)) error {
+	var err error
+	m.store, err = store.Open(s.DataDir, store.Options{MaxContainers: s.MaxContainers, Retention: s.EventRetention, Writable: m.tellWritable, Fail: fail})
+	if err != nil {
+		return err
+	}
+	for _, f := range m.store.Quarantined() {
+		m.log.Error().Str("operation", "quarantine").Str("id", f.ID).Str("name", f.Name).Str("record", f.String()).
+			Msg("a record is damaged and in quarantine: its container is left alone; see flow-manager store check")
+	}
+	return nil
+}
+
+// tellWritable notes that the store cannot be written, and when it can be again.
+func (m *manager) tellWritable(err error) {
+	if err != nil {
+		m.log.Error().Err(err).Str("operation", "commit").Msg("the store cannot be written: nothing is declared, stopped, replaced or removed; free space on its disk")
+		return
+	}
+	m.log.Warn().Str("operation", "commit").Msg("the store can be written again")
+}
+
 // register makes /metrics of what the parts count.
 func (m *manager) register() error {
 	m.metrics = prometheus.NewRegistry()
 	m.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	m.metrics.MustRegister(sessionCounts{m.transport})
+	m.metrics.MustRegister(sessionCounts{m.transport}, quarantinedRecords(m.store), storeWritable(m.store))
 	return m.controller.Register(m.metrics)
 }
 
@@ -141,6 +168,7 @@ func (m *manager) run(ctx context.Context, again <-chan os.Signal) error {
 	group.Go(func() error { return m.flows.run(work) })
 	group.Go(func() error { return push(work, m.store, m.hub) })
 	group.Go(func() error { return m.obey(work, again) })
+	group.Go(func() error { return m.admin.run(work) })
 	web := m.transport.Server(m.mux())
 	group.Go(func() error {
 		if err := web.Serve(m.secured()); !errors.Is(err, http.ErrServerClosed) {
@@ -172,6 +200,9 @@ func (m *manager) close() error {
 		if err := m.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 			errs = append(errs, err)
 		}
+	}
+	if m.admin != nil {
+		errs = append(errs, m.admin.close())
 	}
 	if m.hub != nil {
 		errs = append(errs, m.hub.Close())
