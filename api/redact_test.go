@@ -220,6 +220,18 @@ func TestRedactor_Value(t *testing.T) {
 	}
 }
 
+func TestRedactor_Certain(t *testing.T) {
+	r := NewRedactor(map[string]string{"token": "flow_0123456789"})
+	for text, want := range map[string]string{
+		"token-service: declared, but not observed":          "token-service: declared, but not observed",
+		"via http://me:pw@proxy: flow_0123456789 is refused": "via http://[FILTERED]@proxy: [FILTERED] is refused",
+	} {
+		if got := r.Certain(text); got != want {
+			t.Errorf("%q became %q", text, got)
+		}
+	}
+}
+
 func TestRedactor_JSON(t *testing.T) {
 	r := NewRedactor(map[string]string{"TOKEN": "a-long-secret"})
 	for in, want := range map[string]string{

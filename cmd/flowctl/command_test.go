@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/flow-manager/flow-manager/api"
 )
 
 // declared is the acknowledgement of a declaration.
@@ -549,5 +551,16 @@ func TestExitCode(t *testing.T) {
 		if got := exitCode(several(errs).orNil()); got != want {
 			t.Errorf("exitCode(%v) = %d, want %d", errs, got, want)
 		}
+	}
+}
+
+// What fails here is told with the names as they are, but neither with our token nor with a proxy's password.
+func TestReport_TellsNoSecrets(t *testing.T) {
+	var out strings.Builder
+	secrets := api.NewRedactor(map[string]string{"token": "flow_0123456789"})
+	report(&out, several{errors.New("auth-service: lost http://me:pw@proxy\nand flow_0123456789"), &Failure{Message: "token=kept", Type: api.PolicyError}}, secrets)
+	want := "error: auth-service: lost http://[FILTERED]@proxy and [FILTERED]\nerror: token=kept (policy_error)\n"
+	if diff := cmp.Diff(want, out.String()); diff != "" {
+		t.Error(diff)
 	}
 }
