@@ -115,7 +115,7 @@ func (e *fakeEngine) List(context.Context) (list []Observed, err error) {
 			if c.ID == "" {
 				continue
 			}
-			o := Observed{DockerID: c.DockerID, Name: c.Name, ID: c.ID, Token: c.Token, State: c.State}
+			o := Observed{DockerID: c.DockerID, Name: c.Name, ID: c.ID, Token: c.Token, Instance: c.Instance, State: c.State}
 			o.Digest = strings.Join([]string{o.State, o.Name}, " ")
 			list = append(list, o)
 		}

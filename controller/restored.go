@@ -51,11 +51,12 @@ func (k *Controller) foretell(seen []Observed, now time.Time) string {
 	for id, left := range byID {
 		stone, known := k.Store.Tombstone(id)
 		for _, o := range left {
-			verb := "leave alone"
-			if known && stone.Owns(o.Token, o.DockerID, o.Name) {
-				verb = "remove"
+			switch {
+			case known && stone.Owns(o.Token, o.DockerID, o.Name):
+				would["remove"] = append(would["remove"], o.Name)
+			case o.Instance == k.Store.Instance(): // and not another manager's
+				would["leave alone"] = append(would["leave alone"], o.Name)
 			}
-			would[verb] = append(would[verb], o.Name)
 		}
 	}
 	return sentence(would)

@@ -42,7 +42,7 @@ func TestBackup_OfARunningManager(t *testing.T) {
 	m := newManager(t)
 	c := m.dial()
 	for i := range 30 { // more than the sockets between two processes hold
-		c.must(t, "create_container", object{"name": named(t, fmt.Sprint("c", i)), "image": echoImage, "environment": object{"BIG": strings.Repeat("x", 100_000), "TOKEN": "secret"}})
+		c.must(t, "create_container", bulky(t, fmt.Sprint("c", i)))
 	}
 	file := filepath.Join(t.TempDir(), "backup")
 	said := m.stored("backup", file)
@@ -65,6 +65,11 @@ func TestBackup_OfARunningManager(t *testing.T) {
 	m.stalls(t, c, file)
 }
 
+// bulky is a large declaration that the engine makes nothing of.
+func bulky(t *testing.T, name string) object {
+	return object{"name": named(t, name), "image": "example/none:1", "image_pull_policy": "never", "environment": object{"BIG": strings.Repeat("x", 100_000)}}
+}
+
 // stalls asks for a backup and takes none of it. Nobody waits for that but whoever wants another backup, and those not for long.
 func (m *manager) stalls(t *testing.T, c *wsClient, file string) {
 	t.Helper()
@@ -84,7 +89,7 @@ func (m *manager) stalls(t *testing.T, c *wsClient, file string) {
 	})
 	began := time.Now()
 	for i := range 20 {
-		c.must(t, "create_container", object{"name": named(t, fmt.Sprint("late", i)), "image": echoImage, "environment": object{"BIG": strings.Repeat("x", 100_000)}})
+		c.must(t, "create_container", bulky(t, fmt.Sprint("late", i)))
 	}
 	if took := time.Since(began); took > 8*time.Second {
 		t.Errorf("20 declarations took %s beside a backup that stalls", took)
@@ -224,7 +229,7 @@ func TestRestore_AfterTheStoreWasDamaged(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "backup")
 	m.stored("backup", file)
 	m.stop()
-	m.spoil(func(data []byte) []byte { return data[:len(data)/3] })
+	m.spoil(func(data []byte) []byte { return data[:3*os.Getpagesize()] })
 	for _, program := range [][]string{
 		{"serve", "--listen", "127.0.0.1:0", "--data-dir", filepath.Join(m.dir, "data"), "--run-dir", filepath.Join(m.dir, "run")},
 		{"store", "check", "--data-dir", filepath.Join(m.dir, "data")},

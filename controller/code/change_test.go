@@ -24,20 +24,10 @@ type hook struct {
 }
 
 func (h *hook) Err() error {
-	h.look()
-	return h.Context.Err()
-}
-
-// Done is looked at when the sync of the copy begins.
-func (h *hook) Done() <-chan struct{} {
-	h.look()
-	return h.Context.Done()
-}
-
-func (h *hook) look() {
 	if h.looks++; h.looks == h.at {
 		h.act()
 	}
+	return h.Context.Err()
 }
 
 // change is something that happens to a tree while it is copied.
@@ -167,6 +157,34 @@ func changeAt(t *testing.T, s *Snapshots, c change, n int) (reached bool, told i
 		told = 1
 	}
 	return h.looks >= n, told
+}
+
+// Where a folder's time does not tell that something was added or removed, its list does.
+func TestSnapshots_Take_ChangedInOneTick(t *testing.T) {
+	s, root := fresh(t, Limits{}), grow(t, tree{"a": file(""), "b": dir(), "b/c": file(""), "d": file("")})
+	top, err := openFolder(root)
+	must(t, err)
+	defer top.Close()
+	var now []entry
+	w := walker{meter: meter{limits: s.limits}, visit: func(_ context.Context, _ folder, e entry) error { now = append(now, e); return nil }}
+	must(t, w.walk(t.Context(), top))
+	gone := entry{path: "b/gone", kind: kindFile}
+	for name, tt := range map[string]struct {
+		copied []entry
+		blamed string
+	}{
+		"nothing":      {now, ""},
+		"last added":   {now[:4], "d"},
+		"one added":    {slices.Delete(slices.Clone(now), 3, 4), "b/c"},
+		"last removed": {append(slices.Clone(now), gone), "b/gone"},
+		"one removed":  {slices.Insert(slices.Clone(now), 3, gone), "b/gone"},
+	} {
+		err := s.unchanged(t.Context(), top, tt.copied)
+		e, _ := errors.AsType[*api.Error](err)
+		if tt.blamed == "" && err != nil || tt.blamed != "" && (!errors.Is(err, ErrChanged) || e.Details["entry"] != tt.blamed) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }
 
 // tick returns when a change can be told from what was before by its time: old kernels keep time stamps coarsely.

@@ -227,7 +227,7 @@ func look(t testing.TB, at string) thing {
 		target, err := os.Readlink(at)
 		must(t, err)
 		return link(target)
-	default:
+	case mode.IsRegular():
 		contents, err := os.ReadFile(at)
 		must(t, err)
 		if mode&0o100 != 0 {
@@ -235,6 +235,7 @@ func look(t testing.TB, at string) thing {
 		}
 		return file(string(contents))
 	}
+	return thing{} // of no snapshot
 }
 
 // damage flips one bit of a file.

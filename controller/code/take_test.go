@@ -313,6 +313,23 @@ func TestSnapshots_Take_Cancelled(t *testing.T) {
 			cancelEach(t, s, root)
 		})
 	}
+	t.Run("before the sync", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		if _, _, err := fresh(t, Limits{}).Take(syncHook{ctx, cancel}, root); !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// syncHook is a context that does something when the sync of the copy begins, which waits for it.
+type syncHook struct {
+	context.Context
+	act func()
+}
+
+func (h syncHook) Done() <-chan struct{} {
+	h.act()
+	return h.Context.Done()
 }
 
 // cancelEach cancels a Take at each look at its context.
@@ -326,8 +343,8 @@ func cancelEach(t *testing.T, s *Snapshots, root string) {
 		cancel()
 		if err == nil { // it was done by then
 			release()
-			if n < 25 {
-				t.Errorf("cancelled at look %d, it went on", n)
+			if aside := list(t, s.in(damagedFolder)); n < 25 || len(aside) > 0 {
+				t.Errorf("cancelled at look %d, it went on and set aside %q", n, aside)
 			}
 			return
 		}
