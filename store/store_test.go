@@ -435,7 +435,13 @@ func TestWatch_ErrExpired(t *testing.T) {
 func TestStore_ANoopSaysNothingOfTheDisk(t *testing.T) {
 	s := open(t, t.TempDir(), Options{})
 	web := declare(t, s, Declaration{Name: "web", Change: running})
-	s.publish(&txn{Store: s}, errors.New("no space left")) // what a commit does that did not work
+	err := s.do(t.Context(), func(*txn) (effect, error) {
+		s.judge(errors.New("no space left")) // what a commit does that did not work, where it does it
+		return effect{}, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	if _, err := s.Observe(t.Context(), web.ID, func(*Record) []api.Event { return nil }); err != nil {
 		t.Fatal(err)
 	}
@@ -443,7 +449,7 @@ func TestStore_ANoopSaysNothingOfTheDisk(t *testing.T) {
 		t.Error("an Observe that wrote nothing made the store writable again")
 	}
 	declare(t, s, Declaration{Name: "other", Change: running})
-	if err := s.Err(); err != nil {
+	if err = s.Err(); err != nil {
 		t.Errorf("after a commit that worked: %v", err)
 	}
 }
