@@ -136,6 +136,47 @@ func TestSnapshots_Collect_WhileTaking(t *testing.T) {
 	}
 }
 
+// What nobody holds may be collected before it is linked, and then Link says so: a link never leads to nothing.
+func TestSnapshots_Link_WhileCollecting(t *testing.T) {
+	s, digest := fresh(t, Limits{}), tree{}.digest()
+	done := make(chan struct{})
+	var collector sync.WaitGroup
+	collector.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			default:
+				if _, err := s.Collect(t.Context(), keep()); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	})
+	linked := 0
+	for range 3000 {
+		if err := os.Mkdir(s.in(digest), 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+			t.Fatal(err)
+		}
+		err := s.Link(flow, digest)
+		if err != nil && !errors.Is(err, ErrAbsent) {
+			t.Fatal(err)
+		}
+		if err == nil {
+			linked++
+			if err := s.Verify(t.Context(), digest); err != nil {
+				t.Errorf("linked to what is not there: %v", err)
+			}
+		}
+		must(t, s.Unlink(flow))
+	}
+	close(done)
+	collector.Wait()
+	if linked == 0 || linked == 3000 {
+		t.Errorf("linked %d times of 3000: nothing was proved", linked)
+	}
+}
+
 // Flows change their code, come and go, while snapshots are collected all the time.
 func TestSnapshots_Concurrently(t *testing.T) {
 	const flows, rounds = 4, 12

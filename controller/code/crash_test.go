@@ -28,6 +28,16 @@ var changingCalls = []string{
 func firstCode() tree  { return sample() }
 func secondCode() tree { return sample().with("a.txt", file("another")) }
 
+// bothCodes is a folder that has both.
+func bothCodes(t *testing.T) string {
+	t.Helper()
+	dir := scratch(t)
+	for name, from := range map[string]tree{"first": firstCode(), "second": secondCode()} {
+		must(t, os.Rename(grow(t, from), filepath.Join(dir, name)))
+	}
+	return dir
+}
+
 // act is the whole life of a process that is killed, or whose system calls fail. It says which step went wrong, and how.
 func act(dir string) int {
 	runtime.LockOSThread() // strace counts by thread
@@ -65,29 +75,26 @@ func update(dir string) (step string, err error) {
 type run struct {
 	dir     string
 	said    string
-	ended   bool // without an error
 	reached bool // the call that was to be replaced
 }
 
 func perform(t *testing.T, call string, n int, fault string) run {
 	t.Helper()
-	r := run{dir: scratch(t)}
-	for name, from := range map[string]tree{"first": firstCode(), "second": secondCode()} {
-		must(t, os.Rename(grow(t, from), filepath.Join(r.dir, name)))
-	}
+	r := run{dir: bothCodes(t)}
 	var stderr bytes.Buffer
 	trace := filepath.Join(r.dir, "trace")
 	cmd := exec.CommandContext(t.Context(), "strace", "-f", "-q", "-o", trace, "-e", "trace=?"+call,
 		"-e", fmt.Sprintf("inject=?%s:%s:when=%d", call, fault, n), os.Args[0])
-	cmd.Env = append(os.Environ(), "CODE_TEST_ACTOR="+r.dir)
+	cmd.Env = append(os.Environ(), "CODE_TEST_ACTOR="+r.dir, "GORACE=atexit_sleep_ms=0") // the race detector waits a second
 	cmd.Stderr = &stderr
-	err := cmd.Run()
-	if _, died := errors.AsType[*exec.ExitError](err); err != nil && !died {
-		t.Fatalf("strace is needed: %v", err)
+	if err := cmd.Run(); err != nil {
+		if _, died := errors.AsType[*exec.ExitError](err); !died {
+			t.Fatalf("strace is needed: %v", err)
+		}
 	}
-	calls, err2 := os.ReadFile(trace)
-	must(t, err2)
-	r.said, r.ended = stderr.String(), err == nil
+	calls, err := os.ReadFile(trace)
+	must(t, err)
+	r.said = stderr.String()
 	r.reached = strings.Contains(string(calls), "INJECTED") || strings.Contains(string(calls), "killed by SIGKILL")
 	return r
 }

@@ -108,15 +108,19 @@ func plant(t testing.TB, at string, x thing) {
 	must(t, err)
 }
 
-// scratch is a new folder whose path has no link in it; in memory where that can be had, for most tests sync a lot.
+// scratch is a new folder whose path has no link in it; in memory where that can be had, for most tests sync a lot. What a test
+// puts beside it is removed with it.
 func scratch(t testing.TB) string {
 	t.Helper()
-	path, err := os.MkdirTemp("/dev/shm", "code-test-")
+	above, err := os.MkdirTemp("/dev/shm", "code-test-")
 	if err != nil {
-		path, err = filepath.EvalSymlinks(t.TempDir())
+		above, err = filepath.EvalSymlinks(t.TempDir())
 	}
 	must(t, err)
-	t.Cleanup(func() { must(t, os.RemoveAll(path)) })
+	t.Cleanup(func() { must(t, os.RemoveAll(above)) })
+	must(t, os.Chmod(above, 0o711))
+	path := filepath.Join(above, "scratch")
+	must(t, os.Mkdir(path, 0o700))
 	return path
 }
 

@@ -14,10 +14,7 @@ import (
 // Before the rename that publishes a snapshot, each of its files and folders was synced; after it, the folder that it is in.
 // The same goes for the rename that swaps a link, and for the one that removes a snapshot: synced before anything of it goes.
 func TestSnapshots_SyncedInOrder(t *testing.T) {
-	dir, trace := scratch(t), filepath.Join(scratch(t), "trace")
-	for name, from := range map[string]tree{"first": firstCode(), "second": secondCode()} {
-		must(t, os.Rename(grow(t, from), filepath.Join(dir, name)))
-	}
+	dir, trace := bothCodes(t), filepath.Join(scratch(t), "trace")
 	cmd := exec.CommandContext(t.Context(), "strace", "-f", "-y", "-q", "-o", trace, "-e", "trace=fsync,?rename,?renameat,?renameat2,?unlinkat", os.Args[0])
 	cmd.Env = append(os.Environ(), "CODE_TEST_ACTOR="+dir)
 	if out, err := cmd.CombinedOutput(); err != nil {

@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -118,6 +117,23 @@ func TestSnapshots_Take_Normalises(t *testing.T) {
 		must(t, err)
 		if info.Mode() != fs.ModeDir|0o700 {
 			t.Errorf("%q has mode %v", p, info.Mode())
+		}
+	}
+}
+
+// What stands there is closed to others, whoever made it and how.
+func TestOpen_ClosesItsFolders(t *testing.T) {
+	s := fresh(t, Limits{})
+	folders := []string{"", linksFolder, partialFolder, removedFolder, damagedFolder}
+	for _, name := range folders {
+		must(t, os.Chmod(s.in(name), 0o777|fs.ModeSetgid))
+	}
+	open(t, s.dir, Limits{})
+	for _, name := range folders {
+		info, err := os.Lstat(s.in(name))
+		must(t, err)
+		if info.Mode() != fs.ModeDir|0o700 {
+			t.Errorf("%q has mode %v", name, info.Mode())
 		}
 	}
 }
@@ -254,51 +270,6 @@ func deep(n int) tree {
 		t["d"+strings.Repeat("/d", i)] = dir()
 	}
 	return t.with(strings.Repeat("d/", n-1)+"f", file("x"))
-}
-
-// The manager need not be root. A thread of root's can be without root's rights to files.
-func TestSnapshots_Take_NotRoot(t *testing.T) {
-	tests := map[string]struct {
-		closed string // who is not its owner may at most pass through
-		words  []string
-	}{
-		"OK/above":  {"..", nil},
-		"ErrFile":   {"a.txt", []string{`"a.txt"`, "permission"}},
-		"ErrFolder": {"lib", []string{`"lib"`, "permission"}},
-		"ErrTree":   {".", []string{"permission"}},
-	}
-	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			above, home := filepath.Join(scratch(t), "above"), scratch(t)
-			must(t, errors.Join(os.Chmod(filepath.Dir(above), 0o711), os.Rename(grow(t, tree{}), above)))
-			root := filepath.Join(above, "tree")
-			must(t, errors.Join(os.Rename(grow(t, sample()), root), os.Chmod(root, 0o755), os.Chmod(above, 0o755)))
-			must(t, os.Chmod(filepath.Join(root, tt.closed), 0o711))
-			notRoot(t, home)
-			s := open(t, filepath.Join(home, "code"), Limits{})
-			if tt.words != nil {
-				refuses(t, s, root, api.ValidationError, tt.words...)
-				return
-			}
-			take(t, s, root)
-		})
-	}
-}
-
-// notRoot takes root's rights to files from this thread for the rest of the test, but for those to home.
-func notRoot(t *testing.T, home string) {
-	t.Helper()
-	const nobody = 65534
-	if os.Getuid() != 0 {
-		t.Skip("another user's files are needed, which root alone can make")
-	}
-	must(t, os.Chown(home, nobody, nobody))
-	runtime.LockOSThread()
-	must(t, unix.Setfsuid(nobody))
-	t.Cleanup(func() {
-		must(t, unix.Setfsuid(0))
-		runtime.UnlockOSThread()
-	})
 }
 
 // At whatever moment it is told to end, it ends there and leaves nothing.
