@@ -479,7 +479,8 @@ func TestWatch_KeepsLittleInMemory(t *testing.T) {
 
 func TestOpen_ErrDamaged(t *testing.T) {
 	for name, damage := range map[string]func(data []byte) []byte{
-		"truncated": func(data []byte) []byte { return data[:len(data)/2] },
+		"truncated": func(data []byte) []byte { return data[:10*4096] },
+		"empty":     func([]byte) []byte { return nil },
 		"zeroed":    func(data []byte) []byte { clear(data[3*4096:]); return data },
 		"no store":  func([]byte) []byte { return []byte(strings.Repeat("something else ", 5000)) },
 	} {

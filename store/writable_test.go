@@ -7,11 +7,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/flow-manager/flow-manager/api"
 )
 
 // smallDisk is a folder on a filesystem of its own, of so many bytes.
@@ -52,7 +51,9 @@ func fillDisk(t *testing.T, dir string) (filler string) {
 	return filler
 }
 
-func TestStore_OnAFullDisk(t *testing.T) {
+func TestStore_OnAFullDisk(t *testing.T) { synctest.Test(t, onAFullDisk) }
+
+func onAFullDisk(t *testing.T) {
 	disk := smallDisk(t, 2<<20)
 	told := make(chan error, 100)
 	dir := filepath.Join(disk, "data")
@@ -84,7 +85,7 @@ func TestStore_OnAFullDisk(t *testing.T) {
 	if err := <-told; err == nil {
 		t.Error("told that it can be written")
 	}
-	s.trialIsDue(t) // in vain, as the disk is still full
+	time.Sleep(2 * probePace) // in this bubble's time; each trial is in vain
 	if s.Err() == nil {
 		t.Error("writable on a full disk")
 	}
@@ -103,15 +104,6 @@ func TestStore_OnAFullDisk(t *testing.T) {
 		t.Errorf("a trial was given revision %d", s.Revision())
 	}
 	declare(t, s, Declaration{Name: "big", Change: image(strings.Repeat("x", 30_000))})
-}
-
-// trialIsDue waits until the store has tried once more, and told nobody.
-func (s *Store) trialIsDue(t *testing.T) {
-	t.Helper()
-	time.Sleep(probePace + probePace/4) // it is told by nothing: nothing has changed
-	if _, err := s.Observe(t.Context(), "nobody", func(*Record) []api.Event { return nil }); !errors.Is(err, ErrNotFound) {
-		t.Error(err)
-	}
 }
 
 // A last sync that fails leaves open whether what it was for stays in the file. It is there now: that is what everybody is
