@@ -89,6 +89,9 @@ func TestOpen_PutsDamagedRecordsIntoQuarantine(t *testing.T) {
 				return b.Put([]byte(h.web), bytes.Clone(b.Get([]byte(h.db))))
 			}
 		}, []string{"containers/WEB", "status/WEB"}, []string{"bystander", "db"}},
+		{"another id", func(h *household) func(*bolt.Tx) error {
+			return edited(bucketContainers, h.web, `"id":"`+h.web, `"id":"`+h.db)
+		}, []string{"containers/WEB", "status/WEB"}, []string{"bystander", "db"}},
 		{"another name", func(h *household) func(*bolt.Tx) error {
 			return edited(bucketContainers, h.web, `"name":"web"`, `"name":"wec"`)
 		}, []string{"containers/WEB", "status/WEB"}, []string{"bystander", "db"}},
