@@ -83,12 +83,12 @@ func TestVerify_Refuses(t *testing.T) {
 		"a leaf without elements":               func(l *layout) { put16(l.leaf()[10:], 0) },
 		"more elements than fit":                func(l *layout) { put16(l.leaf()[10:], 1<<15) },
 		"an element that begins too late":       func(l *layout) { l.leaf()[pageHeader+4]++ },
-		"a key longer than its page":            func(l *layout) { put32(l.leaf()[pageHeader+8:], 1<<31) },
+		"a key longer than its page":            func(l *layout) { put32(l.last()[8:], 1<<31) },
 		"a key of no length":                    func(l *layout) { put32(l.leaf()[pageHeader+8:], 0) },
-		"a value longer than its page":          func(l *layout) { put32(l.leaf()[pageHeader+12:], 1<<31) },
+		"a value longer than its page":          func(l *layout) { put32(l.last()[12:], 1<<31) },
 		"a record that is a bucket":             func(l *layout) { put32(l.leaf()[pageHeader:], bucketElement) },
 		"a first key that is not known above":   func(l *layout) { l.key(0)[0] ^= 1 },
-		"keys out of order":                     func(l *layout) { l.key(1)[0] = 0xff },
+		"keys out of order":                     func(l *layout) { l.key(1)[0] = 0 },
 		"a list of free pages that is none":     func(l *layout) { put16(l.page(int(l.meta.freelist))[8:], kindLeaf) },
 		"a free page that is in use":            func(l *layout) { put64(l.page(int(l.meta.freelist))[pageHeader:], uint64(l.branches[0])) },
 		"a free page that is free twice":        func(l *layout) { f := l.page(int(l.meta.freelist))[pageHeader:]; copy(f[8:16], f[:8]) },
@@ -119,6 +119,11 @@ func TestVerify_Refuses(t *testing.T) {
 func (l *layout) key(i int) []byte {
 	e := l.leaf()[pageHeader+i*pageElement:]
 	return e[machine.Uint32(e[4:]):][:machine.Uint32(e[8:])]
+}
+
+// last is the first leaf's last element: what it says of its length, no other one contradicts.
+func (l *layout) last() []byte {
+	return l.leaf()[pageHeader+(int(machine.Uint16(l.leaf()[10:]))-1)*pageElement:]
 }
 
 // bucket is the value of the first bucket that has pages of its own.
