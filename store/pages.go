@@ -237,7 +237,7 @@ func (g *page) keys(first, end []byte) ([][]byte, error) {
 	keys := make([][]byte, g.count)
 	for i := range keys {
 		from, size, value := g.extent(i)
-		if from != at || size == 0 || size > len(g.data)-at || value > len(g.data)-at-size {
+		if from != at || size == 0 || value > len(g.data)-at-size {
 			return nil, damaged("element %d of page %d is not where it should be", i, g.id)
 		}
 		keys[i] = g.data[at : at+size]
