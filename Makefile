@@ -16,7 +16,7 @@ test: ## Run all tests, those on a real Docker engine included
 check: ## Check format, vet, staticcheck, go.mod and the layering
 	@hack/check.sh
 
-load: ## Show what 1,000 idle clients, 4,000 that vanish and some that never read cost (about five minutes)
+load: ## Show what 1,000 idle clients, 4,000 that vanish and some that never read cost (five minutes of an idle machine)
 	SOCKETIO_TEST_LOAD=1 go test -count=1 -v -run 'Load|churn' ./api/socketio/
 
 sim: ## Play SEEDS (2000) random lives of the reconcile loop against a faulty engine in fake time

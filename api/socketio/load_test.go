@@ -151,10 +151,16 @@ func TestLoad_IdleSessions(t *testing.T) {
 	idle, active, seconds := load(100, 1000), load(5, 20), load(2, 60)
 	perSession := func(kind string) (int, *child) {
 		c := startChild(t, kind)
-		gather(t, c, idle).leave() // so that what grows once has grown
+		fresh := c.measure()
+		k := gather(t, c, idle) // so that what grows once has grown: the runtime keeps what most goroutines at once took
+		if kind != "bare" {
+			busy(t, c, active, load(1, 20))
+		}
+		k.leave()
 		eventually(t, "nobody is left", func() bool { return c.measure().held == 0 })
 		before := c.measure()
-		k := gather(t, c, idle)
+		t.Logf("%s: %d bytes when it was fresh, %d after a first crowd", kind, fresh.memory, before.memory)
+		k = gather(t, c, idle)
 		during := c.measure()
 		if kind == "bare" {
 			k.leave()

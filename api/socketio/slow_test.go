@@ -143,6 +143,12 @@ func TestListener_PollThatIsNotRead(t *testing.T) {
 	for range maxPollPackets {
 		s.Emit("x", body)
 	}
+	// Two of them would be small enough for the kernel, and the poll be over.
+	eventually(t, "the library has them all", func() bool {
+		s.link.flow.mu.Lock()
+		defer s.link.flow.mu.Unlock()
+		return s.link.flow.underWayLocked().packets == maxPollPackets
+	})
 	conn, err := net.Dial("tcp", e.addr)
 	if err != nil {
 		t.Fatal(err)
