@@ -277,6 +277,7 @@ func (c *court) started(e *simEngine, o *simContainer) {
 		}
 	}
 	f := c.file(o.ID)
+	c.takesOver(o)
 	if f.exit != nil && !o.byHand && f.hash == o.Hash { // another template owes nothing to the end of the one before
 		c.judgeRestart(o, f)
 	}

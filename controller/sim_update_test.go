@@ -12,8 +12,10 @@ import (
 
 // simUpdate is what the court knows of the newest update of a container that was known to work.
 type simUpdate struct {
-	old, next string         // Docker ids
-	tries     map[string]int // by template, since one of its containers proved itself
+	old, next string          // Docker ids
+	hash      string          // of the template that is tried
+	tries     map[string]int  // by template, since one of its containers proved itself
+	back      map[string]bool // templates that what stood before took over from again
 }
 
 // asksStop holds that nothing is stopped for an update before what takes its place is there, that it is counted, and that a
@@ -42,23 +44,31 @@ func forUpdate(o *simContainer, r *store.Record) bool {
 func (c *court) tries(r *store.Record, o *simContainer) {
 	f := c.file(r.ID)
 	if f.update.tries == nil {
-		f.update.tries = map[string]int{}
+		f.update.tries, f.update.back = map[string]int{}, map[string]bool{}
 	}
 	hash := template(r)
 	if f.update.next == r.Next.DockerID && f.update.old == o.DockerID {
 		return // asked again
 	}
-	if most := max(r.Spec.UpdatePolicy.MaxAttempts, 1); f.failed[hash] && f.update.tries[hash] >= most {
+	if most := max(r.Spec.UpdatePolicy.MaxAttempts, 1); f.update.back[hash] && f.update.tries[hash] >= most {
 		c.violate("%s is stopped for a template that was tried %d times already", o.Name, most)
 	}
 	f.update.tries[hash]++
-	f.update.old, f.update.next = o.DockerID, r.Next.DockerID
+	f.update.old, f.update.next, f.update.hash = o.DockerID, r.Next.DockerID, hash
+}
+
+// takesOver sees what stood before an update run again.
+func (c *court) takesOver(o *simContainer) {
+	if u := &c.file(o.ID).update; u.old == o.DockerID && u.back != nil {
+		u.back[u.hash] = true
+	}
 }
 
 // proves forgets how often a template was tried whose container has run for long enough.
 func (c *court) proves(o *simContainer) {
 	if f := c.file(o.ID); !o.StartedAt.IsZero() && time.Since(o.StartedAt) >= simMonitor {
 		delete(f.update.tries, o.Hash)
+		delete(f.update.back, o.Hash)
 	}
 }
 

@@ -34,7 +34,7 @@ step client
 step make --no-print-directory build
 step hack/echo-image.sh
 step env CGO_ENABLED=1 go test -race ./api/... ./store/... ./controller/... ./sockets/... ./cmd/...
-# A hundred lives of the loop in fake time, and some of them under the race detector; `make sim` plays more.
-step env SIM_SEEDS=100 go test -tags sim -run '^TestSimulator$' -count=1 ./controller
-step env CGO_ENABLED=1 SIM_SEEDS=40 go test -race -tags sim -run '^TestSimulator$' -count=1 ./controller
+# 2,000 lives of the loop in fake time, and some of them under the race detector; `make sim` plays more.
+step env SIM_SEEDS=2000 go test -tags sim -run '^TestSimulator$' -count=1 ./controller
+step env CGO_ENABLED=1 SIM_SEEDS=200 go test -race -tags sim -run '^TestSimulator$' -count=1 ./controller
 step go test ./test/... -count=1
