@@ -91,9 +91,10 @@ func (e *privateEngine) start() {
 	}
 	defer log.Close()
 	e.forgetContainerd()
-	args := append([]string{"--net", "dockerd", "--host", e.host(), "--data-root", e.root(), "--exec-root", filepath.Join(e.dir, "exec"),
+	args := append([]string{"--net", "--mount", "dockerd", "--host", e.host(), "--data-root", e.root(), "--exec-root", filepath.Join(e.dir, "exec"),
 		"--pidfile", filepath.Join(e.dir, "pid"), "--bridge", "none", "--iptables=false", "--ip-forward=false", "--storage-driver", "overlay2"}, e.identity()...)
-	// In a network of its own: an engine without a bridge removes that of the engine next to it.
+	// In a network of its own: an engine without a bridge removes that of the engine next to it. And with mounts of its own: a
+	// container that another engine starts meanwhile would hold a copy of them, and they could not be taken away.
 	e.cmd = exec.Command("unshare", args...)
 	e.cmd.Stdout, e.cmd.Stderr = log, log
 	if err := e.cmd.Start(); err != nil {

@@ -51,7 +51,7 @@ func TestSync_BeforeTheAcknowledgement(t *testing.T) {
 func newTraced(t *testing.T) *manager {
 	t.Helper()
 	m := &manager{t: t, dir: t.TempDir()}
-	m.under = []string{"strace", "-f", "-y", "-s", "4096", "-e", "signal=none", "-e", "trace=read,write,fdatasync,fsync", "-o", filepath.Join(m.dir, "trace")}
+	m.under = []string{"strace", "-f", "-y", "-s", "131072", "-e", "signal=none", "-e", "trace=read,write,fdatasync,fsync", "-o", filepath.Join(m.dir, "trace")}
 	m.start()
 	t.Cleanup(func() {
 		if m.cmd != nil {
@@ -79,7 +79,7 @@ func declareByPolling(addr string, names []string) error {
 		return err
 	}
 	for i, name := range names {
-		if _, err := fetch(web, base, fmt.Sprintf(`42%d["create_container",{"name":"%s","image":"example/none:1"}]`, i, name)); err != nil {
+		if _, err := fetch(web, base, fmt.Sprintf(`42%d["create_container",{"name":"%s","image":"example/none:1","image_pull_policy":"never"}]`, i, name)); err != nil {
 			return err
 		}
 		for acked := false; !acked; {
@@ -118,7 +118,17 @@ type trace struct {
 	reads  map[string]int // end of the read of the request that declares a name
 	writes map[string]int // begin of the write of its acknowledgement
 	syncs  [][2]int       // begin and end of each sync of the store that worked
+	tails  map[string]written
 }
+
+// written is the end of what was last written to a file descriptor: an acknowledgement may lie on both sides of two writes.
+type written struct {
+	line int
+	text string
+}
+
+// maxTail is longer than an acknowledgement's beginning, which is what is looked for.
+const maxTail = 400
 
 var (
 	declared     = regexp.MustCompile(`create_container[^{]*{\\"name\\":\\"(sync-[0-9-]+)\\"`)
@@ -134,10 +144,10 @@ func readTrace(t *testing.T, path string) *trace {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	tr := &trace{reads: map[string]int{}, writes: map[string]int{}}
+	tr := &trace{reads: map[string]int{}, writes: map[string]int{}, tails: map[string]written{}}
 	pending := map[string]int{} // thread -> line at which its sync began
 	lines := bufio.NewScanner(file)
-	lines.Buffer(nil, 1<<20)
+	lines.Buffer(nil, 4<<20)
 	for n := 0; lines.Scan(); n++ {
 		tr.line(n, lines.Text(), pending)
 	}
@@ -157,11 +167,7 @@ func (tr *trace) line(n int, line string, pending map[string]int) {
 			tr.reads[name[1]] = n
 		}
 	case strings.HasPrefix(call, "write("):
-		for _, name := range acknowledged.FindAllStringSubmatch(call, -1) {
-			if _, seen := tr.writes[name[1]]; !seen {
-				tr.writes[name[1]] = n
-			}
-		}
+		tr.write(n, call)
 	case isSync(call) && unfinished:
 		pending[thread] = n
 	case isSync(call) && strings.HasSuffix(call, "= 0"):
@@ -172,6 +178,24 @@ func (tr *trace) line(n int, line string, pending map[string]int) {
 		}
 		delete(pending, thread)
 	}
+}
+
+// write looks for acknowledgements in a write, and in what it continues.
+func (tr *trace) write(n int, call string) {
+	to, rest, _ := strings.Cut(call, ", \"")
+	body := rest[:max(0, strings.LastIndex(rest, "\""))]
+	last := tr.tails[to]
+	text := last.text + body
+	for _, at := range acknowledged.FindAllStringSubmatchIndex(text, -1) {
+		name, line := text[at[2]:at[3]], n
+		if at[0] < len(last.text) {
+			line = last.line
+		}
+		if _, seen := tr.writes[name]; !seen {
+			tr.writes[name] = line
+		}
+	}
+	tr.tails[to] = written{n, text[max(0, len(text)-maxTail):]}
 }
 
 func isSync(call string) bool {
