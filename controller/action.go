@@ -7,8 +7,6 @@ import (
 	"maps"
 	"time"
 
-	"github.com/rs/xid"
-
 	"github.com/flow-manager/flow-manager/api"
 	"github.com/flow-manager/flow-manager/store"
 )
@@ -209,153 +207,9 @@ func (k *Controller) noteStart(ctx context.Context, r *store.Record, o *Observed
 	})
 }
 
-// intend writes what is about to be created. The former placement is kept until its container is known to be gone.
-func (k *Controller) intend(ctx context.Context, r *store.Record, s sight, next step) error {
-	spec, generation, err := k.made(r, next)
-	if err != nil {
-		return err
-	}
-	image, err := k.image(ctx, r, spec)
-	if err != nil {
-		return err
-	}
-	ports, err := k.ports.pick(r, k.Store)
-	if err != nil {
-		return err
-	}
-	places, err := k.places(r, spec)
-	if err != nil {
-		return err
-	}
-	now := time.Now().UTC()
-	p := store.Placement{Token: xid.New().String(), DockerName: r.Name, Generation: generation,
-		TemplateHash: api.TemplateHash(spec), Resources: r.Spec.Resources, Ports: ports, HostMounts: places, Carried: carried(r, s),
-		Stable: !next.next && exhausted(r), ImageID: image.ID, ImageDigest: image.Digest}
-	did := k.lastAction(r, create, next, now)
-	err = k.edit(ctx, r, func(c *store.Record) {
-		c.NoteImage(image)
-		c.Status.LastAction = did
-		if next.next {
-			p.DockerName = aside(r, p.Token)
-			c.Supersede(c.Next)
-			c.Next = p
-			return
-		}
-		if next.cause == api.CauseDrift && c.Ran && c.Ended == "" && r.Spec.RestartPolicy.Name == api.RestartNever {
-			c.Ended, c.EndedUnder = "Interrupted", r.Spec.RestartPolicy // it runs once for each explicit start
-		}
-		if c.Placement.TemplateHash != "" && c.Placement.TemplateHash != p.TemplateHash {
-			forgive(c)
-		}
-		c.Supersede(c.Placement)
-		c.Placement = p
-	})
-	k.Fail("after-intent")
-	return err
-}
-
-// carried are the anonymous volumes that a new container takes over from the standing one.
-func carried(r *store.Record, s sight) map[string]string {
-	stands := r.Placement
-	if s.standing != nil {
-		stands.Anonymous = s.standing.Anonymous
-	}
-	return stands.Volumes()
-}
-
-// made is the spec that a container is to be made from, and its generation: what is declared, or where that was taken back,
-// what stood before it.
-func (k *Controller) made(r *store.Record, next step) (*api.Spec, int64, error) {
-	if next.next || !exhausted(r) {
-		return &r.Spec, r.TemplateGeneration, nil
-	}
-	return k.specOf(r)
-}
-
-// specOf is what the standing container is made from, and its generation.
-func (k *Controller) specOf(r *store.Record) (*api.Spec, int64, error) {
-	if current(r) || r.Placement.Generation == 0 {
-		return &r.Spec, r.TemplateGeneration, nil
-	}
-	v, err := k.Store.Declared(r.ID, r.Placement.Generation)
-	if err != nil {
-		return nil, 0, fmt.Errorf("read what the container is made from: %w", err)
-	}
-	return &v.Spec, v.Generation, nil
-}
-
-// placed is the placement that a step is about.
-func placed(r *store.Record, next step) *store.Placement {
-	if next.next {
-		return &r.Next
-	}
-	return &r.Placement
-}
-
 // forgive resets what earlier exits led to.
 func forgive(c *store.Record) {
 	c.Status.CrashStreak, c.Status.NextRestartAt, c.Status.LastError, c.Ended, c.Failure, c.Ran = 0, nil, nil, "", nil, false
-}
-
-// create makes the intended container and records it. A taken name is either our own, made before we died, or somebody else's.
-func (k *Controller) create(ctx context.Context, r *store.Record, p *store.Placement) error {
-	spec, err := &r.Spec, error(nil)
-	if p == &r.Placement {
-		if spec, _, err = k.specOf(r); err != nil {
-			return err
-		}
-	}
-	if err := errors.Join(k.permit(ctx, r, p, spec), k.checkVolumes(ctx, spec)); err != nil {
-		return err
-	}
-	made := *spec
-	if made.Image, err = k.imageName(ctx, spec, p); err != nil {
-		return err
-	}
-	dockerID, err := k.Runtime.Create(ctx, Template{ID: r.ID, Name: r.Name, DockerName: p.DockerName, Token: p.Token, Hash: p.TemplateHash,
-		Instance: k.Store.Instance(), Spec: made, Ports: p.Ports, SocketDir: k.Endpoints.Dir(r.ID), Volumes: p.Carried, HostPaths: hostPaths(mounted(p, spec))})
-	k.Fail("after-create")
-	if errors.Is(err, ErrConflict) {
-		return k.nameTaken(ctx, r, p.DockerName)
-	}
-	if err != nil {
-		return err
-	}
-	return k.record(ctx, r, p.Token, dockerID)
-}
-
-// errUnsettled means that a name is taken by a container that is not there: it has just gone, or the engine is still making
-// it, for us perhaps, who gave up waiting. Either way a moment later will tell.
-var errUnsettled = errors.New("its holder is coming or going")
-
-func (k *Controller) nameTaken(ctx context.Context, r *store.Record, name string) error {
-	o, err := k.Runtime.Inspect(ctx, name)
-	switch {
-	case errors.Is(err, ErrAbsent):
-		return fmt.Errorf("name %s: %w", name, errUnsettled)
-	case err != nil:
-		return fmt.Errorf("inspect the holder of the name: %w", err)
-	case r.Owns(o.Token, o.DockerID, o.Name):
-		k.observer.mark(r.ID, o.DockerID)
-		return nil
-	}
-	return api.Errorf(api.ConflictError, "the Docker name %q belongs to container %.12s, which is not the manager's; rename or remove that one, and this one is made", o.Name, o.DockerID).
-		With("docker_id", o.DockerID)
-}
-
-// record writes the Docker id before the first start.
-func (k *Controller) record(ctx context.Context, r *store.Record, token, dockerID string) error {
-	k.observer.mark(r.ID, dockerID)
-	err := k.edit(ctx, r, func(c *store.Record) {
-		switch token {
-		case c.Placement.Token:
-			c.Placement.DockerID, c.Status.DockerID = dockerID, dockerID
-		case c.Next.Token:
-			c.Next.DockerID = dockerID
-		}
-	})
-	k.Fail("after-record")
-	return err
 }
 
 // count notes an exit that nobody asked for, once per run, and what the restart policy makes of it.
@@ -419,51 +273,6 @@ func (k *Controller) renew(ctx context.Context, r *store.Record, o *Observed) er
 			c.RestartFrom, c.Handled = "", asked(o)
 		}
 	})
-}
-
-// bury removes what the container leaves beside itself and drops the record. A create whose answer was lost may have left
-// a container that no list has shown yet: the intent's name is looked at first.
-func (k *Controller) bury(ctx context.Context, r *store.Record) error {
-	for _, p := range r.Placements() {
-		if p.DockerID != "" {
-			continue
-		}
-		if o, err := k.Runtime.Inspect(ctx, p.DockerName); err == nil && p.Owns(o.Token, o.DockerID, o.Name) {
-			k.observer.mark(r.ID, o.DockerID)
-			return nil
-		} else if err != nil && !errors.Is(err, ErrAbsent) {
-			return fmt.Errorf("look for a created container: %w", err)
-		}
-	}
-	k.pulls.cancel(r.ID)
-	if err := k.removeVolumes(ctx, r); err != nil {
-		return err
-	}
-	if err := k.Endpoints.Remove(r.ID); err != nil {
-		return fmt.Errorf("remove the flow's socket: %w", err)
-	}
-	event := api.Activity{ActivityType: api.ActivityDeleted, ContainerID: r.ID, Message: r.Name + " was deleted", Details: map[string]any{"name": r.Name, "deleted_by": r.DeletedBy}}.Event()
-	return k.Store.Bury(ctx, r.ID, event)
-}
-
-func (k *Controller) removeVolumes(ctx context.Context, r *store.Record) error {
-	for _, name := range r.Placement.Carried {
-		if err := k.Runtime.RemoveCarried(ctx, name); err != nil && !gone(err) {
-			return fmt.Errorf("remove anonymous volume %s: %w", name, err)
-		}
-	}
-	if !r.RemoveVolumes {
-		return nil
-	}
-	for _, m := range r.Spec.Mounts() {
-		if m.IsHostPath() {
-			continue
-		}
-		if err := k.Runtime.RemoveVolume(ctx, m.Source, k.Store.Instance()); err != nil && !gone(err) {
-			return fmt.Errorf("remove volume %s: %w", m.Source, err)
-		}
-	}
-	return nil
 }
 
 func (k *Controller) edit(ctx context.Context, r *store.Record, edit func(*store.Record), events ...api.Event) error {

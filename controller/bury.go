@@ -1,0 +1,55 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/store"
+)
+
+// bury removes what the container leaves beside itself and drops the record. A create whose answer was lost may have left
+// a container that no list has shown yet: the intent's name is looked at first.
+func (k *Controller) bury(ctx context.Context, r *store.Record) error {
+	for _, p := range r.Placements() {
+		if p.DockerID != "" {
+			continue
+		}
+		if o, err := k.Runtime.Inspect(ctx, p.DockerName); err == nil && p.Owns(o.Token, o.DockerID, o.Name) {
+			k.observer.mark(r.ID, o.DockerID)
+			return nil
+		} else if err != nil && !errors.Is(err, ErrAbsent) {
+			return fmt.Errorf("look for a created container: %w", err)
+		}
+	}
+	k.pulls.cancel(r.ID)
+	if err := k.removeVolumes(ctx, r); err != nil {
+		return err
+	}
+	if err := k.Endpoints.Remove(r.ID); err != nil {
+		return fmt.Errorf("remove the flow's socket: %w", err)
+	}
+	event := api.Activity{ActivityType: api.ActivityDeleted, ContainerID: r.ID, Message: r.Name + " was deleted", Details: map[string]any{"name": r.Name, "deleted_by": r.DeletedBy}}.Event()
+	return k.Store.Bury(ctx, r.ID, event)
+}
+
+func (k *Controller) removeVolumes(ctx context.Context, r *store.Record) error {
+	for _, name := range r.Placement.Carried {
+		if err := k.Runtime.RemoveCarried(ctx, name); err != nil && !gone(err) {
+			return fmt.Errorf("remove anonymous volume %s: %w", name, err)
+		}
+	}
+	if !r.RemoveVolumes {
+		return nil
+	}
+	for _, m := range r.Spec.Mounts() {
+		if m.IsHostPath() {
+			continue
+		}
+		if err := k.Runtime.RemoveVolume(ctx, m.Source, k.Store.Instance()); err != nil && !gone(err) {
+			return fmt.Errorf("remove volume %s: %w", m.Source, err)
+		}
+	}
+	return nil
+}
