@@ -38,7 +38,10 @@ func (r *ContainerRequest) Validate() []FieldError { return about(&r.Declaring, 
 // Validate checks all but the patch, which has a meaning only together with what it changes.
 func (r *UpdateRequest) Validate() []FieldError {
 	v := about(&r.Declaring, r.ContainerID)
-	v.check(len(r.Spec) > 0 || r.Retry || r.Pull, "spec", "is required, or pull, or retry: what shall change, as a JSON merge patch")
+	v.check(len(r.Spec) > 0 || r.CodePath != "" || r.Retry || r.Pull, "spec", "is required, or code_path, pull or retry: what shall change, as a JSON merge patch")
+	if r.CodePath != "" {
+		v.absolute("code_path", r.CodePath)
+	}
 	v.check(len(r.Spec) == 0 || kind(r.Spec) == "an object", "spec", "must be an object, a JSON merge patch, not "+kind(r.Spec))
 	return v.bad
 }

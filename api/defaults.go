@@ -23,7 +23,9 @@ func (s *Spec) Default(name string) {
 	orString(&s.UpdatePolicy.OnFailure, OnFailureRollback)
 	orNumber(&s.UpdatePolicy.MaxAttempts, 1)
 	if s.Code != nil {
-		orString(&s.Code.Target, "/app")
+		code := *s.Code // another spec may share it
+		orString(&code.Target, "/app")
+		s.Code = &code
 	}
 }
 

@@ -32,10 +32,12 @@ type ContainerRequest struct {
 	ContainerID string `json:"container_id"`
 }
 
-// UpdateRequest is update_container: Spec is a JSON merge patch.
+// UpdateRequest is update_container: Spec is a JSON merge patch; CodePath, where it is not "", asks for the code that is there
+// now, of the same path too.
 type UpdateRequest struct {
 	Declaring
 	ContainerID string          `json:"container_id"`
+	CodePath    string          `json:"code_path"`
 	Spec        json.RawMessage `json:"spec"`
 	Pull        bool            `json:"pull"`
 	Retry       bool            `json:"retry"`
@@ -48,11 +50,13 @@ type RollbackRequest struct {
 	ToGeneration *int64 `json:"to_generation"`
 }
 
-// DeleteRequest is delete_container.
+// DeleteRequest is delete_container. Force drops the record at once, whatever the engine says: what is left is taken away
+// when it can be.
 type DeleteRequest struct {
 	Declaring
 	ContainerID   string `json:"container_id"`
 	RemoveVolumes bool   `json:"remove_volumes"`
+	Force         bool   `json:"force"`
 }
 
 // ReadRequest is get_container and get_container_status.

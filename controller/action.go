@@ -24,7 +24,7 @@ func (k *Controller) act(ctx context.Context, r *store.Record, s sight, next ste
 		return k.create(ctx, r, placed(r, next))
 	case record:
 		return k.record(ctx, r, placed(r, next).Token, next.on.DockerID)
-	case discard, attempt, swap, accept, revert, again, prove:
+	case discard, attempt, swap, accept, revert, again, prove, recode:
 		err := k.replace(ctx, r, s, next)
 		k.Fail("step-" + string(next.action))
 		return err
@@ -86,7 +86,7 @@ func lifecycle(r *store.Record, next step) string {
 	switch {
 	case next.cause == api.CauseRestart:
 		return "restarting"
-	case r.Next.Token != "" && next.on.DockerID == r.Placement.DockerID:
+	case next.on.DockerID == r.Placement.DockerID && (r.Next.Token != "" || stale(r)):
 		return "updating"
 	}
 	return "stopping"
@@ -129,7 +129,8 @@ func removed(c *store.Record, dockerID string) {
 	switch dockerID {
 	case c.Placement.DockerID:
 		p := &c.Placement
-		c.Placement = store.Placement{Ports: p.Ports, TemplateHash: p.TemplateHash, Generation: p.Generation, Stable: p.Stable, Carried: p.Volumes()}
+		c.Placement = store.Placement{Ports: p.Ports, TemplateHash: p.TemplateHash, Generation: p.Generation, Stable: p.Stable, Carried: p.Volumes(),
+			Code: p.Code, AskedBy: p.AskedBy}
 	case c.Next.DockerID:
 		c.Next = store.Placement{}
 	case c.Prev.DockerID:
@@ -175,6 +176,9 @@ func (k *Controller) start(ctx context.Context, r *store.Record, o *Observed) er
 	if err := k.permit(ctx, r, &r.Placement, spec); err != nil {
 		return err
 	}
+	if err := k.attach(r, &r.Placement); err != nil {
+		return err
+	}
 	if err := k.noteStart(ctx, r, o); err != nil {
 		return err
 	}
@@ -196,14 +200,16 @@ func (k *Controller) listen(r *store.Record) error {
 	return nil
 }
 
-// noteStart writes under which boot of the host the container runs, that it does, and on which volumes, before it can be so.
+// noteStart writes under which boot of the host the container runs, that it does, which code, and on which volumes, before it
+// can be so.
 func (k *Controller) noteStart(ctx context.Context, r *store.Record, o *Observed) error {
 	asked := r.RestartFrom != ""
-	if r.Ran && r.Boot == k.Boot && r.RestartAsked == asked && maps.Equal(r.Placement.Anonymous, o.Anonymous) {
+	if r.Ran && r.Boot == k.Boot && r.RestartAsked == asked && !stale(r) && maps.Equal(r.Placement.Anonymous, o.Anonymous) {
 		return nil
 	}
 	return k.edit(ctx, r, func(c *store.Record) {
 		c.Ran, c.Boot, c.RestartAsked, c.Placement.Anonymous = true, k.Boot, asked, o.Anonymous
+		c.Placement.Runs = c.Placement.Code
 	})
 }
 

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,14 +25,35 @@ func (k *Controller) bury(ctx context.Context, r *store.Record) error {
 		}
 	}
 	k.pulls.cancel(r.ID)
+	k.copies.drop(r.ID)
 	if err := k.removeVolumes(ctx, r); err != nil {
-		return err
+		return &leftoverError{api.VolumesNotRemoved, err}
 	}
 	if err := k.Endpoints.Remove(r.ID); err != nil {
-		return fmt.Errorf("remove the flow's socket: %w", err)
+		return &leftoverError{api.SocketNotRemoved, fmt.Errorf("remove the flow's socket: %w", err)}
 	}
+	for _, p := range r.Placements() {
+		if err := k.unlink(&p); err != nil {
+			return &leftoverError{api.CodeNotRemoved, err}
+		}
+	}
+	k.sweepSoon()
 	event := api.Activity{ActivityType: api.ActivityDeleted, ContainerID: r.ID, Message: r.Name + " was deleted", Details: map[string]any{"name": r.Name, "deleted_by": r.DeletedBy}}.Event()
 	return k.Store.Bury(ctx, r.ID, event)
+}
+
+// leftoverError is something of a deleted container that could not be taken away.
+type leftoverError struct {
+	reason string
+	err    error
+}
+
+func (e *leftoverError) Error() string { return e.err.Error() }
+func (e *leftoverError) Unwrap() error { return e.err }
+
+func (e *leftoverError) explain() (reason string, told *api.Error) {
+	kind := map[string]api.ErrorType{api.VolumesNotRemoved: api.DockerAPIError, api.SocketNotRemoved: api.SocketError}[e.reason]
+	return e.reason, api.Errorf(cmp.Or(kind, api.SystemError), "%v", e.err)
 }
 
 func (k *Controller) removeVolumes(ctx context.Context, r *store.Record) error {

@@ -20,6 +20,7 @@ type Config struct {
 	Store     *store.Store
 	Runtime   Runtime
 	Endpoints Endpoints
+	Snapshots Snapshots
 	// Prober finds out what the engine does not say; nil finds nothing.
 	Prober Prober
 	Policy Policy
@@ -57,6 +58,8 @@ type Controller struct {
 	line     *line // of the queue
 	samples  *sampler
 	pulls    *puller
+	copies   *copier
+	swept    chan struct{} // asks for a look at code that nobody uses
 	metrics  *metrics
 	began    time.Time
 	beat     atomic.Int64 // unix nanoseconds of the newest pass of the loop
@@ -104,6 +107,7 @@ func New(c Config) *Controller {
 	k.beat.Store(time.Now().UnixNano())
 	k.samples = newSampler(c.Runtime)
 	k.pulls = newPuller(c.Runtime, c.Pulls, c.Progress, k.queue.Add)
+	k.copies, k.swept = newCopier(c.Snapshots, k.queue.Add), make(chan struct{}, 1)
 	k.ports = portPicker{between: c.Ports}
 	k.unwritten = newUnwritten()
 	k.why.Store(&engineState{err: errStarting, announced: true})
@@ -117,6 +121,9 @@ const finishTimeout = 10 * time.Second
 // that is cut off may still take effect, and nobody would have written it down.
 func (k *Controller) Run(ctx context.Context) error {
 	records, revision := k.Store.List()
+	for _, t := range k.Store.Tombstones() {
+		k.dropped(t.ID) // whoever died between the end of a record and this
+	}
 	k.openEndpoints(records)
 	group, ctx := errgroup.WithContext(ctx)
 	steps, cut := context.WithCancel(context.WithoutCancel(ctx))
@@ -124,6 +131,7 @@ func (k *Controller) Run(ctx context.Context) error {
 	group.Go(func() error { k.observer.run(ctx); return nil })
 	group.Go(func() error { return k.follow(ctx, revision) })
 	group.Go(func() error { k.pulse(ctx); return nil })
+	group.Go(func() error { k.sweep(ctx); return nil })
 	for range k.Workers {
 		group.Go(func() error { k.work(ctx, steps); return nil })
 	}
@@ -133,6 +141,7 @@ func (k *Controller) Run(ctx context.Context) error {
 	defer late.Stop()
 	err := group.Wait()
 	k.pulls.close()
+	k.copies.close()
 	k.samples.wait()
 	return err
 }
@@ -215,8 +224,10 @@ func (k *Controller) found() {
 	}
 }
 
-// queueDeaf is a resync's look at what no list of the engine shows: sockets that were taken away behind our back.
+// queueDeaf is a resync's look at what no list of the engine shows: sockets that were taken away behind our back, and code that
+// nobody uses any more.
 func (k *Controller) queueDeaf() {
+	k.sweepSoon()
 	records, _ := k.Store.List()
 	for _, r := range records {
 		if !k.Endpoints.Listening(r.ID) {
@@ -253,10 +264,22 @@ func (k *Controller) follow(ctx context.Context, revision uint64) error {
 			return fmt.Errorf("follow the store: %w", err)
 		}
 		for _, c := range changes {
+			if c.Type == store.Deleted {
+				k.dropped(c.ID)
+			}
 			if c.Spec || c.Type == store.Deleted {
 				k.queue.Add(c.ID)
 			}
 		}
+	}
+}
+
+// dropped lets go of what this process has of a record that is gone. After a deletion by force that is something.
+func (k *Controller) dropped(id string) {
+	k.pulls.cancel(id)
+	k.copies.drop(id)
+	if err := k.Endpoints.Remove(id); err != nil {
+		k.logID(id).Warn().Err(err).Str("operation", "remove_socket").Msg("the socket of a deleted flow could not be removed; the next start tries again")
 	}
 }
 

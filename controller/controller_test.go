@@ -23,6 +23,7 @@ type world struct {
 	store     *store.Store
 	engine    *fakeEngine
 	endpoints *fakeEndpoints
+	code      *fakeSnapshots
 	control   *Controller
 	stop      func()
 }
@@ -30,7 +31,7 @@ type world struct {
 // inWorld runs test in a bubble of fake time.
 func inWorld(t *testing.T, test func(w *world)) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, dir: t.TempDir(), engine: newFakeEngine(), endpoints: &fakeEndpoints{open: map[string]bool{}}}
+		w := &world{t: t, dir: t.TempDir(), engine: newFakeEngine(), endpoints: &fakeEndpoints{open: map[string]bool{}}, code: newFakeSnapshots()}
 		w.boot(Config{})
 		defer func() { w.stop() }()
 		test(w)
@@ -45,7 +46,7 @@ func (w *world) boot(c Config) {
 		w.t.Fatal(err)
 	}
 	w.engine.starting = w.checkStart
-	c.Store, c.Runtime, c.Endpoints, c.Log, c.Ports = w.store, w.engine, w.endpoints, zerolog.Nop(), PortRange{20000, 20010}
+	c.Store, c.Runtime, c.Endpoints, c.Snapshots, c.Log, c.Ports = w.store, w.engine, w.endpoints, w.code, zerolog.Nop(), PortRange{20000, 20010}
 	w.control = New(c)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error)

@@ -37,7 +37,7 @@ func (k *Controller) pullsFor(r *store.Record, stands bool) bool {
 	if st.ref == "" || st.done {
 		return false
 	}
-	if st.ref != r.Spec.Image || r.DeletedAt != nil || stands && current(r) && r.Pull <= r.PullSeen {
+	if st.ref != r.Spec.Image || r.DeletedAt != nil || stands && fits(&r.Placement, &r.Spec) && r.Pull <= r.PullSeen {
 		k.pulls.cancel(r.ID)
 		return false
 	}

@@ -18,6 +18,10 @@ func (k *Controller) intend(ctx context.Context, r *store.Record, s sight, next 
 	if err != nil {
 		return err
 	}
+	code, asked, err := k.madeCode(r, next)
+	if err != nil {
+		return err
+	}
 	image, err := k.image(ctx, r, spec)
 	if err != nil {
 		return err
@@ -33,10 +37,14 @@ func (k *Controller) intend(ctx context.Context, r *store.Record, s sight, next 
 	now := time.Now().UTC()
 	p := store.Placement{Token: xid.New().String(), DockerName: r.Name, Generation: generation,
 		TemplateHash: api.TemplateHash(spec), Resources: r.Spec.Resources, Ports: ports, HostMounts: places, Carried: carried(r, s),
-		Stable: !next.next && exhausted(r), ImageID: image.ID, ImageDigest: image.Digest}
+		Stable: !next.next && exhausted(r), ImageID: image.ID, ImageDigest: image.Digest,
+		Code: code, AskedBy: asked}
 	did := k.lastAction(r, create, next, now)
 	err = k.edit(ctx, r, func(c *store.Record) {
 		c.NoteImage(image)
+		if code != "" {
+			c.NoteTaken(store.Taken{Code: asked, Digest: code})
+		}
 		c.Status.LastAction = did
 		if next.next {
 			p.DockerName = aside(r, p.Token)
@@ -75,6 +83,15 @@ func (k *Controller) made(r *store.Record, next step) (*api.Spec, int64, error) 
 	return k.specOf(r)
 }
 
+// madeCode is the snapshot that a container is to run, and the request that led to it.
+func (k *Controller) madeCode(r *store.Record, next step) (digest string, asked int64, err error) {
+	if next.next || !exhausted(r) {
+		digest, err = k.code(r)
+		return digest, r.Code, err
+	}
+	return r.Placement.Code, r.Placement.AskedBy, nil
+}
+
 // specOf is what the standing container is made from, and its generation.
 func (k *Controller) specOf(r *store.Record) (*api.Spec, int64, error) {
 	if current(r) || r.Placement.Generation == 0 {
@@ -106,12 +123,15 @@ func (k *Controller) create(ctx context.Context, r *store.Record, p *store.Place
 	if err := errors.Join(k.permit(ctx, r, p, spec), k.checkVolumes(ctx, spec)); err != nil {
 		return err
 	}
+	if err := k.attach(r, p); err != nil {
+		return err
+	}
 	made := *spec
 	if made.Image, err = k.imageName(ctx, spec, p); err != nil {
 		return err
 	}
 	dockerID, err := k.Runtime.Create(ctx, Template{ID: r.ID, Name: r.Name, DockerName: p.DockerName, Token: p.Token, Hash: p.TemplateHash,
-		Instance: k.Store.Instance(), Spec: made, Ports: p.Ports, SocketDir: k.Endpoints.Dir(r.ID), Volumes: p.Carried, HostPaths: hostPaths(mounted(p, spec))})
+		Instance: k.Store.Instance(), Spec: made, Ports: p.Ports, SocketDir: k.Endpoints.Dir(r.ID), CodeDir: k.codeMount(p), Volumes: p.Carried, HostPaths: hostPaths(mounted(p, spec))})
 	k.Fail("after-create")
 	if errors.Is(err, ErrConflict) {
 		return k.nameTaken(ctx, r, p.DockerName)

@@ -325,3 +325,15 @@ func (b *observer) dropLocked(id, dockerID string) {
 		delete(b.byID, id)
 	}
 }
+
+// tokens are those of all containers that bear our labels, and whether they are all known.
+func (b *observer) tokens() (tokens map[string]bool, whole bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	tokens, whole = map[string]bool{}, b.known
+	for _, e := range b.contains {
+		tokens[e.Token] = true
+		whole = whole && !e.dirty
+	}
+	return tokens, whole
+}

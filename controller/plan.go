@@ -40,6 +40,8 @@ const (
 	prove   action = "prove"   // note that a container is stable
 	resolve action = "resolve" // look up anew what the image's reference means
 	pulling action = "pulling" // until the image is there
+	copying action = "copying" // until the code is there
+	recode  action = "recode"  // give the standing container other code
 	forget  action = "forget"  // a superseded container is gone
 	bury    action = "bury"    // nothing is left: drop the record
 )
@@ -65,6 +67,8 @@ type sight struct {
 	former   []Observed // those of superseded placements
 	foreign  []Observed // those that bear its labels and are not its own
 	pulling  bool       // the image is being pulled
+	copying  bool       // the declared code is being read
+	checking bool       // the code of one of its containers is being read back
 	deaf     bool       // nobody listens at the flow's socket
 	ready    bool       // the flow has said, in this run, that it is
 	look     time.Time  // when silence of the flow may have become too long; zero: never
@@ -98,6 +102,9 @@ func plan(r *store.Record, s sight, now time.Time) step {
 	if s.pulling && (next.action == intend || next.action == prepare || next.action == resolve) {
 		return step{action: pulling, cause: next.cause, next: next.next, update: true}
 	}
+	if s.copying && (next.action == intend || next.action == prepare || next.action == recode) || s.checking && (next.action == create || next.action == start) {
+		return step{action: copying, cause: next.cause, next: next.next, update: true}
+	}
 	if s.deaf && hears(r, s, next) {
 		return step{action: listen, cause: api.CauseRecovery}
 	}
@@ -108,7 +115,9 @@ func plan(r *store.Record, s sight, now time.Time) step {
 }
 
 // rests tells whether there is nothing to do now.
-func (s step) rests() bool { return s.action == nothing || s.action == wait || s.action == pulling }
+func (s step) rests() bool {
+	return s.action == nothing || s.action == wait || s.action == pulling || s.action == copying
+}
 
 // hears tells whether a flow's socket has to be there by now: before its container is made or started, and at rest.
 func hears(r *store.Record, s sight, next step) bool {
@@ -221,9 +230,12 @@ func why(r *store.Record) string {
 }
 
 // current tells whether the placement was made from a template that serves the declaration.
-func current(r *store.Record) bool { return serves(&r.Placement, &r.Spec) }
+func current(r *store.Record) bool { return serves(&r.Placement, r) }
 
-func serves(p *store.Placement, s *api.Spec) bool {
+func serves(p *store.Placement, r *store.Record) bool { return p.AskedBy == r.Code && fits(p, &r.Spec) }
+
+// fits is serves but for the code that is in the container's mount.
+func fits(p *store.Placement, s *api.Spec) bool {
 	return p.Token != "" && !p.Outdated && p.TemplateHash == api.TemplateHash(s) && api.ResourceCost(p.Resources, s.Resources) < api.CostRecreate
 }
 
@@ -250,6 +262,8 @@ func planStanding(r *store.Record, s sight, now time.Time) step {
 	switch asked := r.Pull > r.PullSeen; {
 	case s.pulling && (change.action == prepare || asked):
 		change = step{action: pulling, update: true}
+	case s.copying && (change.action == prepare || change.action == recode):
+		change = step{action: copying, update: true}
 	case asked && held(r, now):
 		change = step{action: wait, until: r.Failure.RetryAt}
 	}
@@ -282,6 +296,9 @@ func planSame(r *store.Record, s sight, now time.Time) step {
 }
 
 func planProcess(r *store.Record, o *Observed, now time.Time) step {
+	if next, decided := planCode(r, o, now); decided {
+		return next
+	}
 	switch {
 	case r.Wake > r.WakeSeen:
 		return step{action: wake}

@@ -46,6 +46,12 @@ func (k *Controller) Admit(ctx context.Context, name string, s *api.Spec, admin 
 			return err
 		}
 	}
+	if s.Code != nil {
+		others = k.claims(func(r *store.Record) bool { return r.Name == name && name != "" })
+		if _, err := k.Policy.resolve(s.Code.Path, false, others, admin); err != nil {
+			return err
+		}
+	}
 	return k.admitVolumes(ctx, s)
 }
 

@@ -59,6 +59,7 @@ func (k *Controller) see(ctx context.Context, r *store.Record, now time.Time) (s
 		o.Interrupted = k.observer.brokeAround(o.FinishedAt) || k.rebooted(r, o)
 	}
 	s.pulling = k.pullsFor(r, s.standing != nil)
+	s.copying, s.checking = k.copiesFor(r)
 	k.hear(r, &s, now)
 	return s, nil
 }
@@ -110,8 +111,8 @@ func (k *Controller) do(ctx context.Context, r *store.Record, s sight, next step
 	err := k.act(ctx, r, s, next)
 	log := k.logFor(r).With().Str("operation", string(next.action)).Str("cause", next.cause).Dur("took", time.Since(began)).Logger()
 	switch {
-	case errors.Is(err, errPulling):
-		log.Debug().Msg("pulling")
+	case errors.Is(err, errPulling), errors.Is(err, errCopying):
+		log.Debug().Msg(err.Error())
 		return nil
 	case err == nil:
 		log.Debug().Msg("done")
@@ -156,6 +157,9 @@ func (k *Controller) fail(ctx context.Context, r *store.Record, s sight, next st
 
 // explain gives an engine's refusal a reason and a sentence that says what to do.
 func explain(next step, r *store.Record, err error) (reason string, told *api.Error) {
+	if left, ok := errors.AsType[*leftoverError](err); ok {
+		return left.explain()
+	}
 	if e, ok := errors.AsType[*api.Error](err); ok {
 		switch e.Type {
 		case api.PolicyError:
@@ -174,6 +178,9 @@ func explain(next step, r *store.Record, err error) (reason string, told *api.Er
 		return "ActionFailed", e
 	}
 	if failed, ok := errors.AsType[*pullError](err); ok {
+		return failed.explain(r)
+	}
+	if failed, ok := errors.AsType[*codeError](err); ok {
 		return failed.explain(r)
 	}
 	switch {

@@ -1,7 +1,9 @@
 package controller
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -68,12 +70,10 @@ func (h *rehearsal) note(next step) bool {
 	case swap:
 		handOver(r)
 	case accept:
-		r.Supersede(r.Prev)
+		supersedePrev(r)
 		r.Prev = store.Placement{}
 	case revert:
-		r.Supersede(r.Placement)
-		r.Placement, r.Prev = r.Prev, store.Placement{}
-		r.Placement.DockerName = r.Name
+		takeOver(r)
 	default:
 		return h.noteRun(next)
 	}
@@ -84,6 +84,9 @@ func (h *rehearsal) note(next step) bool {
 func (h *rehearsal) noteRun(next step) bool {
 	r := h.r
 	switch next.action {
+	case recode:
+		h.took = append(h.took, recode)
+		giveCode(r, rehearsedCode(r), alive(next.on) && wantsRun(r))
 	case prove:
 		r.Placement.Stable = true
 	case again:
@@ -118,7 +121,16 @@ func (h *rehearsal) noteRun(next step) bool {
 }
 
 func (h *rehearsal) placement(token, name string) store.Placement {
-	return store.Placement{Token: token + h.now.String(), DockerName: name, TemplateHash: template(h.r), Resources: h.r.Spec.Resources}
+	p := store.Placement{Token: token + h.now.String(), DockerName: name, TemplateHash: api.TemplateHash(&h.r.Spec), Resources: h.r.Spec.Resources}
+	if h.r.Spec.Code != nil {
+		p.Code, p.AskedBy = rehearsedCode(h.r), h.r.Code
+	}
+	return p
+}
+
+// rehearsedCode stands for the snapshot of code that may not have been taken yet.
+func rehearsedCode(r *store.Record) string {
+	return cmp.Or(r.Taken(r.Code), fmt.Sprintf("rehearsed-%d", r.Code))
 }
 
 // engine is the containers after the engine has done as it was told.
@@ -149,6 +161,7 @@ func (h *rehearsal) happens(o *Observed, next step) {
 	switch next.action {
 	case start:
 		o.State, o.StartedAt = "running", h.now
+		h.r.Placement.Runs = h.r.Placement.Code
 	case kill:
 		o.State = "exited"
 	case freeze:
@@ -221,6 +234,8 @@ func because(r *store.Record, s sight, next step) string {
 	switch {
 	case next.action == pulling:
 		return "the image is being pulled"
+	case next.action == copying:
+		return "the code is being copied"
 	case next.action == wait && r.StopDeadline != nil:
 		return "the container was asked to stop and has until then"
 	case next.action == wait && onTrial(r) && s.standing != nil && alive(s.standing):

@@ -10,7 +10,8 @@ import (
 
 // A container whose template has changed is replaced: the next one is made beside it under a name of its own; then the
 // standing one is stopped, the two change names, and the next one is started and watched. What stood before is kept until
-// then, and takes over again where the new one does not stay up. Each of these steps is written down before the one that
+// then, and takes over again where the new one does not stay up. Where only the code differs, the next one is the same
+// container: it is given other code, stopped and started, and what stood before is itself with its old code. Each of these steps is written down before the one that
 // follows, so that dying between any two is repaired by planning again.
 
 // planChange decides the next step towards a container of another template; nothing where none is wanted, or none any more.
@@ -23,8 +24,12 @@ func planChange(r *store.Record, s sight, now time.Time) step {
 		return step{}
 	case held(r, now):
 		return step{action: wait, until: r.Failure.RetryAt}
-	case serves(&r.Prev, &r.Spec):
+	case serves(&r.Prev, r):
 		return step{action: revert, cause: api.CauseDeclaration, update: true}
+	case fits(&r.Placement, &r.Spec) && r.Next.Token != "":
+		return step{action: discard}
+	case fits(&r.Placement, &r.Spec):
+		return step{action: recode, on: s.standing, cause: api.CauseDeclaration, update: true}
 	}
 	if next := planNext(r, s, nothing); next.action != nothing {
 		return next
@@ -36,7 +41,7 @@ func planChange(r *store.Record, s sight, now time.Time) step {
 func planNext(r *store.Record, s sight, then action) step {
 	next := step{cause: api.CauseDeclaration, next: true, update: true}
 	switch {
-	case !serves(&r.Next, &r.Spec), s.next == nil && r.Next.DockerID != "":
+	case !serves(&r.Next, r), s.next == nil && r.Next.DockerID != "":
 		next.action = prepare
 	case s.next == nil:
 		next.action = create
@@ -64,8 +69,13 @@ func planHandover(r *store.Record, s sight, now time.Time) step {
 	return next
 }
 
-// template names what the spec asks a container to be made from.
-func template(r *store.Record) string { return api.TemplateHash(&r.Spec) }
+// template names what the spec asks a container to be made from and to run.
+func template(r *store.Record) string {
+	if r.Spec.Code == nil {
+		return api.TemplateHash(&r.Spec)
+	}
+	return fmt.Sprintf("%s-%d", api.TemplateHash(&r.Spec), r.Code)
+}
 
 func wantsRun(r *store.Record) bool {
 	return r.Spec.DesiredState == api.DesiredRunning || r.Spec.DesiredState == api.DesiredPaused
@@ -189,5 +199,5 @@ func takenBack(r *store.Record) string {
 	if current(r) {
 		return fmt.Sprintf("the update has failed and is left as it is: %s", t.Failed)
 	}
-	return fmt.Sprintf("the update was taken back: %s; declare another template, or update_container with retry to try this one again", t.Failed)
+	return fmt.Sprintf("the update was taken back: %s; declare another one, or update_container with retry to try this one again", t.Failed)
 }

@@ -11,6 +11,8 @@ import (
 // replace writes what a step of a replacement changes. None of them asks the engine for anything.
 func (k *Controller) replace(ctx context.Context, r *store.Record, s sight, next step) error {
 	switch next.action {
+	case recode:
+		return k.recode(ctx, r, s)
 	case discard:
 		return k.edit(ctx, r, func(c *store.Record) {
 			c.Supersede(c.Next)
@@ -60,7 +62,7 @@ func (k *Controller) accept(ctx context.Context, r *store.Record, why string) er
 	}
 	return k.edit(ctx, r, func(c *store.Record) {
 		t := c.Trial(template(r))
-		c.Supersede(c.Prev)
+		supersedePrev(c)
 		c.Prev, c.Failure = store.Placement{}, nil
 		c.Placement.Stable = why == ""
 		if t.Failed = why; why == "" {
@@ -79,9 +81,7 @@ func (k *Controller) revert(ctx context.Context, r *store.Record, s sight, next 
 	now := time.Now().UTC()
 	did := k.lastAction(r, revert, next, now)
 	return k.edit(ctx, r, func(c *store.Record) {
-		c.Supersede(c.Placement)
-		c.Placement, c.Prev = c.Prev, store.Placement{}
-		c.Placement.DockerName = c.Name
+		takeOver(c)
 		c.StopDeadline = nil
 		forgive(c)
 		if s.prev != nil {
@@ -92,6 +92,24 @@ func (k *Controller) revert(ctx context.Context, r *store.Record, s sight, next 
 			k.takeBack(c, next.detail, now)
 		}
 	}, events...)
+}
+
+// supersedePrev lets go of what stood before, where that is another container.
+func supersedePrev(c *store.Record) {
+	if c.Prev.Token != c.Placement.Token {
+		c.Supersede(c.Prev)
+	}
+}
+
+// takeOver lets what stood before stand again.
+func takeOver(c *store.Record) {
+	if c.Prev.Token == c.Placement.Token {
+		c.Prev.Runs = c.Placement.Runs
+	} else {
+		c.Supersede(c.Placement)
+	}
+	c.Placement, c.Prev = c.Prev, store.Placement{}
+	c.Placement.DockerName = c.Name
 }
 
 // takeBack notes that an attempt has failed, and when the next one is due, where one is left.

@@ -58,6 +58,7 @@ type Template struct {
 	Ports                 map[string]api.HostPort
 	HostPaths             map[string]string // by the path that was declared, the one to mount
 	SocketDir             string
+	CodeDir               string // what is mounted read-only at the code's target; "" where there is none
 	// Volumes are anonymous volumes of an earlier container that this one takes over, by target.
 	Volumes map[string]string
 }

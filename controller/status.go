@@ -57,12 +57,16 @@ func lastError(r *store.Record, now time.Time) *api.LastError {
 func copyFacts(r *store.Record, o *Observed) {
 	st := &r.Status
 	if o == nil {
-		st.DockerID, st.Health, st.RunningGeneration, st.Ports, st.ImageID, st.ImageDigest = "", api.HealthNone, 0, nil, "", ""
+		st.DockerID, st.Health, st.RunningGeneration, st.Ports, st.ImageID, st.ImageDigest, st.CodeRevision = "", api.HealthNone, 0, nil, "", "", ""
 		st.StartedAt = nil
 		return
 	}
 	st.DockerID, st.RunningGeneration, st.Ports = o.DockerID, r.Placement.Generation, r.Placement.Ports
 	st.ImageID, st.ImageDigest = o.ImageID, r.Placement.ImageDigest
+	st.CodeRevision = r.Placement.Code
+	if alive(o) {
+		st.CodeRevision = r.Placement.Runs
+	}
 	st.Health = api.HealthNone
 	if alive(o) && o.Health != "" {
 		st.Health = o.Health
@@ -171,6 +175,8 @@ func progress(r *store.Record, s sight, next step) (busy bool, reason, message s
 		return false, "Settled", ""
 	case next.action == pulling:
 		return true, "Pulling", "the image is being pulled"
+	case next.action == copying:
+		return true, "CopyingCode", "the code is being copied"
 	case next.action == wait && r.StopDeadline != nil:
 		return true, "Stopping", "it is killed at " + next.until.UTC().Format(time.RFC3339)
 	case next.action == wait && onTrial(r):

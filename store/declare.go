@@ -46,8 +46,12 @@ type Wish struct {
 	Retry bool
 	// Pull asks to look up the image anew.
 	Pull bool
-	// Delete asks for the end, RemoveVolumes for that of its named volumes too.
-	Delete, RemoveVolumes bool
+	// TakeCode asks for the code anew, from the same path too. CodeOf, where not 0, goes back to the code of an earlier request.
+	TakeCode bool
+	CodeOf   int64
+	// Delete asks for the end, RemoveVolumes for that of its named volumes too. Forget drops the record at once, whatever is
+	// left of the container.
+	Delete, RemoveVolumes, Forget bool
 }
 
 // Result is what came of a declaration.
@@ -185,13 +189,17 @@ func (tx *txn) settle(d *Declaration, current *Record, w *Wish) (Result, effect,
 	if d.Key != "" {
 		e.key = &keyEntry{keyName(d.Principal, d.Key), d.BodyHash, next.ID, next.Generation, changed, current == nil, tx.now.Add(keyLifetime)}
 	}
+	if w.Forget && current != nil {
+		result.Changed = true
+		return result, effect{drop: tombstone(next, tx.now), key: e.key, events: []api.Event{d.activity(next), forgotten(next)}}, nil
+	}
 	if !changed {
 		result.Record = current
 		return result, effect{key: e.key}, nil
 	}
 	e.record, e.events = next, []api.Event{d.activity(next)}
 	if next.TemplateGeneration == next.Generation {
-		e.former = &Declared{Generation: next.Generation, Spec: next.Spec, At: tx.now, By: d.Principal}
+		e.former = &Declared{Generation: next.Generation, Spec: next.Spec, Code: next.Code, At: tx.now, By: d.Principal}
 	}
 	return result, e, nil
 }
@@ -200,6 +208,12 @@ func (tx *txn) settle(d *Declaration, current *Record, w *Wish) (Result, effect,
 func (d *Declaration) activity(r *Record) api.Event {
 	return api.Activity{ActivityType: api.ActivityDeclared, ContainerID: r.ID, Message: d.Operation + " of " + r.Name + " by " + d.Principal,
 		Details: map[string]any{"actor": d.Principal, "operation": d.Operation, "name": r.Name, "generation": r.Generation}}.Event()
+}
+
+// forgotten tells that nothing is known of a container any more, though it may not be gone.
+func forgotten(r *Record) api.Event {
+	return api.Activity{ActivityType: api.ActivityDeleted, ContainerID: r.ID, Message: r.Name + " was deleted by force; what is left of it is taken away when it can be",
+		Details: map[string]any{"name": r.Name, "deleted_by": r.DeletedBy, "force": true}}.Event()
 }
 
 func (tx *txn) newRecord(d *Declaration, w *Wish) Record {
@@ -216,16 +230,17 @@ func (tx *txn) newRecord(d *Declaration, w *Wish) Record {
 // edit writes the wish into next and tells whether that changed anything. The generation counts what the planner has to
 // act upon: a new spec, an explicit start, a deletion.
 func (tx *txn) edit(d *Declaration, next *Record, w *Wish, fresh bool) bool {
-	respecified := fresh || !api.SameSpec(&next.Spec, &w.Spec)
+	code := w.code(next)
+	respecified := fresh || code != next.Code || !api.SameSpec(&next.Spec, &w.Spec)
 	act := respecified || w.Wake || w.Restart || w.Retry || w.Pull
 	if w.Delete && next.DeletedAt == nil {
 		now := tx.now
 		next.DeletedAt, next.DeletedBy, next.RemoveVolumes = &now, d.Principal, w.RemoveVolumes
 		act = true
 	}
-	retemplated := fresh || !sameTemplate(&next.Spec, &w.Spec)
+	retemplated := fresh || code != next.Code || !sameTemplate(&next.Spec, &w.Spec)
 	labelled := !maps.Equal(next.Labels, w.Labels)
-	next.Spec, next.Labels = w.Spec, w.Labels
+	next.Spec, next.Labels, next.Code = w.Spec, w.Labels, code
 	if act {
 		next.Generation++
 		next.DeclaredAt, next.DeclaredBy = tx.now, d.Principal
@@ -249,6 +264,19 @@ func (tx *txn) edit(d *Declaration, next *Record, w *Wish, fresh bool) bool {
 		next.Retry = next.Generation
 	}
 	return act || labelled
+}
+
+// code is the request that the wish's code is of: that of the generation to come where it is to be taken from the host.
+func (w *Wish) code(r *Record) int64 {
+	switch before := r.Spec.Code; {
+	case w.Spec.Code == nil:
+		return 0
+	case w.CodeOf != 0:
+		return w.CodeOf
+	case w.TakeCode, before == nil, before.Path != w.Spec.Code.Path:
+		return r.Generation + 1
+	}
+	return r.Code
 }
 
 // sameTemplate tells whether two specs agree about all but the desired state.

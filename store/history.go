@@ -12,10 +12,11 @@ import (
 	"github.com/flow-manager/flow-manager/api"
 )
 
-// Declared is a spec that was declared for a container, and when and by whom.
+// Declared is a spec that was declared for a container, by which request its code was asked for, and when and by whom it was.
 type Declared struct {
 	Generation int64     `json:"generation"`
 	Spec       api.Spec  `json:"spec"`
+	Code       int64     `json:"code,omitempty"`
 	At         time.Time `json:"at"`
 	By         string    `json:"by,omitempty"`
 }

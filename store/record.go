@@ -26,6 +26,9 @@ type Record struct {
 	Retry int64
 	// Pull is the generation of the newest request to look up the image anew; PullSeen is the one acted upon.
 	Pull int64
+	// Code is the generation by which the code of the spec was asked for, 0 where it has none. The same path asked for again
+	// is other code; an earlier number stands again where an earlier generation does.
+	Code int64
 	// DeletedBy and RemoveVolumes come with the deletion.
 	DeletedBy     string
 	RemoveVolumes bool
@@ -44,6 +47,8 @@ type Tracking struct {
 	Prev Placement `json:"prev,omitzero"`
 	// Images are what the images of the newest templates were resolved to, once for each, oldest first.
 	Images []Resolved `json:"images,omitempty"`
+	// Codes are the snapshots that the newest requests for code led to, oldest first.
+	Codes []Taken `json:"codes,omitempty"`
 	// Trials are what became of templates that were tried in the place of a container that ran, oldest first.
 	Trials []Trial `json:"trials,omitempty"`
 	// Superseded are former placements whose containers may still exist.
@@ -132,6 +137,37 @@ func (t *Tracking) NoteImage(n Resolved) {
 	t.Images = kept[max(0, len(kept)-maxResolved):]
 }
 
+// Taken is the snapshot, by its digest, that a request for code led to.
+type Taken struct {
+	Code   int64  `json:"code"`
+	Digest string `json:"digest"`
+}
+
+// maxTaken is for how many requests that is kept.
+const maxTaken = 10
+
+// Taken is the digest that a request for code led to, "" where its code was not taken yet.
+func (t *Tracking) Taken(code int64) string {
+	for _, one := range t.Codes {
+		if one.Code == code {
+			return one.Digest
+		}
+	}
+	return ""
+}
+
+// NoteTaken puts what a request for code led to in the place of what it led to before.
+func (t *Tracking) NoteTaken(n Taken) {
+	kept := make([]Taken, 0, maxTaken)
+	for _, old := range t.Codes {
+		if old.Code != n.Code {
+			kept = append(kept, old)
+		}
+	}
+	kept = append(kept, n)
+	t.Codes = kept[max(0, len(kept)-maxTaken):]
+}
+
 // Trial counts how often a template was tried in the place of a container that ran, which was stopped for it each time.
 type Trial struct {
 	Template string `json:"template"`
@@ -194,6 +230,11 @@ type Placement struct {
 	ImageID     string `json:"image_id,omitempty"`
 	ImageDigest string `json:"image_digest,omitempty"`
 	Outdated    bool   `json:"outdated,omitempty"`
+	// Code is the snapshot that the container's next start runs and AskedBy the request for code that led to it; Runs is the
+	// one that its newest start ran.
+	Code    string `json:"code,omitempty"`
+	AskedBy int64  `json:"asked_by,omitempty"`
+	Runs    string `json:"runs,omitempty"`
 	// HostMounts are the host paths that the container was given.
 	HostMounts []HostMount `json:"host_mounts,omitempty"`
 	// Stable is set once the container has run for as long as an update is watched.
@@ -301,6 +342,7 @@ type declaration struct {
 	Restart       int64             `json:"restart,omitempty"`
 	Retry         int64             `json:"retry,omitempty"`
 	Pull          int64             `json:"pull,omitempty"`
+	Code          int64             `json:"code,omitempty"`
 	Revision      uint64            `json:"revision"`
 	Spec          api.Spec          `json:"spec"`
 }
@@ -315,7 +357,7 @@ type observation struct {
 func (r *Record) declaration() declaration {
 	return declaration{
 		ID: r.ID, Name: r.Name, Labels: r.Labels, CreatedAt: r.CreatedAt, CreatedBy: r.CreatedBy, DeletedAt: r.DeletedAt,
-		DeletedBy: r.DeletedBy, RemoveVolumes: r.RemoveVolumes, Generation: r.Generation, SpecGen: r.SpecGeneration, TemplateGen: r.TemplateGeneration, DeclaredAt: r.DeclaredAt, DeclaredBy: r.DeclaredBy, Wake: r.Wake, Restart: r.Restart, Retry: r.Retry, Pull: r.Pull, Revision: r.Revision, Spec: r.Spec,
+		DeletedBy: r.DeletedBy, RemoveVolumes: r.RemoveVolumes, Generation: r.Generation, SpecGen: r.SpecGeneration, TemplateGen: r.TemplateGeneration, DeclaredAt: r.DeclaredAt, DeclaredBy: r.DeclaredBy, Wake: r.Wake, Restart: r.Restart, Retry: r.Retry, Pull: r.Pull, Code: r.Code, Revision: r.Revision, Spec: r.Spec,
 	}
 }
 
@@ -329,7 +371,7 @@ func assemble(d declaration, o observation, epoch string) *Record {
 			ID: d.ID, Name: d.Name, Labels: d.Labels, CreatedAt: d.CreatedAt, CreatedBy: d.CreatedBy, DeletedAt: d.DeletedAt,
 			Generation: d.Generation, Spec: d.Spec, Status: o.Status,
 		},
-		SpecGeneration: d.SpecGen, TemplateGeneration: d.TemplateGen, DeclaredAt: d.DeclaredAt, DeclaredBy: d.DeclaredBy, Wake: d.Wake, Restart: d.Restart, Retry: d.Retry, Pull: d.Pull, DeletedBy: d.DeletedBy, RemoveVolumes: d.RemoveVolumes, Tracking: o.Tracking,
+		SpecGeneration: d.SpecGen, TemplateGeneration: d.TemplateGen, DeclaredAt: d.DeclaredAt, DeclaredBy: d.DeclaredBy, Wake: d.Wake, Restart: d.Restart, Retry: d.Retry, Pull: d.Pull, Code: d.Code, DeletedBy: d.DeletedBy, RemoveVolumes: d.RemoveVolumes, Tracking: o.Tracking,
 		Revision: max(d.Revision, o.Revision),
 	}
 	r.ResourceVersion = version(epoch, r.Revision)

@@ -2,6 +2,8 @@ package store
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -131,6 +133,13 @@ func (s *Store) Tombstone(id string) (*Tombstone, bool) {
 	defer s.mu.RUnlock()
 	t, ok := s.tombstones[id]
 	return t, ok
+}
+
+// Tombstones are those of all containers whose deletion is remembered.
+func (s *Store) Tombstones() []*Tombstone {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return slices.Collect(maps.Values(s.tombstones))
 }
 
 // Resolve finds the container that a client means by its id, its name, its Docker id, or the beginning of that. The error

@@ -40,18 +40,19 @@ type Seen struct {
 	Desired        string
 	Deleting       bool
 	Ended          string
-	Attempts       int // that failed in a row at this generation
+	Attempts       int    // that failed in a row at this generation
+	Reason         string // of the newest of them
 	Outcomes       []Outcome
 	Status         api.Status
 }
 
 // Seen is how the record stands.
 func (r *Record) Seen() *Seen {
-	attempts := 0
+	attempts, reason := 0, ""
 	if r.Failure != nil && r.Failure.Generation == r.Generation {
-		attempts = r.Failure.Attempts
+		attempts, reason = r.Failure.Attempts, r.Failure.Reason
 	}
-	return &Seen{r.Generation, r.SpecGeneration, r.Spec.DesiredState, r.DeletedAt != nil, r.Ended, attempts, r.Outcomes, r.Status}
+	return &Seen{r.Generation, r.SpecGeneration, r.Spec.DesiredState, r.DeletedAt != nil, r.Ended, attempts, reason, r.Outcomes, r.Status}
 }
 
 const (

@@ -1,6 +1,7 @@
 package socketio
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -214,7 +215,20 @@ func undeleted(v *store.Seen) *outcome {
 		return nil
 	}
 	e := api.Errorf(v.Status.LastError.ErrorType, "the container cannot be deleted yet, and it is tried on: %s", v.Status.LastError.Message)
-	return &outcome{err: e.With("cleanup", map[string]string{"container": "failed", "volumes": "pending", "socket": "pending"})}
+	return &outcome{err: e.With("cleanup", cleanup(v.Reason))}
+}
+
+// cleanup tells how far a deletion has come that failed for a reason: what comes first is done before what comes later.
+func cleanup(reason string) map[string]string {
+	failed := map[string]string{api.VolumesNotRemoved: "volumes", api.SocketNotRemoved: "socket", api.CodeNotRemoved: "code"}[reason]
+	parts, state := map[string]string{}, "done"
+	for _, part := range []string{"container", "volumes", "socket", "code"} {
+		parts[part] = state
+		if part == cmp.Or(failed, "container") {
+			parts[part], state = "failed", "pending"
+		}
+	}
+	return parts
 }
 
 func superseded(p *answer, why string, by int64) *outcome {
@@ -310,6 +324,9 @@ func (s *Server) answerBody(p *answer, status string) json.RawMessage {
 	if r, ok := s.Store.Get(p.id); ok && p.wish != wishDeleted {
 		body["image"], body["docker_id"], body["generation"] = r.Spec.Image, r.Status.DockerID, r.Generation
 		body["socket_path"], body["ports"] = s.Messenger.Path(p.id), r.Container.Item().Ports
+		if p.said != "" && r.Spec.Code != nil {
+			body["code_path"], body["code_revision"] = r.Spec.Code.Path, r.Status.CodeRevision
+		}
 	}
 	return api.Encode(body)
 }

@@ -70,11 +70,7 @@ func specify(w *store.Wish, in *api.DeclareRequest, absentState string) {
 // decodeDeclaration decodes a whole declaration and names all that is wrong with it at once.
 func decodeDeclaration(r *Request) (*api.DeclareRequest, error) {
 	in := &api.DeclareRequest{}
-	err := decode(r, in)
-	if bad := unavailable(&in.Spec); err == nil && len(bad) > 0 {
-		err = api.Invalid(bad...)
-	}
-	if err != nil {
+	if err := decode(r, in); err != nil {
 		return nil, api.AsError(err).Masked(api.NewRedactor(in.Environment))
 	}
 	return in, nil
@@ -88,18 +84,6 @@ func (s *Server) refusal(c *Session, name string, spec *api.Spec) error {
 		return nil
 	}
 	return api.AsError(err).Masked(api.NewRedactor(spec.Environment))
-}
-
-// unavailable names the fields of the contract that this version does not act upon: to take them and do nothing would be a lie.
-func unavailable(s *api.Spec) []api.FieldError {
-	var bad []api.FieldError
-	refuse := func(yes bool, field string) {
-		if yes {
-			bad = append(bad, api.FieldError{Field: field, Message: "is not available in this version"})
-		}
-	}
-	refuse(s.Code != nil, "code")
-	return bad
 }
 
 func (s *Server) startContainer(c *Session, r *Request) error {
@@ -164,8 +148,11 @@ func (s *Server) deleteContainer(c *Session, r *Request) error {
 	if err := decode(r, in); err != nil {
 		return err
 	}
+	if in.Force && !c.Principal().Role.Allows(api.Admin) {
+		return api.Errorf(api.PermissionError, "only an admin may delete with force: it forgets a container that may still run; delete it without, or ask an admin").For("", in.RequestID, "")
+	}
 	return s.declare(c, r, &in.Declaring, api.ContainerDeleted, wishDeleted, store.Declaration{ContainerID: in.ContainerID, Change: func(w *store.Wish) error {
-		w.Delete, w.RemoveVolumes = true, in.RemoveVolumes
+		w.Delete, w.RemoveVolumes, w.Forget = true, in.RemoveVolumes, in.Force
 		return nil
 	}})
 }

@@ -3,6 +3,7 @@ package socketio
 import (
 	"context"
 	"encoding/json"
+	"slices"
 
 	"github.com/flow-manager/flow-manager/api"
 	"github.com/flow-manager/flow-manager/store"
@@ -67,6 +68,10 @@ func (s *Server) differences(result *store.Result) []api.Difference {
 	}
 	for _, c := range api.Changes(&current.Spec, &result.Record.Spec) {
 		list = append(list, api.Difference{Field: c.Field, Cost: c.Cost.String()})
+	}
+	isCode := func(d api.Difference) bool { return d.Field == "code" }
+	if result.Record.Code != current.Code && !slices.ContainsFunc(list, isCode) {
+		list = append(list, api.Difference{Field: "code", Cost: api.CostRestart.String()})
 	}
 	return list
 }

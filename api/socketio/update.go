@@ -1,7 +1,6 @@
 package socketio
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -20,7 +19,7 @@ func (s *Server) updateContainer(c *Session, r *Request) error {
 		if w.Deleting {
 			return beingDeleted(w)
 		}
-		next, err := patched(&w.Spec, w.Name, in.Spec)
+		next, err := patched(&w.Spec, w.Name, in)
 		if err != nil {
 			return err
 		}
@@ -28,7 +27,7 @@ func (s *Server) updateContainer(c *Session, r *Request) error {
 			return refusal
 		}
 		w.Wake = !runs(w.Spec.DesiredState) && runs(next.DesiredState)
-		w.Spec, w.Retry, w.Pull = next, in.Retry, in.Pull
+		w.Spec, w.Retry, w.Pull, w.TakeCode = next, in.Retry, in.Pull, in.CodePath != ""
 		return s.Policy.AdmitPorts(&w.Spec, w.Others)
 	}})
 }
@@ -40,24 +39,32 @@ func (s *Server) patchRefusal(c *Session, in *api.UpdateRequest) error {
 	if err != nil {
 		return nil
 	}
-	next, err := patched(&record.Spec, record.Name, in.Spec)
+	next, err := patched(&record.Spec, record.Name, in)
 	if err != nil {
 		return nil
 	}
 	return s.refusal(c, record.Name, &next)
 }
 
-// patched is a spec after a patch, validated.
-func patched(s *api.Spec, name string, patch json.RawMessage) (api.Spec, error) {
-	if len(patch) == 0 {
-		return *s, nil
+// patched is a spec after an update, validated.
+func patched(s *api.Spec, name string, in *api.UpdateRequest) (api.Spec, error) {
+	next, bad := *s, []api.FieldError(nil)
+	if len(in.Spec) > 0 {
+		next, bad = api.MergePatch(s, in.Spec, name)
 	}
-	next, bad := api.MergePatch(s, patch, name)
 	if next.DesiredState == "" {
 		next.DesiredState = s.DesiredState
 	}
+	if in.CodePath != "" {
+		code := api.Code{Path: in.CodePath}
+		if next.Code != nil {
+			code.Target = next.Code.Target
+		}
+		next.Code = &code
+		next.Default(name)
+	}
 	if len(bad) == 0 {
-		bad = append(next.Validate(), unavailable(&next)...)
+		bad = next.Validate()
 		for i := range bad {
 			bad[i].Field = "spec." + bad[i].Field
 		}
@@ -91,13 +98,13 @@ func (s *Server) rollbackContainer(c *Session, r *Request) error {
 			return refusal
 		}
 		state := w.Spec.DesiredState
-		w.Spec = former.Spec
+		w.Spec, w.CodeOf = former.Spec, former.Code
 		w.Spec.DesiredState = state
 		return s.Policy.AdmitPorts(&w.Spec, w.Others)
 	}})
 }
 
-// former finds what to go back to: the generation that is asked for, or the newest that was made from another template.
+// former finds what to go back to: the generation that is asked for, or the newest of another template or other code.
 func (s *Server) former(r *store.Record, generation *int64) (*store.Declared, error) {
 	history, err := s.Store.History(r.ID)
 	if err != nil {
@@ -109,12 +116,12 @@ func (s *Server) former(r *store.Record, generation *int64) (*store.Declared, er
 		d := &history[i]
 		kept[i] = fmt.Sprint(d.Generation)
 		switch {
-		case generation == nil && api.TemplateHash(&d.Spec) != hash, generation != nil && *generation == d.Generation:
+		case generation == nil && (api.TemplateHash(&d.Spec) != hash || d.Code != r.Code), generation != nil && *generation == d.Generation:
 			return d, nil
 		}
 	}
 	if generation == nil {
-		return nil, api.Errorf(api.ConflictError, "container %s was never made from another template, so there is nothing to go back to", r.Name).For("", "", r.ID)
+		return nil, api.Errorf(api.ConflictError, "container %s was never made from another template or of other code, so there is nothing to go back to", r.Name).For("", "", r.ID)
 	}
 	return nil, api.Invalid(api.FieldError{Field: "to_generation", Message: fmt.Sprintf("%d is not kept; these are: %s", *generation, strings.Join(kept, ", "))})
 }

@@ -103,3 +103,16 @@ func (s *Snapshots) drop(name string) error {
 	}
 	return nil
 }
+
+// Links are the names that have a link.
+func (s *Snapshots) Links() ([]string, error) {
+	entries, err := os.ReadDir(s.in(linksFolder))
+	if err != nil {
+		return nil, fmt.Errorf("list links: %w", err)
+	}
+	names := make([]string, len(entries))
+	for i, e := range entries {
+		names[i] = e.Name()
+	}
+	return names, nil
+}

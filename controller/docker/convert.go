@@ -78,6 +78,9 @@ func environment(t *controller.Template) []string {
 // mounts never uses Binds: there a source that is missing is created, and a flow runs happily without its data.
 func mounts(t *controller.Template) []mount.Mount {
 	list := []mount.Mount{{Type: mount.TypeBind, Source: t.SocketDir, Target: socketTarget, ReadOnly: true}}
+	if t.CodeDir != "" {
+		list = append(list, mount.Mount{Type: mount.TypeBind, Source: t.CodeDir, Target: t.Spec.Code.Target, ReadOnly: true})
+	}
 	for _, m := range t.Spec.Mounts() {
 		one := mount.Mount{Type: mount.TypeBind, Source: t.HostPaths[m.Source], Target: m.Target, ReadOnly: m.ReadOnly}
 		if !m.IsHostPath() {

@@ -1,0 +1,170 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/store"
+)
+
+// Snapshots keep the code of flows. Take and Verify read a whole tree and end with their context; the rest is short.
+type Snapshots interface {
+	// Take copies the folder at path, which must be absolute and free of links. Collect spares the copy until release.
+	Take(ctx context.Context, path string) (digest string, release func(), err error)
+	// Verify reads a snapshot back.
+	Verify(ctx context.Context, digest string) error
+	// Link makes name's link lead to a snapshot.
+	Link(name, digest string) error
+	Linked(name string) (digest string, ok bool)
+	// LinkPath is what is mounted; the engine finds out at every start where it leads.
+	LinkPath(name string) string
+	Links() ([]string, error)
+	Unlink(name string) error
+	// Collect removes the snapshots that no link leads to and that are not in what keep returns.
+	Collect(ctx context.Context, keep func() map[string]bool) (removed []string, err error)
+}
+
+// errCopying means that the code is not there yet and is being read; the step is taken when that has ended.
+var errCopying = errors.New("the code is being copied")
+
+// codeError is code that could not be taken, or that was found damaged. It hides its cause: that a reading took too long says
+// nothing of the engine.
+type codeError struct{ err error }
+
+func (e *codeError) Error() string { return "get the code: " + e.err.Error() }
+
+// explain gives what the snapshots have against it a reason.
+func (e *codeError) explain(r *store.Record) (reason string, told *api.Error) {
+	told, known := errors.AsType[*api.Error](e.err)
+	switch {
+	case !known && errors.Is(e.err, context.DeadlineExceeded):
+		return "CodeCopyTimeout", api.Errorf(api.TimeoutError, "the code of %s could not be read within %s; leave out what the flow does not need, and it is tried again", r.Name, copyTimeout)
+	case !known:
+		return "CodeCopyFailed", api.Errorf(api.SystemError, "the code of %s could not be read, and it is tried again: %v", r.Name, e.err)
+	case told.Type == api.PolicyError:
+		return "PolicyViolation", told
+	case told.Type == api.ValidationError:
+		return "CodeRefused", told
+	case told.Type == api.ConflictError:
+		return "CodeChanging", told
+	}
+	return "CodeCopyFailed", told
+}
+
+// copiesFor tells whether the declared code of a record is being read, or a snapshot that one of its containers has. What it
+// does not want any more is not read on for it.
+func (k *Controller) copiesFor(r *store.Record) (copying, checking bool) {
+	code, busy := k.copies.reads(r.ID)
+	if busy && (r.DeletedAt != nil || code != 0 && code != r.Code) {
+		k.copies.drop(r.ID)
+		return false, false
+	}
+	return busy && code != 0, busy && code == 0
+}
+
+// code is the snapshot that the declared code is in, "" where none is declared.
+func (k *Controller) code(r *store.Record) (string, error) {
+	if r.Spec.Code == nil {
+		return "", nil
+	}
+	path := r.Spec.Code.Path
+	return k.copies.fetch(r.ID, r.Code, r.Taken(r.Code), func(ctx context.Context) (string, func(), error) {
+		real, err := k.codePlace(r, path)
+		if err != nil {
+			return "", nil, err
+		}
+		return k.Snapshots.Take(ctx, real)
+	})
+}
+
+// codePlace is the folder that a code path leads to, judged now.
+func (k *Controller) codePlace(r *store.Record, path string) (string, error) {
+	return k.Policy.resolve(path, false, k.claims(func(o *store.Record) bool { return o.ID == r.ID }), false)
+}
+
+// attach makes the link of a container lead to its code. What it has led to so far goes on until the next start.
+func (k *Controller) attach(r *store.Record, p *store.Placement) error {
+	if p.Code == "" {
+		return nil
+	}
+	if linked, ok := k.Snapshots.Linked(p.Token); ok && linked == p.Code {
+		return nil
+	}
+	if _, err := k.copies.fetch(r.ID, 0, p.Code, nil); err != nil {
+		return err
+	}
+	if err := k.Snapshots.Link(p.Token, p.Code); err != nil {
+		return &codeError{err}
+	}
+	k.copies.drop(r.ID)
+	return nil
+}
+
+// unlink takes the link of a container's code away.
+func (k *Controller) unlink(p *store.Placement) error {
+	if p.Code == "" {
+		return nil
+	}
+	return k.Snapshots.Unlink(p.Token)
+}
+
+// codeMount is the source of the mount of a container's code, "" where it has none.
+func (k *Controller) codeMount(p *store.Placement) string {
+	if p.Code == "" {
+		return ""
+	}
+	return k.Snapshots.LinkPath(p.Token)
+}
+
+// stale tells whether the newest run of the standing container was of other code than its next one.
+func stale(r *store.Record) bool { return r.Placement.Code != r.Placement.Runs }
+
+// planCode stops what runs other code than it is to. That it ends is then nobody's exit.
+func planCode(r *store.Record, o *Observed, now time.Time) (next step, decided bool) {
+	switch {
+	case !stale(r) || o.StartedAt.IsZero():
+		return step{}, false
+	case alive(o):
+		next = stopping(r, o, now)
+		next.detail = "it is to run other code"
+		return next, true
+	case r.Handled != asked(o) && r.Handled != run(o) && r.Handled != interrupted(o):
+		return step{action: settle, on: o}, true
+	}
+	return step{}, false
+}
+
+// recode gives the standing container other code, for its next start. Where it runs, that is an attempt, and what it ran
+// before is kept like a container that stood before.
+func (k *Controller) recode(ctx context.Context, r *store.Record, s sight) error {
+	digest, err := k.code(r)
+	if err != nil {
+		return err
+	}
+	interrupts := alive(s.standing) && wantsRun(r) && digest != r.Placement.Runs
+	return k.edit(ctx, r, func(c *store.Record) {
+		c.NoteTaken(store.Taken{Code: r.Code, Digest: digest})
+		giveCode(c, digest, interrupts)
+	})
+}
+
+// giveCode writes which code the standing container is to run; interrupts tells that a run is to be ended for it.
+func giveCode(c *store.Record, digest string, interrupts bool) {
+	old := c.Placement
+	c.Placement.Code, c.Placement.AskedBy, c.Placement.Generation = digest, c.Code, c.TemplateGeneration
+	if digest == old.Code {
+		return // the same as before under another number
+	}
+	c.Placement.Stable = false
+	forgive(c)
+	if !interrupts {
+		return
+	}
+	t := c.Trial(template(c))
+	c.NoteTrial(store.Trial{Template: t.Template, Attempts: t.Attempts + 1, Token: old.Token})
+	if old.Stable && !onTrial(c) {
+		c.Prev = old
+	}
+}

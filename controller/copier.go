@@ -1,0 +1,147 @@
+package controller
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+const (
+	// copyTimeout bounds one reading of a tree, of 1 GiB at most.
+	copyTimeout = 10 * time.Minute
+	// maxCopies is how many trees are read at once.
+	maxCopies = 2
+)
+
+// reading is one reading of a tree: a folder of the host, or a snapshot.
+type reading struct {
+	code    int64  // the request whose code is taken; 0 where a snapshot is only verified
+	digest  string // of what was found sound; once it is done
+	done    bool
+	err     error
+	release func()
+	cancel  context.CancelFunc
+}
+
+// copier reads trees as operations: who asks for one does not wait, and is put back into the queue when it has ended. Each
+// id has one at most. No method blocks but close.
+type copier struct {
+	snapshots Snapshots
+	ended     func(id string)
+	slots     chan struct{}
+	running   sync.WaitGroup
+
+	mu     sync.Mutex
+	closed bool
+	of     map[string]*reading
+}
+
+func newCopier(s Snapshots, ended func(id string)) *copier {
+	return &copier{snapshots: s, ended: ended, slots: make(chan struct{}, maxCopies), of: map[string]*reading{}}
+}
+
+// fetch gives the digest of code that was found sound, begins to find that out, or tells what is wrong with it; then the next
+// call is another attempt. take brings the code where its digest is not known yet.
+func (p *copier) fetch(id string, code int64, digest string, take func(context.Context) (string, func(), error)) (string, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch c := p.of[id]; {
+	case c == nil || c.code != code && (digest == "" || c.digest != digest):
+		p.dropLocked(id)
+		p.beginLocked(id, code, digest, take)
+	case c.done && c.err != nil:
+		p.dropLocked(id)
+		return "", &codeError{c.err}
+	case c.done:
+		return c.digest, nil
+	}
+	return "", errCopying
+}
+
+func (p *copier) beginLocked(id string, code int64, digest string, take func(context.Context) (string, func(), error)) {
+	if p.closed {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), copyTimeout)
+	c := &reading{code: code, digest: digest, cancel: cancel, release: func() {}}
+	p.of[id] = c
+	p.running.Go(func() {
+		defer cancel()
+		release := func() {}
+		err := p.slot(ctx, func() error {
+			var err error
+			if digest == "" {
+				if digest, release, err = take(ctx); err != nil {
+					release = func() {}
+					return err
+				}
+			}
+			return p.snapshots.Verify(ctx, digest)
+		})
+		p.finish(id, c, digest, release, err)
+	})
+}
+
+func (p *copier) slot(ctx context.Context, read func() error) error {
+	select {
+	case p.slots <- struct{}{}:
+		defer func() { <-p.slots }()
+		return read()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (p *copier) finish(id string, c *reading, digest string, release func(), err error) {
+	p.mu.Lock()
+	c.done, c.digest, c.release, c.err = true, digest, release, err
+	wanted := p.of[id] == c
+	if !wanted {
+		release()
+	}
+	p.mu.Unlock()
+	if wanted {
+		p.ended(id)
+	}
+}
+
+// reads tells whether something is being read for id, and which request for code that is for, 0 for none.
+func (p *copier) reads(id string) (code int64, busy bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c := p.of[id]
+	if c == nil {
+		return 0, false
+	}
+	return c.code, !c.done
+}
+
+// drop forgets what was read for id, and ends what is being read.
+func (p *copier) drop(id string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.dropLocked(id)
+}
+
+func (p *copier) dropLocked(id string) {
+	c := p.of[id]
+	if c == nil {
+		return
+	}
+	delete(p.of, id)
+	c.cancel()
+	if c.done {
+		c.release()
+	}
+}
+
+// close ends all readings and returns when nothing is left of them.
+func (p *copier) close() {
+	p.mu.Lock()
+	p.closed = true
+	for id := range p.of {
+		p.dropLocked(id)
+	}
+	p.mu.Unlock()
+	p.running.Wait()
+}
