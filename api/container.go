@@ -242,3 +242,10 @@ func (s *Status) SetCondition(c Condition) {
 	}
 	s.Conditions = next
 }
+
+// Reasons for which a deletion is not complete, in the order of its steps.
+const (
+	VolumesNotRemoved = "VolumesNotRemoved"
+	SocketNotRemoved  = "SocketNotRemoved"
+	CodeNotRemoved    = "CodeNotRemoved"
+)

@@ -182,10 +182,3 @@ func Encode(v any) json.RawMessage {
 	}
 	return json.RawMessage(strings.TrimSuffix(b.String(), "\n"))
 }
-
-// Reasons for which a deletion is not complete, in the order of its steps.
-const (
-	VolumesNotRemoved = "VolumesNotRemoved"
-	SocketNotRemoved  = "SocketNotRemoved"
-	CodeNotRemoved    = "CodeNotRemoved"
-)

@@ -98,6 +98,7 @@ func (k *Controller) attach(r *store.Record, p *store.Placement) error {
 	if err := k.Snapshots.Link(p.Token, p.Code); err != nil {
 		return &codeError{err}
 	}
+	k.Fail("after-link")
 	k.copies.drop(r.ID)
 	return nil
 }
@@ -136,21 +137,20 @@ func planCode(r *store.Record, o *Observed, now time.Time) (next step, decided b
 	return step{}, false
 }
 
-// recode gives the standing container other code, for its next start. Where it runs, that is an attempt, and what it ran
-// before is kept like a container that stood before.
+// recode gives the standing container other code, for its next start. Where that keeps it from its work it is an attempt, and
+// what it ran before is kept like a container that stood before.
 func (k *Controller) recode(ctx context.Context, r *store.Record, s sight) error {
 	digest, err := k.code(r)
 	if err != nil {
 		return err
 	}
-	interrupts := alive(s.standing) && wantsRun(r) && digest != r.Placement.Runs
 	return k.edit(ctx, r, func(c *store.Record) {
 		c.NoteTaken(store.Taken{Code: r.Code, Digest: digest})
-		giveCode(c, digest, interrupts)
+		giveCode(c, digest, interrupts(r, s.standing))
 	})
 }
 
-// giveCode writes which code the standing container is to run; interrupts tells that a run is to be ended for it.
+// giveCode writes which code the standing container is to run; interrupts tells whether that keeps it from its work.
 func giveCode(c *store.Record, digest string, interrupts bool) {
 	old := c.Placement
 	c.Placement.Code, c.Placement.AskedBy, c.Placement.Generation = digest, c.Code, c.TemplateGeneration

@@ -86,7 +86,7 @@ func (h *rehearsal) noteRun(next step) bool {
 	switch next.action {
 	case recode:
 		h.took = append(h.took, recode)
-		giveCode(r, rehearsedCode(r), alive(next.on) && wantsRun(r))
+		giveCode(r, rehearsedCode(r), interrupts(r, next.on))
 	case prove:
 		r.Placement.Stable = true
 	case again:

@@ -55,18 +55,25 @@ func planNext(r *store.Record, s sight, then action) step {
 	return next
 }
 
-// planHandover stops the standing container for the next one. That it is, and for which, is counted before.
+// planHandover stops the standing container for the next one. That it is kept from its work, and for which, is counted before.
 func planHandover(r *store.Record, s sight, now time.Time) step {
 	o := s.standing
 	switch {
+	case interrupts(r, o) && r.Trial(template(r)).Token != r.Next.Token:
+		return step{action: attempt, cause: api.CauseDeclaration}
 	case !alive(o):
 		return step{action: swap, on: s.next, cause: api.CauseDeclaration}
-	case wantsRun(r) && r.Trial(template(r)).Token != r.Next.Token:
-		return step{action: attempt, cause: api.CauseDeclaration}
 	}
 	next := stopping(r, o, now)
 	next.detail = "it makes room for its update"
 	return next
+}
+
+// interrupts tells whether what stands does its work and would be kept from it by another container in its place, or by other
+// code: it runs, or it is known to work and about to be started.
+func interrupts(r *store.Record, o *Observed) bool {
+	due := r.Placement.Stable && r.Ended == "" && r.Status.CrashStreak == 0
+	return wantsRun(r) && (alive(o) || due)
 }
 
 // template names what the spec asks a container to be made from and to run.

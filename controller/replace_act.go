@@ -41,11 +41,14 @@ func (k *Controller) replace(ctx context.Context, r *store.Record, s sight, next
 // handOver makes the next container the standing one. The one before is kept where it is known to work and was stopped for
 // this; else nothing could be gone back to.
 func handOver(c *store.Record) {
-	old := c.Placement
-	if tried := c.Trial(template(c)).Token == c.Next.Token; tried && old.Stable && !onTrial(c) {
+	old, tried := c.Placement, c.Trial(template(c)).Token == c.Next.Token
+	switch {
+	case onTrial(c) && c.Prev.Token == old.Token: // it is kept with the code that it was known to work with
+		c.Prev.Runs, c.Prev.DockerName = old.Runs, former(c, old.Token)
+	case tried && old.Stable && !onTrial(c):
 		old.DockerName = former(c, old.Token)
 		c.Prev = old
-	} else {
+	default:
 		c.Supersede(old)
 	}
 	c.Placement, c.Next = c.Next, store.Placement{}

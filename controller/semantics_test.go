@@ -64,7 +64,7 @@ func (s *scene) counted(ended string) *scene {
 
 // following is a next container, recorded under an id and in a state, or neither.
 func (s *scene) following(dockerID, state string) *scene {
-	s.r.Next = store.Placement{Token: "t2", DockerName: aside(s.r, "t2"), DockerID: dockerID, TemplateHash: template(s.r), Resources: s.r.Spec.Resources}
+	s.r.Next = store.Placement{Token: "t2", DockerName: aside(s.r, "t2"), DockerID: dockerID, TemplateHash: api.TemplateHash(&s.r.Spec), Resources: s.r.Spec.Resources, AskedBy: s.r.Code}
 	if state != "" {
 		s.other = &Observed{ID: "id", DockerID: "d2", Name: s.r.Next.DockerName, Token: "t2", State: state}
 	}
@@ -76,12 +76,20 @@ func (s *scene) trial() *scene {
 	retemplate(s)
 	s.r.Prev = s.r.Placement
 	s.r.Prev.DockerName = former(s.r, "t1")
-	s.r.Placement = store.Placement{Token: "t2", DockerName: "web", DockerID: "d2", TemplateHash: template(s.r), Resources: s.r.Spec.Resources}
+	s.r.Placement = store.Placement{Token: "t2", DockerName: "web", DockerID: "d2", TemplateHash: api.TemplateHash(&s.r.Spec), Resources: s.r.Spec.Resources}
 	s.r.NoteTrial(store.Trial{Template: template(s.r), Attempts: 1, Token: "t2"})
 	before := *s.o
 	before.State, before.FinishedAt = "exited", aTime
 	s.other = &before
 	s.o.DockerID, s.o.Token, s.o.Name = "d2", "t2", aside(s.r, "t2")
+	return s
+}
+
+// coded is a container that was declared with code and runs it.
+func (s *scene) coded() *scene {
+	s.r.Spec.Code, s.r.Code = &api.Code{Path: "/srv/app", Target: "/app"}, 3
+	p := &s.r.Placement
+	p.TemplateHash, p.Code, p.Runs, p.AskedBy = api.TemplateHash(&s.r.Spec), "one", "one", s.r.Code
 	return s
 }
 
@@ -114,7 +122,7 @@ func (s *scene) next() (did, state, reason string) {
 	if sees.standing != nil {
 		sees.standing.Interrupted = s.o.Interrupted
 	}
-	sees.deaf, sees.ready, sees.look = s.s.deaf, s.s.ready, s.s.look
+	sees.deaf, sees.ready, sees.look, sees.copying, sees.checking = s.s.deaf, s.s.ready, s.s.look, s.s.copying, s.s.checking
 	next := plan(s.r, sees, aTime)
 	did = string(next.action)
 	if next.cause != "" {
@@ -239,7 +247,9 @@ func TestPlan_CaseByCase(t *testing.T) {
 		{"what runs has its grace", newScene().with(retemplate).following("d2", "created").with(tried).with(func(s *scene) { s.r.StopDeadline = &soon }), "wait 4s", "running", "Running"},
 		{"what ran has stopped", newScene().with(retemplate).following("d2", "created").with(tried).ended(143).with(func(s *scene) { s.r.StopDeadline = &soon }), "swap for declaration", "restarting", "BackOff"},
 		{"what rests is replaced without a stop", newScene().long(api.DesiredStopped).ended(0).with(retemplate).following("d2", "created"), "swap for declaration", "stopped", "Stopped"},
-		{"what crashes again and again is replaced at once", newScene().ended(1).counted("").with(func(s *scene) { s.r.Status.NextRestartAt = &soon }).with(retemplate).following("d2", "created"), "swap for declaration", "restarting", "BackOff"},
+		{"what crashes again and again is replaced at once", newScene().ended(1).counted("").with(func(s *scene) { s.r.Status.NextRestartAt, s.r.Status.CrashStreak = &soon, 2 }).with(retemplate).following("d2", "created"), "swap for declaration", "restarting", "BackOff"},
+		{"what has just taken over again, and is about to be started, is kept", newScene().ended(143).with(func(s *scene) { s.r.Handled = asked(s.o) }).with(retemplate).following("d2", "created"), "attempt for declaration", "restarting", "BackOff"},
+		{"what has done its work is replaced", newScene().ended(0).counted("Completed").with(retemplate).following("d2", "created"), "swap for declaration", "exited", "Completed"},
 		{"what stands was removed by others meanwhile", newScene().with(retemplate).following("d2", "created").with(func(s *scene) { s.o = nil }), "swap for declaration", "created", "Created"},
 		{"yet another template: the next one of before is not it", newScene().with(retemplate).following("d2", "created").with(func(s *scene) { s.r.Spec.Image = "app:3" }), "prepare for declaration", "running", "Running"},
 		{"the template of what stands is declared again", newScene().with(retemplate).following("d2", "created").with(func(s *scene) { s.r.Spec.Image = "app" }), "discard", "running", "Running"},
@@ -283,6 +293,27 @@ func TestPlan_CaseByCase(t *testing.T) {
 		{"a limit taken away: replaced", newScene().with(func(s *scene) { s.r.Placement.Resources.MemoryBytes = 64 << 20 }), "prepare for declaration", "running", "Running"},
 		{"policies cost nothing", newScene().policy(api.RestartNever, 3), "", "running", "Running"},
 
+		// Other code is another run of the same container.
+		{"code as declared", newScene().coded(), "", "running", "Running"},
+		{"other code is asked for", newScene().coded().with(recoded), "recode for declaration", "running", "Running"},
+		{"it is being read: what stands goes on", newScene().coded().with(recoded).with(func(s *scene) { s.s.copying = true }), "copying", "running", "Running"},
+		{"it is being read, and what stands has crashed", newScene().coded().ended(1).counted("").with(recoded).with(func(s *scene) { s.s.copying = true }), "start for exit", "restarting", "BackOff"},
+		{"it is being read back before a start", newScene().coded().ended(1).counted("").with(func(s *scene) { s.s.checking = true }), "copying for exit", "restarting", "BackOff"},
+		{"it cannot be had: what stands goes on", newScene().coded().with(recoded).with(failure).with(func(s *scene) { s.r.Failure.Update = true }), "wait 4s", "running", "Running"},
+		{"what runs is stopped for it", newScene().coded().with(swapped), "stop for declaration", "running", "Running"},
+		{"what runs has stopped by itself meanwhile: that is no exit", newScene().coded().with(swapped).ended(1), "settle", "restarting", "BackOff"},
+		{"what ran has stopped", newScene().coded().with(swapped).ended(143).with(func(s *scene) { s.r.Handled = asked(s.o) }), "start for declaration", "restarting", "BackOff"},
+		{"what rests is not started for it", newScene().coded().long(api.DesiredStopped).ended(0).with(recoded), "recode for declaration", "stopped", "Stopped"},
+		{"what rests has it for its next start", newScene().coded().long(api.DesiredStopped).ended(0).counted("").with(swapped), "", "stopped", "Stopped"},
+		{"it is watched like any update", newScene().coded().with(swapped).with(justStarted).with(runsNew), "wait 5s", "running", "Running"},
+		{"it has run long enough", newScene().coded().with(swapped).with(runsNew), "accept for declaration", "running", "Running"},
+		{"it does not stay up", newScene().coded().with(swapped).with(runsNew).ended(1), "revert for exit", "restarting", "BackOff"},
+		{"the code of before is declared again while it is on trial", newScene().coded().with(swapped).with(runsNew).with(func(s *scene) { s.r.Code = s.r.Prev.AskedBy }), "revert for declaration", "running", "Running"},
+		{"taken back: not tried again", newScene().coded().with(recoded).with(takenBackOnce), "", "running", "Running"},
+		{"taken back: it still runs", newScene().coded().with(recoded).with(takenBackOnce).with(func(s *scene) { s.r.Placement.Runs = "two" }), "stop for declaration", "running", "Running"},
+		{"other code and another template: replaced", newScene().coded().with(recoded).with(retemplate), "prepare for declaration", "running", "Running"},
+		{"the next one was made for the code of before", newScene().coded().with(retemplate).following("d2", "created").with(recoded), "prepare for declaration", "running", "Running"},
+
 		// After a crash of the manager between any two steps.
 		{"an intent without a container", newScene().with(func(s *scene) { s.o, s.r.Placement.DockerID = nil, "" }), "create for drift", "created", "Created"},
 		{"a container that nobody recorded", newScene().with(func(s *scene) { s.r.Placement.DockerID = "" }), "record for recovery", "running", "Running"},
@@ -318,6 +349,20 @@ func TestPlan_CaseByCase(t *testing.T) {
 func unwell(s *scene) { s.o.Health = api.HealthUnhealthy }
 
 func interruption(s *scene) { s.o.Interrupted = true }
+
+// recoded is other code that is asked for.
+func recoded(s *scene) {
+	s.r.Generation++
+	s.r.Code = s.r.Generation
+}
+
+// swapped is other code that was given to a container and that its next start runs.
+func swapped(s *scene) {
+	recoded(s)
+	giveCode(s.r, "two", true)
+}
+
+func runsNew(s *scene) { s.r.Placement.Runs = "two" }
 
 func restart(s *scene) {
 	s.r.Generation++

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 	"time"
 
 	"github.com/flow-manager/flow-manager/api"
@@ -165,7 +166,7 @@ func (w *simWorld) asDeclared(d *simDeclared, r *store.Record, c *simContainer) 
 	st := &r.Status
 	why := takenBack(r)
 	switch {
-	case why != "" && !w.court.file(d.id).failed[template(r)] && !w.court.file(d.id).failed[""]:
+	case why != "" && !w.court.file(d.id).failed[api.TemplateHash(&r.Spec)] && !w.court.file(d.id).failed[""]:
 		return errors.New("nothing ever happened to it, and yet: " + why)
 	case why != "" && (st.LastError == nil || st.Condition(api.Degraded).Reason != "UpdateFailed"):
 		return fmt.Errorf("its status does not tell that %s: %s", why, api.Encode(st))
@@ -185,6 +186,9 @@ func (w *simWorld) asDeclared(d *simDeclared, r *store.Record, c *simContainer) 
 		return fmt.Errorf("its health is %q and is told as %q", c.health(d), st.Health)
 	case st.LastAction == nil || st.LastAction.Cause == "":
 		return fmt.Errorf("its last action has no cause: %s", api.Encode(st.LastAction))
+	}
+	if err := w.codeAsDeclared(d, r, c); err != nil {
+		return err
 	}
 	return w.process(d, r, c)
 }
@@ -221,7 +225,7 @@ func (w *simWorld) atRest(d *simDeclared, r *store.Record, c *simContainer) erro
 	}
 	last := w.court.file(d.id)
 	switch {
-	case ended != "" && c.run == 0 && last.hash != c.Hash:
+	case ended != "" && c.run == 0 && !strings.HasPrefix(last.hash, c.Hash):
 		return errors.New("it has a new template, which was never started")
 	case !allowed[ended]:
 		return fmt.Errorf("it is %s because of %q: %s", c.State, ended, api.Encode(r.Status))

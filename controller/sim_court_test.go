@@ -47,10 +47,12 @@ type simFile struct {
 	hands  time.Time       // when an outside hand last touched it
 	ran    time.Time       // when its newest run began
 	over   time.Time       // when its newest run that nobody asked to stop ended
-	hash   string          // of the container that ran then
+	hash   string          // of the container that ran then, and its code
 	volume string          // that it kept its data in
 	failed map[string]bool // templates of which a container did not stay up, "" for any
 	update simUpdate
+	codes  map[string]int // how often it was stopped for code, by template
+	coded  string         // the newest run that was stopped so
 }
 
 type simExit struct {
@@ -200,7 +202,9 @@ func (c *court) asks(l *simLife, call string, o *simContainer) {
 	switch call {
 	case "start":
 		c.asksStart(l, o, r, d)
+		c.asksStartOf(l, o, r)
 	case "stop":
+		c.asksStopOf(l, o, r)
 		if d != nil && time.Since(d.changed) > simTurn {
 			c.asksStop(l, o, r)
 		}
@@ -278,16 +282,16 @@ func (c *court) started(e *simEngine, o *simContainer) {
 	}
 	f := c.file(o.ID)
 	c.takesOver(o)
-	if f.exit != nil && !o.byHand && f.hash == o.Hash { // another template owes nothing to the end of the one before
+	if f.exit != nil && !o.byHand && f.hash == o.runs() { // another template owes nothing to the end of the one before
 		c.judgeRestart(o, f)
 	}
 	if f.volume != "" && f.volume != o.volume && !o.byHand {
 		c.violate("%s starts without the data of the one before it", o.Name)
 	}
-	if f.hash != o.Hash {
+	if f.hash != o.runs() {
 		f.streak = 0
 	}
-	f.exit, f.ran, f.hash = nil, o.StartedAt, o.Hash
+	f.exit, f.ran, f.hash = nil, o.StartedAt, o.runs()
 	if !o.byHand {
 		f.volume = o.volume
 	}

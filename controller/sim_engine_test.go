@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 // effect whatever becomes of who asked.
 type simEngine struct {
 	court *court
+	code  *fakeSnapshots
 
 	mu         sync.Mutex
 	serial     int
@@ -39,6 +41,7 @@ type simContainer struct {
 	template Template
 	volume   string // what its image keeps its data in
 	run      int
+	code     string        // that its newest run found in its mount
 	byHand   bool          // this run was begun by an outside hand
 	asked    time.Time     // when the manager first asked this run to stop
 	pending  bool          // a signal waits until it is unpaused
@@ -135,6 +138,12 @@ func (e *simEngine) startLocked(c *simContainer, byHand bool) error {
 		e.court.file(c.ID).failed[c.Hash] = true
 		return ErrInvalid
 	}
+	digest, mounted := e.mountLocked(c)
+	if !mounted {
+		c.StartError, c.ExitCode = "the source of a mount does not exist", 127
+		return ErrInvalid
+	}
+	c.code = digest
 	e.serial++
 	c.run++
 	c.State, c.FinishedAt, c.ExitCode, c.byHand, c.asked, c.pending = "running", time.Time{}, 0, byHand, time.Time{}, false
@@ -149,6 +158,9 @@ func (e *simEngine) startLocked(c *simContainer, byHand bool) error {
 // liveLocked lets those processes end that end by themselves.
 func (e *simEngine) liveLocked(c *simContainer) {
 	code, known := map[string]int{"crash": 1, "job": 0}[c.template.Spec.Image]
+	if strings.HasPrefix(c.code, "digest-of-bad") {
+		code, known = 2, true
+	}
 	if !c.ours || !known || e.calm {
 		return
 	}

@@ -35,6 +35,8 @@ func (w *simWorld) harm(f simStep) {
 		e.mu.Unlock()
 	case "deaf":
 		w.arm(&simFault{name: f.Name, call: "open", err: errEngine})
+	case "code":
+		w.failCode(f.Arg)
 	case "events":
 		delays := [4]time.Duration{0, 0, time.Nanosecond, 3 * time.Second} // lost, lost, doubled, late
 		for range 1 + f.Arg>>2&3 {

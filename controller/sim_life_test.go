@@ -118,6 +118,9 @@ func (l *simLife) isDead() bool {
 // boot begins a life on what the last one left.
 func (w *simWorld) boot(dir string) error {
 	w.lives++
+	w.code.mu.Lock()
+	w.code.held = map[string]int{} // whoever held it is dead
+	w.code.mu.Unlock()
 	l := &simLife{world: w, dir: dir, dead: make(chan struct{}), ended: make(chan error, 1)}
 	l.left.Store(math.MaxInt64)
 	var err error
@@ -133,7 +136,7 @@ func (w *simWorld) boot(dir string) error {
 	if err := w.compare(); err != nil {
 		w.broke(err)
 	}
-	l.control = New(Config{Store: l.store, Runtime: &simPort{number: w.lives, engine: w.engine, life: l}, Endpoints: &simEndpoints{w, l},
+	l.control = New(Config{Store: l.store, Runtime: &simPort{number: w.lives, engine: w.engine, life: l}, Endpoints: &simEndpoints{w, l}, Snapshots: &simSnapshots{w.code, w, l}, Policy: codePolicy(),
 		Log: zerolog.New(&simLog{w}), Workers: 4, Boot: fmt.Sprint("boot-", w.boots), Fail: func(string) { l.point() }})
 	go func() { l.ended <- l.control.Run(ctx) }()
 	synctest.Wait()
@@ -189,7 +192,7 @@ func (s *simEndpoints) Listening(id string) bool {
 func (s *simEndpoints) Remove(id string) error {
 	return s.do(func() {
 		for _, c := range s.world.engine.containers {
-			if c.ID == id && s.world.court.owns(c) {
+			if _, declared := s.life.store.Get(id); declared && c.ID == id && s.world.court.owns(c) {
 				s.world.court.violate("the socket folder of %s is removed while its container is there", c.Name)
 			}
 		}

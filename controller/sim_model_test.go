@@ -18,6 +18,8 @@ type simDeclared struct {
 	labels                    map[string]string
 	generation, wake, restart int64
 	deleted                   bool
+	code                      int64     // the request that its code is of
+	tree                      int       // the first tree that this may be
 	changed                   time.Time // when the newest change was acknowledged
 	woken                     time.Time // when the newest start, restart or creation was
 	restarted                 time.Time
@@ -35,6 +37,8 @@ type simModel struct {
 	live map[string]*simDeclared
 	all  map[string]*simDeclared
 	life *simLife
+	// trees is how many trees there were when the newest operation was asked for.
+	trees int
 	// orphan are creations that were never answered.
 	orphan []store.Wish
 }
@@ -93,8 +97,10 @@ func wish(op string, arg int, w *store.Wish) error {
 	case w.Deleting:
 		return errRefused
 	case op == "apply":
-		rested, state := w.Exists && !runs, w.Spec.DesiredState
-		w.Spec = simSpec(arg, w.Name)
+		rested, state, code := w.Exists && !runs, w.Spec.DesiredState, w.Spec.Code
+		if w.Spec = simSpec(arg, w.Name); arg%4 != 0 {
+			w.Spec.Code = code
+		}
 		if w.Spec.DesiredState == "" && w.Exists {
 			w.Spec.DesiredState = state
 		} else if w.Spec.DesiredState == "" {
@@ -111,6 +117,10 @@ func wish(op string, arg int, w *store.Wish) error {
 		w.Wake, w.Restart, w.Spec.DesiredState = !runs, true, api.DesiredRunning
 	case op == "pull":
 		w.Pull = true
+	case op == "code":
+		w.Spec.Code, w.TakeCode = &api.Code{Path: codePath, Target: "/app"}, true
+	case op == "code-back" && (w.Spec.Code == nil || w.CodeOf == 0):
+		return errRefused
 	case op == "retry":
 		w.Retry = true
 	case op == "stop":
@@ -132,11 +142,11 @@ func (m *simModel) acknowledge(result *store.Result, w *store.Wish) {
 		d = &simDeclared{id: result.ID, name: w.Name, woken: time.Now()}
 		m.all[d.id], m.live[d.name] = d, d
 	}
-	d.take(w, result.Generation)
+	d.take(w, result.Generation, m.trees-1)
 }
 
 // take makes a wish the declaration of generation.
-func (d *simDeclared) take(w *store.Wish, generation int64) {
+func (d *simDeclared) take(w *store.Wish, generation int64, tree int) {
 	if generation != d.generation {
 		d.changed = time.Now()
 	}
@@ -148,6 +158,14 @@ func (d *simDeclared) take(w *store.Wish, generation int64) {
 	}
 	if w.Wake {
 		d.wake++
+	}
+	switch {
+	case w.Spec.Code == nil:
+		d.code, d.tree = 0, 0
+	case w.CodeOf != 0:
+		d.code, d.tree = w.CodeOf, 0
+	case w.TakeCode || d.spec.Code == nil:
+		d.code, d.tree = generation, tree
 	}
 	d.spec, d.labels, d.generation = w.Spec, w.Labels, generation
 	d.deleted = d.deleted || w.Delete
@@ -162,6 +180,8 @@ func (d *simDeclared) compare(r *store.Record) string {
 		return "another spec"
 	case !maps.Equal(r.Labels, d.labels):
 		return "other labels"
+	case r.Code != d.code:
+		return "other code"
 	case r.Wake != d.wake || r.Restart != d.restart:
 		return "another start or restart"
 	case (r.DeletedAt != nil) != d.deleted:
@@ -179,7 +199,7 @@ func (m *simModel) adopt(s *store.Store) {
 		}
 		d.unsure = nil
 		if r, ok := s.Get(d.id); ok && r.Generation == d.generation+1 {
-			d.take(w, r.Generation)
+			d.take(w, r.Generation, m.trees-1)
 		} else if ok && !maps.Equal(r.Labels, d.labels) {
 			d.labels = w.Labels
 		} else if !ok && w.Delete {

@@ -98,12 +98,12 @@ type simWeight struct {
 }
 
 func simOps() []simWeight {
-	return []simWeight{{"", 1}, {"apply", 22}, {"pull", 2}, {"retry", 1}, {"start", 9}, {"stop", 9}, {"restart", 7}, {"pause", 5}, {"unpause", 3}, {"delete", 5}}
+	return []simWeight{{"", 1}, {"apply", 19}, {"code", 4}, {"code-back", 1}, {"pull", 2}, {"retry", 1}, {"start", 9}, {"stop", 7}, {"restart", 7}, {"pause", 5}, {"unpause", 3}, {"delete", 5}}
 }
 
 func simFaults() []simWeight {
-	return []simWeight{{"", 2}, {"health", 2}, {"sweep", 1}, {"deaf", 1}, {"hand-restart", 2}, {"exit", 6}, {"hand-stop", 2}, {"hand-kill", 2}, {"hand-remove", 3}, {"hand-start", 3}, {"hand-pause", 2},
-		{"hand-unpause", 2}, {"hand-rename", 2}, {"hand-copy", 2}, {"hand-take", 1}, {"hand-leave", 1}, {"fail-call", 7}, {"slow-call", 4},
+	return []simWeight{{"", 2}, {"health", 2}, {"sweep", 1}, {"deaf", 1}, {"hand-restart", 2}, {"code", 2}, {"exit", 5}, {"hand-stop", 2}, {"hand-kill", 2}, {"hand-remove", 3}, {"hand-start", 3}, {"hand-pause", 2},
+		{"hand-unpause", 2}, {"hand-rename", 2}, {"hand-copy", 2}, {"hand-take", 1}, {"hand-leave", 1}, {"fail-call", 6}, {"slow-call", 4},
 		{"events", 4}, {"term", 3}, {"away", 2}, {"engine-restart", 1}, {"stream", 1}, {"kill", 5}, {"restart", 1}, {"reboot", 1}, {"dead", 1}}
 }
 

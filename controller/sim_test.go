@@ -33,6 +33,8 @@ type simWorld struct {
 	dirs      int
 	folders   map[string]bool
 	listening map[string]bool
+	code      *fakeSnapshots
+	trees     simTrees
 	failed    atomic.Pointer[string]
 }
 
@@ -75,8 +77,9 @@ func play(t *testing.T, s simScript, reached map[string]int) (failure error) {
 	}
 	defer os.RemoveAll(root)
 	synctest.Test(t, func(t *testing.T) {
-		w := &simWorld{root: root, engine: newSimEngine(s), court: newCourt(), folders: map[string]bool{}, listening: map[string]bool{}}
-		w.engine.court = w.court
+		w := &simWorld{root: root, engine: newSimEngine(s), court: newCourt(), folders: map[string]bool{}, listening: map[string]bool{}, code: newFakeSnapshots()}
+		w.engine.court, w.engine.code = w.court, w.code
+		w.rewrite(0)
 		err := w.run(s)
 		w.engine.mu.Lock()
 		defer w.engine.mu.Unlock()
@@ -166,14 +169,19 @@ func (w *simWorld) operate(op simStep) {
 		return
 	}
 	var asked store.Wish
+	if op.Kind == "code" {
+		w.rewrite(op.Arg)
+	}
+	former := w.backTo(op.Name, op.Arg)
 	e, m := w.engine, w.court.model
 	e.mu.Lock()
+	m.trees = len(w.trees)
 	d := m.live[op.Name]
 	if d != nil {
 		d.unsure = &store.Wish{}
 		w.court.disturb(d.id)
 		if op.Kind == "retry" || op.Kind == "pull" {
-			w.court.file(d.id).update.tries = nil
+			w.court.file(d.id).update.tries, w.court.file(d.id).codes = nil, nil
 		}
 		w.court.file(d.id).stops++ // an update that fails is stopped as well
 	}
@@ -182,6 +190,9 @@ func (w *simWorld) operate(op simStep) {
 	result, err := w.life.store.Declare(context.Background(), store.Declaration{Name: op.Name, Principal: "client", Change: func(next *store.Wish) error {
 		if op.Kind == "delete" && !next.Exists {
 			return errRefused
+		}
+		if op.Kind == "code-back" {
+			next.CodeOf = former
 		}
 		err := wish(op.Kind, op.Arg, next)
 		asked = *next

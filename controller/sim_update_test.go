@@ -4,6 +4,8 @@ package controller
 
 import (
 	"fmt"
+	"maps"
+	"strings"
 	"time"
 
 	"github.com/flow-manager/flow-manager/api"
@@ -38,7 +40,7 @@ func (c *court) asksStop(l *simLife, o *simContainer, r *store.Record) {
 // forUpdate tells whether a stop can only be for an update.
 func forUpdate(o *simContainer, r *store.Record) bool {
 	wanted := r != nil && r.DeletedAt == nil && r.Placement.DockerID == o.DockerID && wantsRun(r)
-	return wanted && !current(r) && !exhausted(r) && r.RestartFrom == "" && r.StopDeadline == nil && r.Handled != run(&o.Observed)
+	return wanted && !fits(&r.Placement, &r.Spec) && !exhausted(r) && r.RestartFrom == "" && r.StopDeadline == nil && r.Handled != run(&o.Observed)
 }
 
 func (c *court) tries(r *store.Record, o *simContainer) {
@@ -67,8 +69,10 @@ func (c *court) takesOver(o *simContainer) {
 // proves forgets how often a template was tried whose container has run for long enough.
 func (c *court) proves(o *simContainer) {
 	if f := c.file(o.ID); !o.StartedAt.IsZero() && time.Since(o.StartedAt) >= simMonitor {
-		delete(f.update.tries, o.Hash)
-		delete(f.update.back, o.Hash)
+		of := func(template string) bool { return strings.HasPrefix(template, o.Hash) }
+		maps.DeleteFunc(f.update.tries, func(template string, _ int) bool { return of(template) })
+		maps.DeleteFunc(f.update.back, func(template string, _ bool) bool { return of(template) })
+		maps.DeleteFunc(f.codes, func(template string, _ int) bool { return of(template) })
 	}
 }
 

@@ -67,7 +67,7 @@ func (p *peer) tells(event, body string) map[string]any {
 const everything = `{"name":"web","labels":{"tier":"front"},"image":"app:1","environment":{"A":"1","API_KEY":"secret"},"volumes":{"data":"/data","/srv/x":"/x:ro"},
 	"ports":{"80":8080,"53/udp":"127.0.0.1:0","54/udp":"[::1]:54"},"command":["a","b"],"entrypoint":["/bin/sh"],"working_dir":"/w","user":"1000","hostname":"h","init":false,
 	"desired_state":"running","restart_policy":{"name":"on-failure","max_attempts":3,"on_unhealthy":"report"},"stop_signal":"SIGINT","stop_grace_seconds":0,
-	"resources":{"memory_bytes":6291456,"nano_cpus":10000000,"pids_limit":1},"healthcheck":{"test":["CMD","x"],"interval_seconds":1,"timeout_seconds":1,"retries":1,"start_period_seconds":1},
+	"code":{"path":"/srv/code","target":"/app"},"resources":{"memory_bytes":6291456,"nano_cpus":10000000,"pids_limit":1},"healthcheck":{"test":["CMD","x"],"interval_seconds":1,"timeout_seconds":1,"retries":1,"start_period_seconds":1},
 	"readiness":"socket","liveness":{"heartbeat_seconds":5},"image_pull_policy":"never","network":"bridge","update_policy":{"monitor_seconds":1,"deadline_seconds":9,"on_failure":"pause","max_attempts":2},
 	"request_id":"r","idempotency_key":"0123456789abcdef","if_generation":0}`
 

@@ -415,7 +415,8 @@ func TestServer_RefusalsNameTheirFieldsAndStoreNothing(t *testing.T) {
 	s := serve(t)
 	p := s.join()
 	tests := []struct{ event, body, kind, field string }{
-		{api.CreateContainer, `{"image":"app","code":{"path":"/x"}}`, "validation_error", "code"},
+		{api.CreateContainer, `{"image":"app","code":{"path":"x"}}`, "validation_error", "code.path"},
+		{api.UpdateContainer, `{"container_id":"web","code_path":"../x"}`, "validation_error", "code_path"},
 		{api.CreateContainer, `{"image":"app","dry_run":"yes"}`, "validation_error", "dry_run"},
 		{api.CreateContainer, `{"image":"forbidden"}`, "policy_error", ""},
 		{api.CreateContainer, `{"image":"app","idempotency_key":"short"}`, "validation_error", "idempotency_key"},

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -23,6 +24,7 @@ import (
 	"github.com/flow-manager/flow-manager/api/auth"
 	"github.com/flow-manager/flow-manager/api/socketio"
 	"github.com/flow-manager/flow-manager/controller"
+	"github.com/flow-manager/flow-manager/controller/code"
 	"github.com/flow-manager/flow-manager/controller/docker"
 	"github.com/flow-manager/flow-manager/sockets"
 	"github.com/flow-manager/flow-manager/store"
@@ -107,8 +109,12 @@ func (m *manager) open(s *settings) error {
 	if m.runtime, err = docker.New(docker.Config{Host: s.dockerHost(), PublishAddress: s.PublishAddress, Folders: []string{s.DataDir, s.RunDir}}); err != nil {
 		return usageError{err}
 	}
+	snapshots, err := code.Open(context.Background(), filepath.Join(s.DataDir, "code"), code.Limits{})
+	if err != nil {
+		return fmt.Errorf("open the flows' code: %w", err)
+	}
 	m.controller = controller.New(controller.Config{
-		Store: m.store, Runtime: m.runtime, Prober: m.runtime, Endpoints: m.hub, Policy: s.policy(), Log: m.log, Workers: s.Workers, Pulls: s.Pulls,
+		Store: m.store, Runtime: m.runtime, Prober: m.runtime, Endpoints: m.hub, Snapshots: snapshots, Policy: s.policy(), Log: m.log, Workers: s.Workers, Pulls: s.Pulls,
 		Resync: s.ResyncInterval, Ports: s.ports, AcceptEngine: s.AcceptEngine, AcceptRestore: s.AcceptRestore, Boot: bootID(), Engine: m.announceEngine, Progress: m.announcePull, Fail: fail,
 	})
 	m.server = socketio.NewServer(socketio.Backend{

@@ -1,0 +1,201 @@
+//go:build sim
+
+package controller
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/store"
+)
+
+// simSnapshots is one life's way to the code on the host's disk, which outlives it.
+type simSnapshots struct {
+	*fakeSnapshots
+	world *simWorld
+	life  *simLife
+}
+
+// under does something with the code, under whatever fault is armed for it.
+func (s *simSnapshots) under(call string, effect func() error) error {
+	s.life.point()
+	e := s.world.engine
+	e.mu.Lock()
+	f := e.takeLocked(call, "")
+	if f != nil {
+		e.court.note("fault: %s of code: err %v, delay %v", call, f.err, f.delay)
+		for id := range e.court.model.all {
+			e.court.file(id).failed[""] = true // a start that fails for it counts against what was to start
+		}
+	}
+	e.mu.Unlock()
+	if f != nil && f.delay > 0 {
+		time.Sleep(f.delay)
+	}
+	if s.life.isDead() {
+		return errEngine
+	}
+	if f != nil && f.err != nil {
+		return f.err
+	}
+	err := effect()
+	s.life.point()
+	if s.life.isDead() {
+		return errEngine
+	}
+	return err
+}
+
+func (s *simSnapshots) Take(ctx context.Context, path string) (digest string, release func(), err error) {
+	err = s.under("take", func() error {
+		digest, release, err = s.fakeSnapshots.Take(ctx, path)
+		return err
+	})
+	if err != nil && release != nil {
+		release()
+	}
+	return digest, release, err
+}
+
+func (s *simSnapshots) Verify(ctx context.Context, digest string) error {
+	return s.under("verify", func() error { return s.fakeSnapshots.Verify(ctx, digest) })
+}
+
+func (s *simSnapshots) Link(name, digest string) error {
+	return s.under("link", func() error { return s.fakeSnapshots.Link(name, digest) })
+}
+
+func (s *simSnapshots) Unlink(name string) error {
+	return s.under("unlink", func() error {
+		e := s.world.engine
+		e.mu.Lock()
+		for _, c := range e.containers {
+			if d := e.court.model.all[c.ID]; c.ours && c.Token == name && c.template.CodeDir != "" && d != nil && !d.deleted {
+				e.court.violate("the link of %s's code is removed while its container is there", c.Name)
+			}
+		}
+		e.mu.Unlock()
+		return s.fakeSnapshots.Unlink(name)
+	})
+}
+
+func (s *simSnapshots) Collect(ctx context.Context, keep func() map[string]bool) (removed []string, err error) {
+	err = s.under("collect", func() error {
+		removed, err = s.fakeSnapshots.Collect(ctx, keep)
+		return err
+	})
+	records, _ := s.life.store.List()
+	s.world.engine.mu.Lock()
+	defer s.world.engine.mu.Unlock()
+	for _, r := range records {
+		for _, t := range r.Codes {
+			if slices.Contains(removed, t.Digest) {
+				s.world.court.violate("code of %s is removed that it can go back to", r.Name)
+			}
+		}
+	}
+	return removed, err
+}
+
+// simTrees are the trees that stood in codePath, oldest first.
+type simTrees []string
+
+// rewrite puts another tree there.
+func (w *simWorld) rewrite(arg int) {
+	tree := fmt.Sprintf("%s-%d", [4]string{"good", "good", "good", "bad"}[arg%4], len(w.trees))
+	w.trees = append(w.trees, tree)
+	w.code.mu.Lock()
+	w.code.trees[codePath] = tree
+	w.code.mu.Unlock()
+}
+
+// backTo is an earlier request for code of a container, 0 where there is none.
+func (w *simWorld) backTo(name string, arg int) int64 {
+	r, err := w.life.store.Resolve(name)
+	if err != nil || len(r.Codes) == 0 {
+		return 0
+	}
+	return r.Codes[arg%len(r.Codes)].Code
+}
+
+// mountLocked is the code that a container's start finds, false where the mount has no source.
+func (e *simEngine) mountLocked(c *simContainer) (digest string, ok bool) {
+	if c.template.CodeDir == "" {
+		return "", true
+	}
+	return e.code.Linked(strings.TrimPrefix(c.template.CodeDir, "/code/"))
+}
+
+// runs names what a container is made from and the code that it runs.
+func (c *simContainer) runs() string { return c.Hash + c.code }
+
+// asksStartOf holds that what starts finds the code that is written down for it.
+func (c *court) asksStartOf(l *simLife, o *simContainer, r *store.Record) {
+	if digest, ok := l.world.engine.mountLocked(o); r != nil && (!ok || digest != r.Placement.Code) {
+		c.violate("%s is started with the code %q and %q is written down", o.Name, digest, r.Placement.Code)
+	}
+}
+
+// asksStopOf holds that nothing is stopped for code that is not there, that it is counted, and not done more often than it may be.
+func (c *court) asksStopOf(l *simLife, o *simContainer, r *store.Record) {
+	f := c.file(o.ID)
+	if r == nil || r.Placement.DockerID != o.DockerID || !stale(r) || !wantsRun(r) || r.DeletedAt != nil || r.StopDeadline != nil || !o.asked.IsZero() || time.Since(f.hands) <= simSlack {
+		return
+	}
+	if l.world.code.Verify(context.Background(), r.Placement.Code) != nil {
+		c.violate("%s is stopped for code that is not there", o.Name)
+	}
+	if r.Placement.AskedBy != r.Code || r.Placement.Stable {
+		return // taken back, or known to work
+	}
+	if r.Trial(template(r)).Attempts == 0 {
+		c.violate("%s is stopped for other code and nobody counts it", o.Name)
+	}
+	if f.coded == run(&o.Observed) {
+		return // asked again
+	}
+	if f.codes == nil {
+		f.codes = map[string]int{}
+	}
+	f.codes[template(r)]++
+	f.coded = run(&o.Observed)
+	if most := max(r.Spec.UpdatePolicy.MaxAttempts, 1); onTrial(r) && f.codes[template(r)] > most {
+		c.violate("%s is stopped for code that was tried %d times already", o.Name, most)
+	}
+}
+
+// codeAsDeclared tells how the code of a container differs from what is declared.
+func (w *simWorld) codeAsDeclared(d *simDeclared, r *store.Record, c *simContainer) error {
+	p := &r.Placement
+	switch {
+	case c.alive() && (c.code != p.Code || r.Status.CodeRevision != c.code):
+		return fmt.Errorf("it runs the code %q, %q is written down and %q told", c.code, p.Code, r.Status.CodeRevision)
+	case d.spec.Code == nil || takenBack(r) != "":
+		return nil
+	case p.AskedBy != r.Code || p.Code != r.Taken(r.Code):
+		return fmt.Errorf("its code is %q of request %d, and %d is declared", p.Code, p.AskedBy, r.Code)
+	case !slices.Contains(w.trees[d.tree:], strings.TrimPrefix(p.Code, "digest-of-")):
+		return fmt.Errorf("its code %q stood there before it was asked for", p.Code)
+	}
+	return nil
+}
+
+// failCode arms a fault of the host's disk.
+func (w *simWorld) failCode(arg int) {
+	f := &simFault{call: [4]string{"take", "verify", "link", "take"}[arg%4]}
+	switch arg >> 2 & 3 {
+	case 0:
+		f.err = api.Errorf(api.ValidationError, "the code leads out of itself")
+	case 1:
+		f.err = api.Errorf(api.SystemError, "no space is left for the code")
+	case 2:
+		f.delay = 3 * time.Second
+	default:
+		f.delay = 40 * time.Second
+	}
+	w.arm(f)
+}
