@@ -77,11 +77,16 @@ func interrupts(r *store.Record, o *Observed) bool {
 }
 
 // template names what the spec asks a container to be made from and to run.
-func template(r *store.Record) string {
-	if r.Spec.Code == nil {
-		return api.TemplateHash(&r.Spec)
+func template(r *store.Record) string { return templateName(api.TemplateHash(&r.Spec), r.Code) }
+
+// madeFrom is template for what a container was made from and was given to run.
+func madeFrom(p *store.Placement) string { return templateName(p.TemplateHash, p.AskedBy) }
+
+func templateName(hash string, code int64) string {
+	if code == 0 {
+		return hash
 	}
-	return fmt.Sprintf("%s-%d", api.TemplateHash(&r.Spec), r.Code)
+	return fmt.Sprintf("%s-%d", hash, code)
 }
 
 func wantsRun(r *store.Record) bool {

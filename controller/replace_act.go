@@ -64,7 +64,7 @@ func (k *Controller) accept(ctx context.Context, r *store.Record, why string) er
 		events = append(events, updateFailed(r, why, "is left as it is"))
 	}
 	return k.edit(ctx, r, func(c *store.Record) {
-		t := c.Trial(template(r))
+		t := c.Trial(madeFrom(&c.Placement))
 		supersedePrev(c)
 		c.Prev, c.Failure = store.Placement{}, nil
 		c.Placement.Stable = why == ""
@@ -84,6 +84,7 @@ func (k *Controller) revert(ctx context.Context, r *store.Record, s sight, next 
 	now := time.Now().UTC()
 	did := k.lastAction(r, revert, next, now)
 	return k.edit(ctx, r, func(c *store.Record) {
+		failed := madeFrom(&c.Placement)
 		takeOver(c)
 		c.StopDeadline = nil
 		forgive(c)
@@ -92,7 +93,7 @@ func (k *Controller) revert(ctx context.Context, r *store.Record, s sight, next 
 		}
 		c.Status.LastAction = did
 		if next.detail != "" {
-			k.takeBack(c, next.detail, now)
+			k.takeBack(c, failed, next.detail, now)
 		}
 	}, events...)
 }
@@ -115,12 +116,13 @@ func takeOver(c *store.Record) {
 	c.Placement.DockerName = c.Name
 }
 
-// takeBack notes that an attempt has failed, and when the next one is due, where one is left.
-func (k *Controller) takeBack(c *store.Record, why string, now time.Time) {
-	t := c.Trial(template(c))
+// takeBack notes that an attempt at a template has failed, and when the next one is due, where one is left. What is declared by
+// now may be another one, which nothing is known against.
+func (k *Controller) takeBack(c *store.Record, failed, why string, now time.Time) {
+	t := c.Trial(failed)
 	t.Failed = why
 	c.NoteTrial(t)
-	if !exhausted(c) {
+	if failed == template(c) && !exhausted(c) {
 		c.Failure = &store.Failure{Generation: c.Generation, Attempts: t.Attempts, Reason: "UpdateFailed", Action: string(revert), Update: true,
 			RetryAt: now.Add(retryDelay(c.ID, t.Attempts))}
 		c.Status.LastError = &api.LastError{ErrorType: api.DockerAPIError, Message: takenBack(c), At: now}

@@ -104,9 +104,9 @@ func (s *simSnapshots) Collect(ctx context.Context, keep func() map[string]bool)
 // simTrees are the trees that stood in codePath, oldest first.
 type simTrees []string
 
-// rewrite puts another tree there.
+// rewrite puts another tree there: one that works, one that is not well, or one that ends at once.
 func (w *simWorld) rewrite(arg int) {
-	tree := fmt.Sprintf("%s-%d", [4]string{"good", "good", "good", "bad"}[arg%4], len(w.trees))
+	tree := fmt.Sprintf("%s-%d", [4]string{"good", "good", "ill", "bad"}[arg%4], len(w.trees))
 	w.trees = append(w.trees, tree)
 	w.code.mu.Lock()
 	w.code.trees[codePath] = tree
@@ -162,10 +162,46 @@ func (c *court) asksStopOf(l *simLife, o *simContainer, r *store.Record) {
 		f.codes = map[string]int{}
 	}
 	f.codes[template(r)]++
-	f.coded = run(&o.Observed)
+	f.coded, f.from = run(&o.Observed), ""
+	if d := c.model.all[o.ID]; !o.byHand && !o.halted && time.Since(o.StartedAt) >= simMonitor && r.Spec.UpdatePolicy.OnFailure == api.OnFailureRollback && d != nil && !d.rests() {
+		f.from = o.runs()
+	}
 	if most := max(r.Spec.UpdatePolicy.MaxAttempts, 1); onTrial(r) && f.codes[template(r)] > most {
 		c.violate("%s is stopped for code that was tried %d times already", o.Name, most)
 	}
+}
+
+// endsCode notes code that did not stay up in the place of code that did.
+func (c *court) endsCode(o *simContainer) {
+	f := c.file(o.ID)
+	if f.from != "" && o.runs() != f.from && o.asked.IsZero() && time.Since(o.StartedAt) < simMonitor && time.Since(f.hands) > simSlack {
+		f.spent = o.runs()
+	}
+}
+
+// startsCode holds that code that did not stay up is not what runs next where something else is known to work.
+func (c *court) startsCode(o *simContainer) {
+	f := c.file(o.ID)
+	if f.spent != "" && o.runs() == f.spent && !o.byHand {
+		c.violate("%s is started again with code that did not stay up", o.Name)
+	}
+	f.spent = ""
+}
+
+// illLocked lets code be found unhealthy that is not well.
+func (e *simEngine) illLocked(c *simContainer) {
+	if e.calm || !c.ours || !strings.HasPrefix(c.code, "digest-of-ill") {
+		return
+	}
+	e.laterLocked(c, time.Second, func() {
+		if !e.calm && c.State == "running" {
+			f := e.court.file(c.ID)
+			f.stops++
+			f.failed[c.Hash] = true
+			c.Health = api.HealthUnhealthy
+			e.tellLocked(c)
+		}
+	})
 }
 
 // codeAsDeclared tells how the code of a container differs from what is declared.

@@ -53,6 +53,8 @@ type simFile struct {
 	update simUpdate
 	codes  map[string]int // how often it was stopped for code, by template
 	coded  string         // the newest run that was stopped so
+	from   string         // what it ran then, where that is known to work
+	spent  string         // what did not stay up in its place
 }
 
 type simExit struct {
@@ -116,13 +118,14 @@ func (c *court) disturb(id string) {
 	f := c.file(id)
 	f.stops++
 	f.streak, f.exit = 0, nil
+	f.from, f.spent = "", ""
 }
 
-func (c *court) disturbName(name string) {
+func (c *court) disturbName(name string, late time.Duration) {
 	for id, d := range c.model.all {
 		if d.name == name {
 			c.disturb(id)
-			c.file(id).doubt = time.Now().Add(simSlack)
+			c.file(id).doubt = time.Now().Add(late + simSlack)
 		}
 	}
 }
@@ -282,6 +285,7 @@ func (c *court) started(e *simEngine, o *simContainer) {
 	}
 	f := c.file(o.ID)
 	c.takesOver(o)
+	c.startsCode(o)
 	if f.exit != nil && !o.byHand && f.hash == o.runs() { // another template owes nothing to the end of the one before
 		c.judgeRestart(o, f)
 	}
@@ -323,6 +327,7 @@ func nominalDelay(streak int) time.Duration {
 func (c *court) ended(o *simContainer) {
 	c.note("      %s ends, code %d", o.Name, o.ExitCode)
 	c.proves(o)
+	c.endsCode(o)
 	d, f := c.model.all[o.ID], c.file(o.ID)
 	if o.asked.IsZero() {
 		f.failed[o.Hash] = true

@@ -44,6 +44,7 @@ type simContainer struct {
 	code     string        // that its newest run found in its mount
 	byHand   bool          // this run was begun by an outside hand
 	asked    time.Time     // when the manager first asked this run to stop
+	halted   bool          // this run was paused once
 	pending  bool          // a signal waits until it is unpaused
 	carried  bool          // an outside hand has given it another name
 	gone     chan struct{} // closed when a removal that takes time has ended
@@ -143,7 +144,7 @@ func (e *simEngine) startLocked(c *simContainer, byHand bool) error {
 		c.StartError, c.ExitCode = "the source of a mount does not exist", 127
 		return ErrInvalid
 	}
-	c.code = digest
+	c.code, c.halted = digest, false
 	e.serial++
 	c.run++
 	c.State, c.FinishedAt, c.ExitCode, c.byHand, c.asked, c.pending = "running", time.Time{}, 0, byHand, time.Time{}, false
@@ -152,6 +153,7 @@ func (e *simEngine) startLocked(c *simContainer, byHand bool) error {
 	e.court.started(e, c)
 	e.tellLocked(c)
 	e.liveLocked(c)
+	e.illLocked(c)
 	return nil
 }
 
@@ -223,7 +225,7 @@ func (e *simEngine) pauseLocked(c *simContainer) error {
 	if c.State != "running" {
 		return ErrConflict
 	}
-	c.State = "paused"
+	c.State, c.halted = "paused", true
 	e.tellLocked(c)
 	return nil
 }

@@ -155,6 +155,8 @@ func (d *simDeclared) take(w *store.Wish, generation int64, tree int) {
 	}
 	if w.Restart {
 		d.restarted, d.restart = time.Now(), generation
+	} else if w.Spec.DesiredState != api.DesiredRunning {
+		d.restarted = time.Time{} // overtaken
 	}
 	if w.Wake {
 		d.wake++

@@ -52,7 +52,7 @@ func (p *simPort) admit(call, name string) (*simFault, error) {
 	f := e.takeLocked(call, name)
 	if f != nil {
 		e.court.note("fault: %s %s: err %v, after %v, delay %v", call, name, f.err, f.after, f.delay)
-		e.court.disturbName(name)
+		e.court.disturbName(name, f.delay)
 		for id, d := range e.court.model.all {
 			if d.name == name && call == "start" {
 				e.court.file(id).failed[""] = true

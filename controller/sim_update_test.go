@@ -32,8 +32,10 @@ func (c *court) asksStop(l *simLife, o *simContainer, r *store.Record) {
 	if r.Trial(template(r)).Token != r.Next.Token {
 		c.violate("%s is stopped for an update and nobody counts it", o.Name)
 	}
-	if r.Placement.Stable {
+	if u := &c.file(o.ID).update; r.Placement.Stable {
 		c.tries(r, o)
+	} else if u.tries != nil { // in the place of one that had not proven itself, and with it of what stood before that
+		u.next, u.hash = r.Next.DockerID, template(r)
 	}
 }
 

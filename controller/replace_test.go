@@ -1,0 +1,38 @@
+package controller
+
+import (
+	"testing"
+	"time"
+
+	"github.com/flow-manager/flow-manager/api"
+)
+
+// What is on trial ends while yet another template waits for its image. That one has done nothing wrong, and is tried.
+func TestController_AFailureIsOfTheTemplateThatFailed(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.declare("web", nil)
+		w.after(time.Minute)
+		first, _ := w.engine.named("web")
+		w.declare("web", func(s *api.Spec) { s.Environment = map[string]string{"TRY": "2"} })
+		w.after(time.Second)
+		gate := make(chan struct{})
+		w.engine.behind(func() { w.engine.registry["other"], w.engine.pulls = true, gate })
+		w.declare("web", func(s *api.Spec) { s.Image = "other" })
+		w.engine.exit("web", 1)
+		w.after(time.Minute)
+		if now, _ := w.engine.named("web"); now.DockerID != first.DockerID || now.State != "running" {
+			t.Fatalf("what stood before does not run again: %+v", now.Observed)
+		}
+		if w.reason() != "" {
+			t.Errorf("degraded because of %q", w.reason())
+		}
+		close(gate)
+		w.after(time.Minute)
+		if now, _ := w.engine.named("web"); now.template.Spec.Image != "other" || now.State != "running" {
+			t.Errorf("what is declared does not run: %+v", now.Observed)
+		}
+		if r, _ := w.store.Resolve("web"); r.Status.ObservedGeneration != r.Generation || w.reason() != "" || onTrial(r) {
+			t.Errorf("it is not done: %s", api.Encode(r.Status))
+		}
+	})
+}
