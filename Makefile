@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help build demo test check load sim mutants clean
+.PHONY: help build demo test check load sim mutants fuzz clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ sim: ## Play SEEDS (2000) random lives of the reconcile loop against a faulty en
 
 mutants: ## Plant known faults into copies of the loop and see the simulator find them
 	@hack/mutants.sh
+
+fuzz: ## Run every fuzz target for FUZZTIME (2s)
+	@hack/fuzz.sh
 
 clean: ## Stop what a demo left running, remove what was built
 	@hack/demo.sh stop

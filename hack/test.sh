@@ -37,4 +37,5 @@ step env CGO_ENABLED=1 go test -race ./api/... ./store/... ./controller/... ./so
 # 2,000 lives of the loop in fake time, and some of them under the race detector; `make sim` plays more.
 step env SIM_SEEDS=2000 go test -tags sim -run '^TestSimulator$' -count=1 ./controller
 step env CGO_ENABLED=1 SIM_SEEDS=200 go test -race -tags sim -run '^TestSimulator$' -count=1 ./controller
+step hack/fuzz.sh
 step go test ./test/... -count=1
