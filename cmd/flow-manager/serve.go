@@ -231,9 +231,23 @@ func (m *manager) mux() http.Handler {
 	mux.Handle("/socket.io/", m.transport.Handler())
 	mux.Handle("GET /metrics", promhttp.HandlerFor(m.metrics, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, m.controller.Alive()) })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { answer(w, m.controller.Ready()) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { answer(w, m.shown(m.controller.Ready())) })
 	mux.HandleFunc("GET /asyncapi.yaml", describe)
 	return m.transport.CheckHost(mux)
+}
+
+// shown is what whoever asks a probe is told of an error: where clients have to log in, which no probe does, a word that the
+// log says more about.
+func (m *manager) shown(err error) error {
+	if err == nil {
+		return nil
+	}
+	text := api.NewRedactor(nil).Text(err.Error())
+	if m.tokens != nil {
+		text, _, _ = strings.Cut(text, ":")
+		text += ": the manager's log says more"
+	}
+	return errors.New(text)
 }
 
 // describe tells anybody what the manager understands; nothing in it is of this instance.
