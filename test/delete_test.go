@@ -2,6 +2,7 @@ package test
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -81,6 +82,69 @@ func TestDelete_TellsHowFarItHasCome(t *testing.T) {
 	}
 	if err := unix.Unmount(folder+"/busy", 0); err != nil {
 		t.Fatal(err)
+	}
+	m.clean(t, c)
+}
+
+// Delete wins over whatever is under way, and takes with it what that has made so far.
+func TestDelete_WhateverIsUnderWay(t *testing.T) {
+	g := newRegistry(t) // nobody answers there
+	asked := make(chan struct{}, 100)
+	g.will(func(http.ResponseWriter, *http.Request) bool {
+		select {
+		case asked <- struct{}{}:
+		default:
+		}
+		<-g.ended
+		return true
+	})
+	m := newManager(t)
+	c := m.dial()
+	long := object{"monitor_seconds": 600}
+	tests := map[string]func(t *testing.T, name string) string{
+		"a pull": func(t *testing.T, name string) string {
+			id := c.must(t, "apply_container", object{"name": name, "image": g.host + "/flows/a:1"})["container_id"].(string)
+			<-asked
+			return id
+		},
+		"a pull for an update": func(t *testing.T, name string) string {
+			id := c.run(t, object{"name": name})
+			c.must(t, "update_container", object{"container_id": id, "spec": object{"image": g.host + "/flows/b:1"}})
+			<-asked
+			return id
+		},
+		"a trial": func(t *testing.T, name string) string {
+			id := c.run(t, object{"name": name, "update_policy": quickly})
+			m.stable(t, name)
+			c.must(t, "update_container", object{"container_id": id, "spec": object{"environment": object{"N": "2"}, "update_policy": long}})
+			m.eventually("it is on trial", func() error {
+				if reason := condition(c.status(t, id), "Progressing")["reason"]; reason != "Monitoring" || len(ofFlow(t, id)) != 2 {
+					return fmt.Errorf("%v, %d containers", reason, len(ofFlow(t, id)))
+				}
+				return nil
+			})
+			return id
+		},
+		"a crash loop": func(t *testing.T, name string) string {
+			id := c.must(t, "apply_container", object{"name": name, "image": echoImage, "environment": object{"EXIT_CODE": "1"}})["container_id"].(string)
+			m.eventually("it crashes", func() error {
+				if st := c.status(t, id); st["crash_streak"].(float64) < 3 {
+					return fmt.Errorf("%v", st)
+				}
+				return nil
+			})
+			return id
+		},
+	}
+	for name, begin := range tests {
+		t.Run(name, func(t *testing.T) {
+			id := begin(t, named(t, "web"))
+			c.must(t, "delete_container", object{"container_id": id})
+			c.wait(t, "container_deleted", id)
+			if left := ofFlow(t, id); len(left) > 0 {
+				t.Errorf("%v are left", left)
+			}
+		})
 	}
 	m.clean(t, c)
 }
