@@ -282,9 +282,10 @@ func (k *Controller) renew(ctx context.Context, r *store.Record, o *Observed) er
 }
 
 func (k *Controller) edit(ctx context.Context, r *store.Record, edit func(*store.Record), events ...api.Event) error {
-	_, err := k.Store.Observe(ctx, r.ID, func(c *store.Record) []api.Event { edit(c); return events })
+	written, err := k.Store.Observe(ctx, r.ID, func(c *store.Record) []api.Event { edit(c); return events })
 	if err != nil {
 		return fmt.Errorf("write the status: %w", err)
 	}
+	k.actions.note(r.ID, written.Status.LastAction)
 	return nil
 }

@@ -357,3 +357,31 @@ func TestController_EffectOfCode(t *testing.T) {
 		}
 	})
 }
+
+func TestController_ExplainTellsOfTheNewestActions(t *testing.T) {
+	withCode(t, func(w *world) {
+		for range 3 {
+			w.recode("bad")
+			w.engine.exit("web", 1)
+			w.after(time.Minute)
+		}
+		explained := func() (did []string) {
+			r, _ := w.store.Resolve("web")
+			e, err := w.control.Explain(w.t.Context(), r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, a := range e.RecentActions {
+				did = append(did, a.Action)
+			}
+			return did
+		}
+		if got := strings.Join(explained(), " "); len(explained()) != maxActions || !strings.HasSuffix(got, "stop start revert start") {
+			t.Errorf("recent actions: %s", got)
+		}
+		w.obey(codePolicy())
+		if got := strings.Join(explained(), " "); got != "start" {
+			t.Errorf("after a start of the manager: %s", got)
+		}
+	})
+}

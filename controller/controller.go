@@ -59,6 +59,7 @@ type Controller struct {
 	samples  *sampler
 	pulls    *puller
 	copies   *copier
+	actions  *actions
 	swept    chan struct{} // asks for a look at code that nobody uses
 	metrics  *metrics
 	began    time.Time
@@ -107,6 +108,7 @@ func New(c Config) *Controller {
 	k.beat.Store(time.Now().UnixNano())
 	k.samples = newSampler(c.Runtime)
 	k.pulls = newPuller(c.Runtime, c.Pulls, c.Progress, k.queue.Add)
+	k.actions = newActions()
 	k.copies, k.swept = newCopier(c.Snapshots, k.queue.Add), make(chan struct{}, 1)
 	k.ports = portPicker{between: c.Ports}
 	k.unwritten = newUnwritten()
@@ -278,6 +280,7 @@ func (k *Controller) follow(ctx context.Context, revision uint64) error {
 func (k *Controller) dropped(id string) {
 	k.pulls.cancel(id)
 	k.copies.drop(id)
+	k.actions.forget(id)
 	if err := k.Endpoints.Remove(id); err != nil {
 		k.logID(id).Warn().Err(err).Str("operation", "remove_socket").Msg("the socket of a deleted flow could not be removed; the next start tries again")
 	}

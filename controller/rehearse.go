@@ -218,8 +218,9 @@ func (k *Controller) Explain(ctx context.Context, r *store.Record) (api.Explanat
 	if next.rests() {
 		e.NextAction = "none"
 	}
-	if r.Status.LastAction != nil {
-		e.RecentActions = append(e.RecentActions, *r.Status.LastAction)
+	e.RecentActions = append(e.RecentActions, k.actions.recent(r.ID)...)
+	if did := r.Status.LastAction; did != nil && len(e.RecentActions) == 0 {
+		e.RecentActions = append(e.RecentActions, *did)
 	}
 	if spec, _, err := k.specOf(r); err == nil && s.standing != nil {
 		for _, c := range api.Changes(spec, &r.Spec) {
