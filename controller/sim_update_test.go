@@ -42,7 +42,7 @@ func (c *court) asksStop(l *simLife, o *simContainer, r *store.Record) {
 // forUpdate tells whether a stop can only be for an update.
 func forUpdate(o *simContainer, r *store.Record) bool {
 	wanted := r != nil && r.DeletedAt == nil && r.Placement.DockerID == o.DockerID && wantsRun(r)
-	return wanted && !fits(&r.Placement, &r.Spec) && !exhausted(r) && r.RestartFrom == "" && r.StopDeadline == nil && r.Handled != run(&o.Observed)
+	return wanted && !fits(&r.Placement, &r.Spec) && !stale(r) && !exhausted(r) && r.RestartFrom == "" && r.StopDeadline == nil && r.Handled != run(&o.Observed)
 }
 
 func (c *court) tries(r *store.Record, o *simContainer) {
