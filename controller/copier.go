@@ -62,13 +62,13 @@ func (p *copier) beginLocked(id string, code int64, digest string, take func(con
 	if p.closed {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), copyTimeout)
+	ctx, cancel := context.WithCancel(context.Background())
 	c := &reading{code: code, digest: digest, cancel: cancel, release: func() {}}
 	p.of[id] = c
 	p.running.Go(func() {
 		defer cancel()
 		release := func() {}
-		err := p.slot(ctx, func() error {
+		err := p.slot(ctx, func(ctx context.Context) error {
 			var err error
 			if digest == "" {
 				if digest, release, err = take(ctx); err != nil {
@@ -82,11 +82,14 @@ func (p *copier) beginLocked(id string, code int64, digest string, take func(con
 	})
 }
 
-func (p *copier) slot(ctx context.Context, read func() error) error {
+// slot waits for its turn, which does not count, and then reads.
+func (p *copier) slot(ctx context.Context, read func(context.Context) error) error {
 	select {
 	case p.slots <- struct{}{}:
 		defer func() { <-p.slots }()
-		return read()
+		ctx, cancel := context.WithTimeout(ctx, copyTimeout)
+		defer cancel()
+		return read(ctx)
 	case <-ctx.Done():
 		return ctx.Err()
 	}
