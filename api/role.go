@@ -48,6 +48,8 @@ func RequestRoles() map[string]Role {
 		GetStatus:          Viewer,
 		ListContainers:     Viewer,
 		SendMessage:        Operator,
+		Subscribe:          Viewer,
+		Unsubscribe:        Viewer,
 	}
 }
 

@@ -52,6 +52,8 @@ func (e Event) ForViewer() (Event, bool) {
 		return e, true
 	case MessageReceived:
 		return edited(e, (*Received).maskForViewer)
+	case ContainerChanged:
+		return edited(e, (*ContainerChange).maskForViewer)
 	case HealthWarned:
 		return edited(e, (*HealthWarning).maskForViewer)
 	case ContainerCrashed:

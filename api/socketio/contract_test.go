@@ -115,6 +115,10 @@ func (p *peer) driveRequests(s *served) string {
 		{api.ListContainers, `{"labels":{"tier":"front"},"states":["running"],"limit":1}`, "", api.ContainerList},
 		{api.SendMessage, `{"container_id":"web","message":{"type":"hi"},"timeout_seconds":0.5,"expect_reply":true}`, "", api.MessageSent},
 		{api.WaitContainer, `{"container_id":"web","generation":9,"wait_seconds":5}`, "", ""},
+		{api.Subscribe, `{"container_ids":["web"],"labels":{"tier":"front"},"events":["status_changed"],"resource_version":"","request_id":"r"}`, "", api.Subscribed},
+		{api.Unsubscribe, `{"request_id":"r","events":["container_changed"],"container_ids":["web"]}`, "", api.Subscribed},
+		{api.Unsubscribe, `{}`, "", api.Subscribed},
+		{api.Subscribe, `{}`, "", api.Subscribed},
 	} {
 		if step.request != "" {
 			if ack := p.tells(step.request, step.body); ack["ok"] != true {
@@ -198,6 +202,7 @@ func TestContract_HasWhatTheCodeHas(t *testing.T) {
 		schema any
 	}{
 		{"error types", constants(t, "../errors.go", func(string) bool { return true }), d.Schema("ErrorType")},
+		{"events to subscribe to", slices.Sorted(slices.Values(api.WatchableEvents())), d.Schema("Watchable")},
 		{"states", slices.Sorted(slices.Values(api.States())), d.Schema("State")},
 		{"activities", constants(t, "../event.go", isActivity), d.Schema("Activity")["properties"].(map[string]any)["activity_type"]},
 	} {
@@ -247,6 +252,7 @@ func TestContract_HasTheFieldsOfRequests(t *testing.T) {
 		api.StartContainer: change, api.StopContainer: change, api.RestartContainer: change, api.PauseContainer: change, api.UnpauseContainer: change,
 		api.RollbackContainer: &api.RollbackRequest{}, api.DeleteContainer: &api.DeleteRequest{}, api.WaitContainer: &api.WaitRequest{},
 		api.GetContainer: read, api.ExplainContainer: read, api.GetContainerStatus: read, api.GetStatus: read, api.ListContainers: &api.ListRequest{}, api.SendMessage: &api.MessageRequest{},
+		api.Subscribe: &api.SubscribeRequest{}, api.Unsubscribe: &api.UnsubscribeRequest{},
 	}
 	d := loaded(t)
 	for _, o := range d.Operations() {

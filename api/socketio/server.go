@@ -73,9 +73,11 @@ type Server struct {
 	life context.Context // of what handlers leave running; Drain ends it
 	over context.CancelFunc
 
-	// mu guards who is told and how far they have been told.
+	press press
+
+	// mu guards who is told and how far they have been told. A session that has a stream is told of changes by that.
 	mu       sync.Mutex
-	sessions map[*Session]bool
+	sessions map[*Session]*stream
 	told     uint64
 }
 
@@ -87,7 +89,7 @@ func NewServer(b Backend) *Server {
 	if b.Fail == nil {
 		b.Fail = func(string) {}
 	}
-	s := &Server{Backend: b, roles: api.RequestRoles(), sessions: map[*Session]bool{}, told: b.Store.Revision()}
+	s := &Server{Backend: b, roles: api.RequestRoles(), sessions: map[*Session]*stream{}, told: b.Store.Revision()}
 	s.life, s.over = context.WithCancel(context.Background())
 	s.handlers = map[string]handler{
 		api.CreateContainer:    (*Server).createContainer,
@@ -107,6 +109,8 @@ func NewServer(b Backend) *Server {
 		api.GetStatus:          (*Server).getContainerStatus,
 		api.ListContainers:     (*Server).listContainers,
 		api.SendMessage:        (*Server).sendMessage,
+		api.Subscribe:          (*Server).subscribe,
+		api.Unsubscribe:        (*Server).unsubscribe,
 	}
 	return s
 }
@@ -115,7 +119,7 @@ func NewServer(b Backend) *Server {
 func (s *Server) Begin(c *Session) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.sessions[c] = true
+	s.sessions[c] = nil
 	c.Emit(api.Connected, api.Encode(map[string]any{
 		"message": "connected to flow-manager", "version": s.Version, "instance": s.Store.Instance(),
 		"resource_version": s.Store.Version(s.told), "role": c.Principal().Role, "timestamp": time.Now().UTC(),
@@ -228,37 +232,47 @@ func (s *Server) skip() uint64 {
 	return told
 }
 
-// tell sends a change's events to every session, encoded once, and then the answers that it brings.
+// tell sends a change's events to every session that has not subscribed, encoded once, and then the answers that it brings.
 func (s *Server) tell(c *store.Change) {
+	b := s.bulletin(c)
 	s.mu.Lock()
 	s.told = c.Revision
-	version := s.Store.Version(c.Revision)
-	for _, e := range c.Events {
-		s.broadcastLocked(e, c.At, version)
+	for i := range b.notices[1:] {
+		s.broadcastLocked(&b.notices[1+i], func(session *Session, st *stream) bool { return st == nil })
 	}
 	s.mu.Unlock()
 	s.settle(c.ID, c)
 }
 
-// Broadcast sends an event that is not kept to every session.
+// Broadcast sends an event that is not kept to every session that has not narrowed itself to others.
 func (s *Server) Broadcast(e api.Event) {
+	labels := sync.OnceValues(func() (id string, labels map[string]string) {
+		if id = containerOf(e); id == "" {
+			return "", nil
+		}
+		if r, ok := s.Store.Get(id); ok {
+			labels = r.Labels
+		}
+		return id, labels
+	})
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.broadcastLocked(e, time.Now(), "")
+	n := newNotice(e, time.Now(), "", s.Store.Version(s.told))
+	s.broadcastLocked(&n, func(_ *Session, st *stream) bool {
+		if st == nil || !st.filter.narrowed {
+			return true
+		}
+		id, has := labels()
+		return st.filter.wants(e.Name) && (id == "" || st.filter.covers(id, has))
+	})
 }
 
-// broadcastLocked encodes an event once, and once more as viewers see it.
-func (s *Server) broadcastLocked(e api.Event, at time.Time, version string) {
-	newest, about := s.Store.Version(s.told), subject(e)
-	whole := EncodeNews(e.Name, e.Stamped(at, version), newest, about)
-	masked := sync.OnceValues(func() (Packet, bool) {
-		shown, ok := e.ForViewer()
-		return EncodeNews(e.Name, shown.Stamped(at, version), newest, about), ok
-	})
-	for c := range s.sessions {
-		if seesAll(c) {
-			c.EmitEncoded(whole)
-		} else if p, ok := masked(); ok {
+func (s *Server) broadcastLocked(n *notice, reaches func(*Session, *stream) bool) {
+	for c, st := range s.sessions {
+		if !reaches(c, st) {
+			continue
+		}
+		if p, shown := n.packet(c); shown {
 			c.EmitEncoded(p)
 		}
 	}
