@@ -391,6 +391,33 @@ func TestWatch_FromAnyRevision(t *testing.T) {
 	}
 }
 
+// What is in the file already and shown to nobody yet does not come before its time, nor does it make the watch lose its place.
+func TestWatch_GivesNothingThatIsNotShownYet(t *testing.T) {
+	s := open(t, t.TempDir(), Options{})
+	for i := range 3 {
+		declare(t, s, Declaration{Name: fmt.Sprint("c", i), Change: running})
+	}
+	s.mu.Lock()
+	s.recent = nil // what follows comes from the file
+	s.mu.Unlock()
+	ahead := func(change func(log *bolt.Bucket) error) {
+		t.Helper()
+		if err := s.db.Update(func(tx *bolt.Tx) error { return change(tx.Bucket(bucketLog)) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ahead(func(log *bolt.Bucket) error { return log.Put(revisionKey(4), []byte(`{"id":"early"}`)) })
+	w := s.Watch(0)
+	if changes, err := w.Next(t.Context()); err != nil || len(changes) != 3 {
+		t.Fatalf("%v, %v", changes, err)
+	}
+	ahead(func(log *bolt.Bucket) error { return log.Delete(revisionKey(4)) })
+	web := declare(t, s, Declaration{Name: "web", Change: running})
+	if changes, err := w.Next(t.Context()); err != nil || len(changes) != 1 || changes[0].Revision != 4 || changes[0].ID != web.ID {
+		t.Errorf("%v, %v", changes, err)
+	}
+}
+
 func TestWatch_WaitsAndEnds(t *testing.T) {
 	s := open(t, t.TempDir(), Options{})
 	w := s.Watch(0)

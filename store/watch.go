@@ -118,17 +118,18 @@ func (w *Watch) ready() ([]Change, <-chan struct{}, error) {
 		return changes, grown, nil
 	}
 	s.mu.RUnlock()
-	changes, err := s.readLog(w.after)
+	changes, err := s.readLog(w.after, revision)
 	return changes, grown, err
 }
 
-// readLog gives what follows without a gap; where something cannot be read, that is one.
-func (s *Store) readLog(after uint64) ([]Change, error) {
+// readLog gives what follows without a gap; where something cannot be read, that is one. What is in the file behind the newest
+// revision that is shown is not committed for anybody yet.
+func (s *Store) readLog(after, newest uint64) ([]Change, error) {
 	var changes []Change
 	size := 0
 	err := s.read(func(tx *bolt.Tx) error {
 		c := tx.Bucket(bucketLog).Cursor()
-		for k, v := c.Seek(revisionKey(after + 1)); k != nil && len(changes) < pageSize && size < pageBytes; k, v = c.Next() {
+		for k, v := c.Seek(revisionKey(after + 1)); k != nil && after+uint64(len(changes)) < newest && len(changes) < pageSize && size < pageBytes; k, v = c.Next() {
 			size += len(v)
 			change := Change{Revision: after + 1 + uint64(len(changes))}
 			if revision, ok := revisionOf(k); !ok || revision != change.Revision || json.Unmarshal(v, &change) != nil {

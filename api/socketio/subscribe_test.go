@@ -257,7 +257,7 @@ func TestSubscribe_Refuses(t *testing.T) {
 	now := time.Now()
 	w := watching(t, store.Options{Now: func() time.Time { return now }, Retention: time.Hour})
 	first := w.declare("web", "x", nil)
-	old := w.Store.Version(w.Store.Revision())
+	old := w.Store.Version(0)
 	now = now.Add(3 * time.Hour)
 	for i := range 2500 { // more than stay in memory
 		w.declare("web", fmt.Sprint("x", i), nil)
