@@ -26,6 +26,9 @@ const (
 	SendMessage        = "send_message"
 	Subscribe          = "subscribe"
 	Unsubscribe        = "unsubscribe"
+	GetActivity        = "get_activity"
+	GetLogs            = "get_logs"
+	StopLogs           = "stop_logs"
 )
 
 // Events that answer the session that asked.
@@ -44,6 +47,8 @@ const (
 	ContainerList      = "container_list"
 	MessageSent        = "message_sent"
 	Subscribed         = "subscribed"
+	PastActivity       = "activity_history"
+	ContainerLogs      = "container_logs"
 	ErrorEvent         = "error"
 	MessageFormatFlaw  = "message_format_error"
 )

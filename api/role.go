@@ -50,6 +50,9 @@ func RequestRoles() map[string]Role {
 		SendMessage:        Operator,
 		Subscribe:          Viewer,
 		Unsubscribe:        Viewer,
+		GetActivity:        Viewer,
+		GetLogs:            Operator,
+		StopLogs:           Operator,
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // The bounds of a subscription.
@@ -87,3 +88,35 @@ func (c ContainerChange) Event() Event {
 }
 
 func (c *ContainerChange) maskForViewer() { c.Container = c.Container.ForViewer() }
+
+// StatusReport is what get_container_status and container_status_update tell.
+type StatusReport struct {
+	ContainerID       string      `json:"container_id"`
+	Name              string      `json:"name"`
+	State             string      `json:"state"`
+	Status            string      `json:"status"`
+	Health            string      `json:"health"`
+	Uptime            string      `json:"uptime"`
+	UptimeSeconds     int64       `json:"uptime_seconds"`
+	SocketConnected   bool        `json:"socket_connected"`
+	LastCommunication *time.Time  `json:"last_communication"`
+	ResourceUsage     Usage       `json:"resource_usage"`
+	RestartCount      int         `json:"restart_count"`
+	NextRestartAt     *time.Time  `json:"next_restart_at"`
+	Conditions        []Condition `json:"conditions"`
+}
+
+// StatusUpdate is the body of container_status_update.
+type StatusUpdate struct {
+	ContainerID string       `json:"container_id"`
+	Status      StatusReport `json:"status"`
+}
+
+// Event makes u into an event.
+func (u StatusUpdate) Event() Event { return Event{ContainerStatusUpdate, Encode(u)} }
+
+func (u *StatusUpdate) maskForViewer() {
+	for i := range u.Status.Conditions {
+		u.Status.Conditions[i].Message = mask(u.Status.Conditions[i].Message)
+	}
+}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -146,6 +147,30 @@ func (s *Store) readLog(after, newest uint64) ([]Change, error) {
 		return nil, fmt.Errorf("after revision %d: %w", after, ErrExpired)
 	}
 	return changes, nil
+}
+
+// Past gives the changes that are kept, the newest first, those of one container where id names one, until yield returns false,
+// and the revision that they go up to. yield must not block.
+func (s *Store) Past(id string, yield func(*Change) bool) (uint64, error) {
+	newest := s.Revision()
+	err := s.read(func(tx *bolt.Tx) error {
+		c := tx.Bucket(bucketLog).Cursor()
+		for k, v := c.Last(); k != nil; k, v = c.Prev() {
+			revision, ok := revisionOf(k)
+			if revision > newest || id != "" && !bytes.Contains(v, []byte(id)) { // most are passed over without being decoded
+				continue
+			}
+			change := &Change{Revision: revision}
+			if !ok || json.Unmarshal(v, change) != nil {
+				return nil // what was before a damaged one cannot be told to be next to it
+			}
+			if (id == "" || change.ID == id) && !yield(change) {
+				return nil
+			}
+		}
+		return nil
+	})
+	return newest, err
 }
 
 // remember keeps the newest changes in memory.

@@ -28,8 +28,10 @@ type Messenger interface {
 
 // Stats tells what a container consumes.
 type Stats interface {
-	// Usage may take a second for the first who asks about a container.
+	// Usage may take a second for the first who asks about a container; then it is the last sample, and the next is drawn.
 	Usage(ctx context.Context, c *api.Container) api.Usage
+	// Sample is a sample of now. Who asks at the same time shares one, and waits for it, until ctx ends.
+	Sample(ctx context.Context, c *api.Container) api.Usage
 }
 
 // Engine tells whether what is stored about containers can be relied upon.
@@ -53,11 +55,14 @@ type Backend struct {
 	Store     *store.Store
 	Messenger Messenger
 	Stats     Stats
+	Logs      Logs
 	Engine    Engine
 	Policy    Policy
 	Planner   Planner
 	Log       zerolog.Logger
 	Version   string
+	// StatusInterval is how often it is told what containers consume; 0 is never.
+	StatusInterval time.Duration
 	// Fail is called at points at which a test may want the process to die; nil in production.
 	Fail func(point string)
 }
@@ -74,6 +79,7 @@ type Server struct {
 	over context.CancelFunc
 
 	press press
+	tails tails
 
 	// mu guards who is told and how far they have been told. A session that has a stream is told of changes by that.
 	mu       sync.Mutex
@@ -111,6 +117,9 @@ func NewServer(b Backend) *Server {
 		api.SendMessage:        (*Server).sendMessage,
 		api.Subscribe:          (*Server).subscribe,
 		api.Unsubscribe:        (*Server).unsubscribe,
+		api.GetActivity:        (*Server).getActivity,
+		api.GetLogs:            (*Server).getLogs,
+		api.StopLogs:           (*Server).stopLogs,
 	}
 	return s
 }
@@ -201,6 +210,9 @@ func (s *Server) Drain() {
 
 // Run tells sessions what the store commits until ctx ends.
 func (s *Server) Run(ctx context.Context) error {
+	if s.StatusInterval > 0 {
+		s.tasks.Go(func() { s.report(ctx) })
+	}
 	watch := s.Store.Watch(s.told)
 	for {
 		changes, err := watch.Next(ctx)

@@ -107,7 +107,7 @@ func (w *world) open() {
 		w.rt.Fatal(err)
 	}
 	b := &backend{}
-	w.server = NewServer(Backend{Store: w.store, Messenger: b, Stats: b, Engine: b, Policy: b, Planner: b, Log: zerolog.Nop()})
+	w.server = NewServer(Backend{Store: w.store, Messenger: b, Stats: b, Logs: b, Engine: b, Policy: b, Planner: b, Log: zerolog.Nop()})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- w.server.Run(ctx) }()

@@ -30,7 +30,7 @@ func watching(t *testing.T, o store.Options) *quietServer {
 		t.Fatal(err)
 	}
 	b := &backend{}
-	server := NewServer(Backend{Store: s, Messenger: b, Stats: b, Engine: b, Policy: b, Planner: b, Log: zerolog.Nop()})
+	server := NewServer(Backend{Store: s, Messenger: b, Stats: b, Logs: b, Engine: b, Policy: b, Planner: b, Log: zerolog.Nop()})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- server.Run(ctx) }()
