@@ -53,6 +53,12 @@ func TestLogs_FollowTheContainerNotItsRun(t *testing.T) {
 	spec := object{"name": named(t, "printer"), "environment": object{"DB_PASSWORD": secret}}
 	id := c.run(t, spec)
 	other.print(t, id, "one", false)
+	m.eventually("the engine has the line", func() error {
+		if lines := told(c.lines(t, c.must(t, "get_logs", object{"container_id": id})["log_id"], "")); len(lines) == 0 {
+			return errNotYet
+		}
+		return nil
+	})
 	log := c.must(t, "get_logs", object{"container_id": id, "follow": true})["log_id"]
 	var want, got []string
 	say := func(line string, stderr bool) {
