@@ -494,8 +494,18 @@ func TestWatch_KeepsLittleInMemory(t *testing.T) {
 	if kept := len(s.recent) * size; kept > maxRecentBytes+size {
 		t.Errorf("%d bytes of events are kept in memory", kept)
 	}
+	for range total {
+		large := strings.Repeat("y", size-1) + fmt.Sprint(s.Revision()%2)
+		declare(t, s, Declaration{Name: "web", Change: func(w *Wish) error {
+			w.Spec.Environment = map[string]string{"LARGE": large}
+			return nil
+		}})
+	}
+	if kept := len(s.recent) * size; kept > maxRecentBytes+size {
+		t.Errorf("%d bytes of specs are kept in memory", kept)
+	}
 	seen := 0
-	for watch := s.Watch(0); seen <= total; {
+	for watch := s.Watch(0); seen <= 2*total; {
 		changes, err := watch.Next(t.Context())
 		if err != nil {
 			t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -374,6 +375,9 @@ func TestSubscribe_OvertakenByTheRetention(t *testing.T) {
 		switch h := c.next(t); h.name {
 		case api.EventsDropped:
 			missing += h.body["events"].(float64)
+			if from, to := revisionIn(t, h.body["from"]), revisionIn(t, h.body["to"]); float64(to-from+1) != missing || from != int(last)+1 {
+				t.Errorf("after %v: %v", last, h.body)
+			}
 		case api.ActivityLog:
 			generation := h.body["details"].(map[string]any)["generation"].(float64)
 			if generation != last+missing+1 {
@@ -388,6 +392,39 @@ func TestSubscribe_OvertakenByTheRetention(t *testing.T) {
 		}
 	}
 	t.Error("nothing was dropped: the test proves nothing")
+}
+
+func revisionIn(t *testing.T, version any) int {
+	t.Helper()
+	_, number, _ := strings.Cut(fmt.Sprint(version), "-")
+	n, err := strconv.Atoi(number)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// Of what comes from the file it is not known any more how a container stood. One that is gone by now is told as deleted to all who
+// may have been told of it, and what else happened to it by the labels that it had last.
+func TestSubscribe_TellsAgainFromTheFile(t *testing.T) {
+	w := watching(t, store.Options{})
+	gone := w.declare("gone", "x", map[string]string{"tier": "front"})
+	from := w.Store.Version(w.Store.Revision())
+	w.declare("gone", "x", map[string]string{"tier": "back"})
+	w.bury(gone)
+	for i := range 2500 { // more than stay in memory
+		w.declare("web", fmt.Sprint("x", i), nil)
+	}
+	for body, want := range map[string][]string{
+		`"labels":{"tier":"front"},"events":["container_changed"]`: {"deleted gone"},
+		`"labels":{"tier":"back"},"events":["activity_log"]`:       {api.ActivityLog},
+		`"container_ids":["` + gone + `"]`:                         {api.ActivityLog, "deleted gone"},
+	} {
+		told := w.subscribe(w.admit(api.Operator, 8192), fmt.Sprintf(`{"resource_version":%q,%s}`, from, body))
+		if diff := cmp.Diff(want, told); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", body, diff)
+		}
+	}
 }
 
 // A viewer's containers are masked, now and when told again.
