@@ -35,18 +35,20 @@ func (n *notice) packet(c *Session) (Packet, bool) {
 	return n.masked()
 }
 
-// newNotice makes a notice that comes behind the nth of a number of events of its change.
-func newNotice(e api.Event, at time.Time, version, newest string) notice {
-	subject := sync.OnceValue(func() string { return subject(e) })
+// newNotice makes the notice of an event called name, which is made when it is first needed. version is that of the event, "" for
+// one that is not kept, newest what the store is at.
+func newNotice(name string, at time.Time, version, newest string, event func() api.Event) notice {
+	event = sync.OnceValue(event)
+	packet := func(e api.Event) Packet { return EncodeNews(name, e.Stamped(at, version), newest, subject(event())) }
 	return notice{
-		event: e.Name,
-		whole: sync.OnceValue(func() Packet { return EncodeNews(e.Name, e.Stamped(at, version), newest, subject()) }),
+		event: name,
+		whole: sync.OnceValue(func() Packet { return packet(event()) }),
 		masked: sync.OnceValues(func() (Packet, bool) {
-			shown, ok := e.ForViewer()
+			shown, ok := event().ForViewer()
 			if !ok {
 				return Packet{}, false
 			}
-			return EncodeNews(e.Name, shown.Stamped(at, version), newest, subject()), true
+			return packet(shown), true
 		}),
 	}
 }
@@ -66,7 +68,7 @@ func (s *Server) compose(c *store.Change) *bulletin {
 	b.notices = make([]notice, 1, 1+len(c.Events))
 	newest, all := s.Store.Version(c.Revision), cap(b.notices)
 	for i, e := range c.Events {
-		b.notices = append(b.notices, newNotice(e, c.At, s.Store.VersionOf(c.Revision, i+2, all), newest))
+		b.notices = append(b.notices, newNotice(e.Name, c.At, s.Store.VersionOf(c.Revision, i+2, all), newest, func() api.Event { return e }))
 	}
 	if b.container != nil {
 		b.notices[0] = s.stands(b, b.kind)
@@ -77,7 +79,9 @@ func (s *Server) compose(c *store.Change) *bulletin {
 // stands is the notice of how the container stands.
 func (s *Server) stands(b *bulletin, kind store.ChangeType) notice {
 	version := s.Store.VersionOf(b.revision, 1, len(b.notices))
-	return newNotice(api.ContainerChange{Type: string(kind), Container: *b.container}.Event(), b.at, version, version)
+	return newNotice(api.ContainerChanged, b.at, version, s.Store.Version(b.revision), func() api.Event {
+		return api.ContainerChange{Type: string(kind), Container: *b.container}.Event()
+	})
 }
 
 // changed is the container of a change, as it stood right after or, where that is known no more, as it stands now.

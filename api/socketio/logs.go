@@ -231,6 +231,7 @@ func (t *tail) copy(ctx context.Context, dockerID string) error {
 	since := t.last
 	go func() {
 		defer close(lines)
+		defer t.session.recovered(api.GetLogs, func() { ended <- systemError() })
 		ended <- t.server.Logs.Output(ctx, dockerID, o, func(l api.LogLine) error {
 			if !since.IsZero() && !l.At.After(since) {
 				return nil // the engine gives the line again that was the last

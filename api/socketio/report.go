@@ -52,7 +52,7 @@ func (s *Server) reportOnce(ctx context.Context) {
 	defer s.mu.Unlock()
 	now, newest := time.Now(), s.Store.Version(s.told)
 	for i, r := range asked {
-		n := newNotice(reports[i], now, "", newest)
+		n := newNotice(api.ContainerStatusUpdate, now, "", newest, func() api.Event { return reports[i] })
 		s.broadcastLocked(&n, func(_ *Session, st *stream) bool { return st.reported(r, few) })
 	}
 }

@@ -269,7 +269,7 @@ func (s *Server) Broadcast(e api.Event) {
 	})
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := newNotice(e, time.Now(), "", s.Store.Version(s.told))
+	n := newNotice(e.Name, time.Now(), "", s.Store.Version(s.told), func() api.Event { return e })
 	s.broadcastLocked(&n, func(_ *Session, st *stream) bool {
 		if st == nil || !st.filter.narrowed {
 			return true

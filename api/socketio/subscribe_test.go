@@ -47,8 +47,14 @@ func watching(t *testing.T, o store.Options) *quietServer {
 	return &quietServer{server, t}
 }
 
-// admit lets a session in that leaves before the server ends.
+// admit lets a session in that leaves before the server ends. What has happened by then it is not told.
 func (w *quietServer) admit(role api.Role, items int) *Session {
+	w.t.Helper()
+	eventually(w.t, "all is told", func() bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return w.told == w.Store.Revision()
+	})
 	c := w.Server.admit(role, items)
 	w.t.Cleanup(func() {
 		c.cut("test")
