@@ -18,11 +18,9 @@ func (s *Server) getActivity(c *Session, r *Request) error {
 	}
 	id := ""
 	if in.ContainerID != "" {
-		ids, err := s.resolveAll([]string{in.ContainerID})
-		if err != nil {
+		var err error
+		if id, err = s.known(in.ContainerID); err != nil {
 			return api.AsError(err).For("", in.RequestID, "")
-		}
-		for id = range ids { // the only one
 		}
 	}
 	entries, revision, err := s.activity(c, in, id)

@@ -208,6 +208,11 @@ func TestContract_HasWhatTheCodeHas(t *testing.T) {
 	isActivity := func(name string) bool { return strings.HasPrefix(name, "Activity") && name != "ActivityLog" }
 	events := constants(t, "../event.go", func(name string) bool { return !isActivity(name) })
 	events = slices.DeleteFunc(events, func(e string) bool { return slices.Contains(unsent, e) })
+	for _, e := range d.News() {
+		if !slices.Contains(append(api.WatchableEvents(), api.Connected, api.EventsDropped), e) {
+			t.Errorf("nobody can subscribe to %s", e)
+		}
+	}
 	documented := slices.DeleteFunc(d.Messages(), func(m string) bool { return strings.HasPrefix(m, "ack_") })
 	if diff := cmp.Diff(events, documented); diff != "" {
 		t.Errorf("events in the code (-), in the document (+):\n%s", diff)

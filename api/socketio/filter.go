@@ -34,17 +34,25 @@ func (s *Server) newFilter(in *api.SubscribeRequest) (filter, error) {
 func (s *Server) resolveAll(refs []string) (map[string]bool, error) {
 	ids := make(map[string]bool, len(refs))
 	for _, ref := range refs {
-		r, err := s.Store.Resolve(ref)
-		switch _, gone := s.Store.Tombstone(ref); {
-		case err == nil:
-			ids[r.ID] = true
-		case gone:
-			ids[ref] = true
-		default:
+		id, err := s.known(ref)
+		if err != nil {
 			return nil, err
 		}
+		ids[id] = true
 	}
 	return ids, nil
+}
+
+// known is the id of a container, or of one that was deleted.
+func (s *Server) known(ref string) (string, error) {
+	if _, gone := s.Store.Tombstone(ref); gone {
+		return ref, nil
+	}
+	r, err := s.Store.Resolve(ref)
+	if err != nil {
+		return "", err
+	}
+	return r.ID, nil
 }
 
 // without is f less what an unsubscribe names. What was not subscribed to by name cannot be taken away by name.

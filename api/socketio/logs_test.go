@@ -178,3 +178,20 @@ func TestActivity_AViewerSeesNoSecretPlace(t *testing.T) {
 		}
 	}
 }
+
+// When the manager stops, what it still sends sessions ends by itself, and a log says so.
+func TestServer_DrainEndsStreamsAndLogs(t *testing.T) {
+	w, _ := prints(t, func(ctx context.Context, _ api.LogOptions, _ func(api.LogLine) error) error {
+		<-ctx.Done()
+		return api.Errorf(api.DockerUnavailable, "cut off")
+	})
+	c := w.admit(api.Operator, 8192)
+	c.ask(t, w.Server, api.Subscribe, `{}`)
+	c.ask(t, w.Server, api.GetLogs, `{"container_id":"web","follow":true}`)
+	w.Drain()
+	w.tasks.Wait()
+	c.until(t, func(h heard) bool { return h.body["eof"] == true })
+	if c.ctx.Err() != nil {
+		t.Error("the session ended, too")
+	}
+}

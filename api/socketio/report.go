@@ -37,7 +37,7 @@ func (s *Server) reportOnce(ctx context.Context) {
 	few := len(records) <= maxUnasked
 	asked := s.askedAbout(records, few)
 	reports := make([]api.Event, len(asked))
-	ctx, cancel := context.WithTimeout(ctx, usageWait)
+	ctx, cancel := context.WithTimeout(ctx, max(usageWait, s.StatusInterval))
 	defer cancel()
 	var samples errgroup.Group
 	samples.SetLimit(reportsAtOnce)
