@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -10,7 +11,7 @@ import (
 // The bounds of a subscription.
 const (
 	maxWatchedContainers = 1000
-	maxWatchedLabels     = 100
+	maxWatchedLabels     = 20
 	maxWatchedEvents     = 50
 	maxVersionBytes      = 256
 )
@@ -46,6 +47,9 @@ func (r *SubscribeRequest) Validate() []FieldError {
 	v.asked(&r.Asked)
 	v.watched(r.ContainerIDs, r.Events)
 	v.check(len(r.Labels) <= maxWatchedLabels, "labels", fmt.Sprintf("has %d entries; use at most %d", len(r.Labels), maxWatchedLabels))
+	for _, key := range slices.Sorted(maps.Keys(r.Labels)) {
+		v.check(len(key) <= maxKeyBytes && len(r.Labels[key]) <= maxStringBytes, "labels."+clip(key), fmt.Sprintf("is longer than a label can be: %d bytes and %d of its value", maxKeyBytes, maxStringBytes))
+	}
 	v.check(len(r.ResourceVersion) <= maxVersionBytes, "resource_version", fmt.Sprintf("may have at most %d bytes", maxVersionBytes))
 	return v.bad
 }

@@ -91,13 +91,21 @@ func (s *Store) VersionOf(revision uint64, n, all int) string {
 	if n == all {
 		return s.Version(revision)
 	}
-	return s.Version(revision) + withinMark + strconv.Itoa(n)
+	return s.VersionAt(Position{revision - 1, n})
 }
 
 // Position is a place between two events: behind all changes up to After, and behind the first Within events of the next one.
 type Position struct {
 	After  uint64
 	Within int
+}
+
+// VersionAt is the resource version that leads to a position.
+func (s *Store) VersionAt(p Position) string {
+	if p.Within > 0 {
+		return s.Version(p.After+1) + withinMark + strconv.Itoa(p.Within)
+	}
+	return s.Version(p.After)
 }
 
 // Position is the place behind what has a resource version. It is ErrExpired where what follows is not kept any more, and

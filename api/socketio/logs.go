@@ -187,7 +187,7 @@ func (t *tail) follow(ctx context.Context) error {
 func (t *tail) another(ctx context.Context, watch *store.Watch, seen *store.Record) error {
 	for {
 		r, ok := t.server.Store.Get(t.id)
-		if !ok || r.Status.State == api.StateRunning && run(r) != run(seen) {
+		if !ok || run(r) != run(seen) {
 			return nil
 		}
 		_, err := watch.Next(ctx)

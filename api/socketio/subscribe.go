@@ -74,7 +74,7 @@ func (s *Server) resubscribe(c *Session, r *Request, requestID string, f filter,
 		at = &ended
 	}
 	a := subscription{operation: r.Event, requestID: requestID, upTo: s.Store.Revision()}
-	ack := map[string]any{"ok": true, "resource_version": s.Store.Version(a.upTo)}
+	ack := map[string]any{"ok": true, "resource_version": s.Store.VersionAt(*at)} // what is after it is yet to come
 	if requestID != "" {
 		ack["request_id"] = requestID
 	}

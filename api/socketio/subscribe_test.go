@@ -278,6 +278,8 @@ func TestSubscribe_Refuses(t *testing.T) {
 		{`{"container_ids":[` + strings.Repeat(`"web",`, 1000) + `"web"]}`, "validation_error", "container_ids: has 1001 entries"},
 		{`{"events":[` + strings.Repeat(`"status_changed",`, 50) + `"status_changed"]}`, "validation_error", "events: has 51 entries"},
 		{`{"labels":{"a":7}}`, "validation_error", "labels.a"},
+		{`{"labels":{"a":"` + strings.Repeat("x", 4097) + `"}}`, "validation_error", "labels.a: is longer than a label can be"},
+		{`{"labels":{` + labels(21) + `}}`, "validation_error", "labels: has 21 entries"},
 		{`{"resource_version":"` + old + `"}`, "resource_expired_error", "list_containers, then subscribe from the resource_version of the list"},
 		{`{"resource_version":"` + w.Store.Version(9999) + `"}`, "resource_expired_error", "list_containers"},
 		{`{"resource_version":"other-1"}`, "resource_expired_error", "list_containers"},
@@ -398,6 +400,32 @@ func TestSubscribe_OvertakenByTheRetention(t *testing.T) {
 		}
 	}
 	t.Error("nothing was dropped: the test proves nothing")
+}
+
+// labels are so many, in JSON.
+func labels(n int) string {
+	list := make([]string, n)
+	for i := range list {
+		list[i] = fmt.Sprintf(`"l%d":"x"`, i)
+	}
+	return strings.Join(list, ",")
+}
+
+// What an acknowledgement calls its version can be resumed from, though nothing was read after it.
+func TestSubscribe_AcknowledgesWhereItBegins(t *testing.T) {
+	w := watching(t, store.Options{})
+	w.declare("web", "x", nil)
+	begin := w.Store.Version(w.Store.Revision())
+	c := w.admit(api.Operator, 8192)
+	if ack := c.ask(t, w.Server, api.Subscribe, `{}`); ack["resource_version"] != begin {
+		t.Errorf("from now on: %v, not %s", ack, begin)
+	}
+	w.declare("web", "y", nil)
+	for _, version := range []string{begin, w.Store.VersionOf(2, 1, 2)} {
+		if ack := c.ask(t, w.Server, api.Subscribe, fmt.Sprintf(`{"resource_version":%q}`, version)); ack["resource_version"] != version {
+			t.Errorf("from %s: %v", version, ack)
+		}
+	}
 }
 
 func revisionIn(t *testing.T, version any) int {
