@@ -24,6 +24,11 @@ const (
 	GetStatus          = "get_status" // an alias of GetContainerStatus
 	ListContainers     = "list_containers"
 	SendMessage        = "send_message"
+	Subscribe          = "subscribe"
+	Unsubscribe        = "unsubscribe"
+	GetActivity        = "get_activity"
+	GetLogs            = "get_logs"
+	StopLogs           = "stop_logs"
 )
 
 // Events that answer the session that asked.
@@ -41,6 +46,9 @@ const (
 	ContainerStatus    = "container_status"
 	ContainerList      = "container_list"
 	MessageSent        = "message_sent"
+	Subscribed         = "subscribed"
+	PastActivity       = "activity_history"
+	ContainerLogs      = "container_logs"
 	ErrorEvent         = "error"
 	MessageFormatFlaw  = "message_format_error"
 )
@@ -59,6 +67,9 @@ const (
 	ContainerUnreachable = "container_unreachable"
 	EventsDropped        = "events_dropped"
 )
+
+// ContainerChanged goes to sessions that have subscribed.
+const ContainerChanged = "container_changed"
 
 // Events of which the newest about their subject is what counts.
 const (

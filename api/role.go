@@ -48,6 +48,11 @@ func RequestRoles() map[string]Role {
 		GetStatus:          Viewer,
 		ListContainers:     Viewer,
 		SendMessage:        Operator,
+		Subscribe:          Viewer,
+		Unsubscribe:        Viewer,
+		GetActivity:        Viewer,
+		GetLogs:            Operator,
+		StopLogs:           Operator,
 	}
 }
 

@@ -52,6 +52,10 @@ func (e Event) ForViewer() (Event, bool) {
 		return e, true
 	case MessageReceived:
 		return edited(e, (*Received).maskForViewer)
+	case ContainerStatusUpdate:
+		return edited(e, (*StatusUpdate).maskForViewer)
+	case ContainerChanged:
+		return edited(e, (*ContainerChange).maskForViewer)
 	case HealthWarned:
 		return edited(e, (*HealthWarning).maskForViewer)
 	case ContainerCrashed:

@@ -377,3 +377,11 @@ func (k *Controller) Usage(ctx context.Context, c *api.Container) api.Usage {
 	}
 	return k.samples.usage(ctx, c.Status.DockerID)
 }
+
+// Sample is what a container consumes now, all zero while it does not run.
+func (k *Controller) Sample(ctx context.Context, c *api.Container) api.Usage {
+	if c.Status.State != api.StateRunning || c.Status.DockerID == "" {
+		return api.Usage{Timestamp: time.Now().UTC()}
+	}
+	return k.samples.fresh(ctx, c.Status.DockerID)
+}

@@ -613,8 +613,8 @@ func TestController_AStatusIsOfTheGenerationItWasPlannedFor(t *testing.T) {
 			}
 			for _, c := range changes {
 				seen = c.Revision
-				if c.Seen.Status.ObservedGeneration == 2 && c.Seen.Status.State != api.StateStopped {
-					t.Errorf("generation 2 was reported as observed while %s", c.Seen.Status.State)
+				if c.Record.Status.ObservedGeneration == 2 && c.Record.Status.State != api.StateStopped {
+					t.Errorf("generation 2 was reported as observed while %s", c.Record.Status.State)
 				}
 			}
 		}

@@ -276,7 +276,7 @@ func TestController_ACrashIsCountedWithItsExitCode(t *testing.T) {
 			}
 			for _, c := range changes {
 				since = c.Revision
-				st := &c.Seen.Status
+				st := &c.Record.Status
 				if st.CrashStreak > streak {
 					if streak++; st.ExitCode == nil || *st.ExitCode != 9+streak {
 						t.Errorf("crash %d: %s", streak, api.Encode(st))

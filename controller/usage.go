@@ -40,6 +40,7 @@ type sample struct {
 	ready   chan struct{} // closed when the first is drawn
 	once    sync.Once
 	drawing bool
+	drawn   chan struct{} // closed when the one that is being drawn is
 }
 
 // usage waits for the first sample until ctx ends.
@@ -48,6 +49,23 @@ func (s *sampler) usage(ctx context.Context, dockerID string) api.Usage {
 	select {
 	case <-p.ready:
 	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return p.usage
+}
+
+// fresh waits for a sample that is of now, until ctx ends.
+func (s *sampler) fresh(ctx context.Context, dockerID string) api.Usage {
+	p := s.draw(dockerID)
+	s.mu.Lock()
+	drawn, drawing := p.drawn, p.drawing
+	s.mu.Unlock()
+	if drawing {
+		select {
+		case <-drawn:
+		case <-ctx.Done():
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -66,7 +84,7 @@ func (s *sampler) draw(dockerID string) *sample {
 		s.samples[dockerID] = p
 	}
 	if !p.drawing && time.Since(p.usage.Timestamp) > fresh {
-		p.drawing = true
+		p.drawing, p.drawn = true, make(chan struct{})
 		s.drawing.Go(func() { s.sample(dockerID, p) })
 	}
 	return p
@@ -81,6 +99,7 @@ func (s *sampler) sample(dockerID string, p *sample) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p.drawing = false
+	close(p.drawn)
 	if err == nil { // a sample that could not be drawn leaves the last one; its timestamp says how old it is
 		p.usage = usage
 	}

@@ -95,3 +95,35 @@ func TestSampler_MoreContainersThanSlots(t *testing.T) {
 		s.wait()
 	})
 }
+
+// Who wants a sample of now waits for it, and shares it with all who ask meanwhile.
+func TestSampler_FreshIsOfNow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stats := &slowStats{}
+		s := newSampler(stats)
+		s.usage(t.Context(), "a")
+		time.Sleep(time.Minute)
+		began := time.Now()
+		var askers sync.WaitGroup
+		for range 100 {
+			askers.Go(func() {
+				if u := s.fresh(t.Context(), "a"); u.Pids != 2 || !u.Timestamp.After(began) {
+					t.Errorf("got %+v", u)
+				}
+			})
+		}
+		askers.Wait()
+		if waited := time.Since(began); waited != time.Second {
+			t.Errorf("they waited %s", waited)
+		}
+		stats.fail.Store(true)
+		time.Sleep(time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		began = time.Now()
+		if u := s.fresh(ctx, "a"); u.Pids != 2 || time.Since(began) != 100*time.Millisecond {
+			t.Errorf("the impatient one got %+v after %s", u, time.Since(began))
+		}
+		s.wait()
+	})
+}

@@ -210,17 +210,17 @@ func TestRestore(t *testing.T) {
 	if fmt.Sprint(recordNames(records)) != "[web]" || revision != 1 || s.Instance() != version || s.Engine() != "E" || s.Restored() != "2026-01-02T03:04:05Z" {
 		t.Errorf("restored: %v of %d, instance %s, engine %s, restored %q", recordNames(records), revision, s.Instance(), s.Engine(), s.Restored())
 	}
-	if _, err := s.WatchVersion(before); !errors.Is(err, ErrExpired) {
+	if _, err := s.Position(before); !errors.Is(err, ErrExpired) {
 		t.Errorf("a resource version of before: %v", err)
 	}
 	if _, err := s.Declare(t.Context(), Declaration{ContainerID: "web", IfVersion: before, Change: image("b")}); errorType(err) != api.ConflictError {
 		t.Errorf("under a resource version of before: %v", err)
 	}
-	if w, err := s.WatchVersion(s.Version(0)); err != nil || w.after != 0 {
-		t.Errorf("its own resource version: %v, %v", w, err)
+	if p, err := s.Position(s.Version(0)); err != nil || p != (Position{}) {
+		t.Errorf("its own resource version: %v, %v", p, err)
 	}
 	for _, wrong := range []string{"", "-", "1", s.epoch, s.epoch + "-", s.epoch + "-x"} {
-		if _, err := s.WatchVersion(wrong); !errors.Is(err, ErrExpired) {
+		if _, err := s.Position(wrong); !errors.Is(err, ErrExpired) {
 			t.Errorf("resource version %q: %v", wrong, err)
 		}
 	}

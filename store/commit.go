@@ -28,16 +28,18 @@ type op struct {
 
 // effect is what one operation changes.
 type effect struct {
-	record *Record // written, both halves or one
-	spec   bool
-	status bool
-	drop   *Tombstone // takes the record's place
-	fresh  bool       // record is new
-	events []api.Event
-	key    *keyEntry
-	former *Declared // kept, so that it can be gone back to
-	engine string
-	accept bool // what was restored
+	record   *Record // written, both halves or one
+	spec     bool
+	status   bool
+	drop     *Tombstone        // takes the record's place
+	gone     *api.Container    // what that was
+	fresh    bool              // record is new
+	former   map[string]string // the labels that record had, where they changed
+	events   []api.Event
+	key      *keyEntry
+	declared *Declared // kept, so that it can be gone back to
+	engine   string
+	accept   bool // what was restored
 }
 
 func (e *effect) changes() bool { return e.record != nil || e.drop != nil }
@@ -207,12 +209,13 @@ func (tx *txn) take(e effect) {
 }
 
 func (tx *txn) change(e *effect) Change {
-	c := Change{Revision: tx.next, At: tx.now, Type: Modified, Spec: e.spec, Events: e.events}
+	c := Change{Revision: tx.next, At: tx.now, Type: Modified, Spec: e.spec, Events: e.events, FormerLabels: e.former}
 	if e.drop != nil {
-		c.ID, c.Type = e.drop.ID, Deleted
+		e.gone.ResourceVersion = tx.Version(tx.next)
+		c.ID, c.Type, c.Gone = e.drop.ID, Deleted, e.gone
 		return c
 	}
-	c.ID, c.Seen = e.record.ID, e.record.Seen()
+	c.ID, c.Record = e.record.ID, e.record
 	if e.fresh {
 		c.Type = Added
 	}
@@ -256,8 +259,8 @@ func (tx *txn) writeEffect(e *effect) (bool, error) {
 	if e.drop != nil {
 		errs = append(errs, tx.writeDrop(e.drop))
 	}
-	if e.former != nil {
-		errs = append(errs, tx.writeHistory(e.record, e.former))
+	if e.declared != nil {
+		errs = append(errs, tx.writeHistory(e.record, e.declared))
 	}
 	if e.key != nil {
 		errs = append(errs, tx.writeKey(e.key))

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"strings"
 
 	"github.com/rs/xid"
 
@@ -144,11 +145,12 @@ func (d *Declaration) precondition(s *Store, current *Record) error {
 	if current != nil {
 		generation, version, by = current.Generation, current.ResourceVersion, current.DeclaredBy
 	}
+	wanted, _, _ := strings.Cut(d.IfVersion, withinMark) // any event of the change may have told it
 	switch {
 	case d.IfGeneration != nil && *d.IfGeneration != generation:
 		return api.Errorf(api.ConflictError, "the container is at generation %d, declared by %s, and not at %d; look at it and decide again", generation, by, *d.IfGeneration).
 			With("generation", generation).With("declared_by", by).With("if_generation", *d.IfGeneration)
-	case d.IfVersion != "" && d.IfVersion != version:
+	case wanted != "" && wanted != version:
 		return api.Errorf(api.ConflictError, "the container is at resource_version %q, declared by %s, and not at %.100q; look at it and decide again", version, by, d.IfVersion).
 			With("resource_version", version).With("if_resource_version", fmt.Sprintf("%.100s", d.IfVersion)).With("declared_by", by)
 	}
@@ -198,10 +200,21 @@ func (tx *txn) settle(d *Declaration, current *Record, w *Wish) (Result, effect,
 		return result, effect{key: e.key}, nil
 	}
 	e.record, e.events = next, []api.Event{d.activity(next)}
+	if current != nil && !maps.Equal(current.Labels, next.Labels) {
+		e.former = orEmpty(current.Labels)
+	}
 	if next.TemplateGeneration == next.Generation {
-		e.former = &Declared{Generation: next.Generation, Spec: next.Spec, Code: next.Code, At: tx.now, By: d.Principal}
+		e.declared = &Declared{Generation: next.Generation, Spec: next.Spec, Code: next.Code, At: tx.now, By: d.Principal}
 	}
 	return result, e, nil
+}
+
+// orEmpty tells no labels from none that are known.
+func orEmpty(labels map[string]string) map[string]string {
+	if labels == nil {
+		return map[string]string{}
+	}
+	return labels
 }
 
 // activity tells who has had what accepted. It is part of the declaration's own transaction, so neither is without the other.

@@ -311,11 +311,12 @@ func owns(placements []Placement, token, dockerID, dockerName string) bool {
 
 // Tombstone is what remains of a deleted container.
 type Tombstone struct {
-	ID         string      `json:"id"`
-	Name       string      `json:"name"`
-	Placements []Placement `json:"placements"`
-	DeletedAt  time.Time   `json:"deleted_at"`
-	DeletedBy  string      `json:"deleted_by"`
+	ID         string            `json:"id"`
+	Name       string            `json:"name"`
+	Labels     map[string]string `json:"labels,omitempty"`
+	Placements []Placement       `json:"placements"`
+	DeletedAt  time.Time         `json:"deleted_at"`
+	DeletedBy  string            `json:"deleted_by"`
 }
 
 // Owns tells whether a container was the deleted one's.

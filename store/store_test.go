@@ -391,6 +391,33 @@ func TestWatch_FromAnyRevision(t *testing.T) {
 	}
 }
 
+// What is in the file already and shown to nobody yet does not come before its time, nor does it make the watch lose its place.
+func TestWatch_GivesNothingThatIsNotShownYet(t *testing.T) {
+	s := open(t, t.TempDir(), Options{})
+	for i := range 3 {
+		declare(t, s, Declaration{Name: fmt.Sprint("c", i), Change: running})
+	}
+	s.mu.Lock()
+	s.recent = nil // what follows comes from the file
+	s.mu.Unlock()
+	ahead := func(change func(log *bolt.Bucket) error) {
+		t.Helper()
+		if err := s.db.Update(func(tx *bolt.Tx) error { return change(tx.Bucket(bucketLog)) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ahead(func(log *bolt.Bucket) error { return log.Put(revisionKey(4), []byte(`{"id":"early"}`)) })
+	w := s.Watch(0)
+	if changes, err := w.Next(t.Context()); err != nil || len(changes) != 3 {
+		t.Fatalf("%v, %v", changes, err)
+	}
+	ahead(func(log *bolt.Bucket) error { return log.Delete(revisionKey(4)) })
+	web := declare(t, s, Declaration{Name: "web", Change: running})
+	if changes, err := w.Next(t.Context()); err != nil || len(changes) != 1 || changes[0].Revision != 4 || changes[0].ID != web.ID {
+		t.Errorf("%v, %v", changes, err)
+	}
+}
+
 func TestWatch_WaitsAndEnds(t *testing.T) {
 	s := open(t, t.TempDir(), Options{})
 	w := s.Watch(0)
@@ -467,8 +494,18 @@ func TestWatch_KeepsLittleInMemory(t *testing.T) {
 	if kept := len(s.recent) * size; kept > maxRecentBytes+size {
 		t.Errorf("%d bytes of events are kept in memory", kept)
 	}
+	for range total {
+		large := strings.Repeat("y", size-1) + fmt.Sprint(s.Revision()%2)
+		declare(t, s, Declaration{Name: "web", Change: func(w *Wish) error {
+			w.Spec.Environment = map[string]string{"LARGE": large}
+			return nil
+		}})
+	}
+	if kept := len(s.recent) * size; kept > maxRecentBytes+size {
+		t.Errorf("%d bytes of specs are kept in memory", kept)
+	}
 	seen := 0
-	for watch := s.Watch(0); seen <= total; {
+	for watch := s.Watch(0); seen <= 2*total; {
 		changes, err := watch.Next(t.Context())
 		if err != nil {
 			t.Fatal(err)

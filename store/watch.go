@@ -1,9 +1,11 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -29,8 +31,12 @@ type Change struct {
 	Type     ChangeType  `json:"type"`
 	Spec     bool        `json:"spec,omitempty"`
 	Events   []api.Event `json:"events,omitempty"`
-	// Seen is how the container stood right after; nil for a deletion and for a change that was read from the file.
-	Seen *Seen `json:"-"`
+	// FormerLabels are those before a change of the labels, nil where they stayed as they were.
+	FormerLabels map[string]string `json:"former_labels,omitzero"`
+	// Gone is the container that a deletion took, as viewers see it: its secrets do not outlive it.
+	Gone *api.Container `json:"gone,omitempty"`
+	// Record is how the container stood right after; nil for a deletion and for a change that was read from the file.
+	Record *Record `json:"-"`
 }
 
 // Seen is as much of a record as tells what became of a declaration.
@@ -57,9 +63,10 @@ func (r *Record) Seen() *Seen {
 
 const (
 	maxLog         = 100_000 // changes kept in the file
-	maxRecentBytes = 8 << 20 // of their events
+	maxRecentBytes = 8 << 20 // of what they hold
 	maxRecent      = 1024    // changes kept in memory
 	pageSize       = 512     // changes that Next returns at most
+	pageBytes      = 1 << 20 // of the file that it reads for them, or one change
 )
 
 // Watch reads changes in order, each once, at its reader's own pace: a slow reader holds up nobody and loses nothing until
@@ -112,16 +119,19 @@ func (w *Watch) ready() ([]Change, <-chan struct{}, error) {
 		return changes, grown, nil
 	}
 	s.mu.RUnlock()
-	changes, err := s.readLog(w.after)
+	changes, err := s.readLog(w.after, revision)
 	return changes, grown, err
 }
 
-// readLog gives what follows without a gap; where something cannot be read, that is one.
-func (s *Store) readLog(after uint64) ([]Change, error) {
+// readLog gives what follows without a gap; where something cannot be read, that is one. What is in the file behind the newest
+// revision that is shown is not committed for anybody yet.
+func (s *Store) readLog(after, newest uint64) ([]Change, error) {
 	var changes []Change
+	size := 0
 	err := s.read(func(tx *bolt.Tx) error {
 		c := tx.Bucket(bucketLog).Cursor()
-		for k, v := c.Seek(revisionKey(after + 1)); k != nil && len(changes) < pageSize; k, v = c.Next() {
+		for k, v := c.Seek(revisionKey(after + 1)); k != nil && after+uint64(len(changes)) < newest && len(changes) < pageSize && size < pageBytes; k, v = c.Next() {
+			size += len(v)
 			change := Change{Revision: after + 1 + uint64(len(changes))}
 			if revision, ok := revisionOf(k); !ok || revision != change.Revision || json.Unmarshal(v, &change) != nil {
 				return nil
@@ -137,6 +147,30 @@ func (s *Store) readLog(after uint64) ([]Change, error) {
 		return nil, fmt.Errorf("after revision %d: %w", after, ErrExpired)
 	}
 	return changes, nil
+}
+
+// Past gives the changes that are kept, the newest first, those of one container where id names one, until yield returns false,
+// and the revision that they go up to. yield must not block.
+func (s *Store) Past(id string, yield func(*Change) bool) (uint64, error) {
+	newest := s.Revision()
+	err := s.read(func(tx *bolt.Tx) error {
+		c := tx.Bucket(bucketLog).Cursor()
+		for k, v := c.Last(); k != nil; k, v = c.Prev() {
+			revision, ok := revisionOf(k)
+			if revision > newest || id != "" && !bytes.Contains(v, []byte(id)) { // most are passed over without being decoded
+				continue
+			}
+			change := &Change{Revision: revision}
+			if !ok || json.Unmarshal(v, change) != nil {
+				return nil // what was before a damaged one cannot be told to be next to it
+			}
+			if (id == "" || change.ID == id) && !yield(change) {
+				return nil
+			}
+		}
+		return nil
+	})
+	return newest, err
 }
 
 // remember keeps the newest changes in memory.
@@ -162,11 +196,31 @@ func (s *Store) remember(changes []Change) {
 	s.recent = append([]Change(nil), s.recent[drop:]...)
 }
 
-// size is about how much memory a change's events take.
+// size is about how much memory a change takes. What records share is counted for each: the least that is kept is too little.
 func (c *Change) size() int {
 	n := 0
 	for i := range c.Events {
 		n += len(c.Events[i].Data)
+	}
+	if c.Gone != nil {
+		n += weight(&c.Gone.Spec)
+	}
+	if c.Record != nil {
+		n += weight(&c.Record.Spec)
+	}
+	return n
+}
+
+// weight is about how many bytes those parts of a spec take that may be long.
+func weight(s *api.Spec) int {
+	n := 0
+	for _, values := range []map[string]string{s.Environment, s.Volumes} {
+		for key, value := range values {
+			n += len(key) + len(value)
+		}
+	}
+	for _, word := range slices.Concat(s.Command, s.Entrypoint) {
+		n += len(word)
 	}
 	return n
 }

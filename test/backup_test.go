@@ -168,6 +168,7 @@ func TestRestore_LooksBeforeItActs(t *testing.T) {
 	if again := c.must(t, "list_containers", object{})["resource_version"]; strings.Split(again.(string), "-")[0] == strings.Split(version.(string), "-")[0] {
 		t.Errorf("the resource version goes on from %v as %v", version, again)
 	}
+	c.refused(t, "subscribe", object{"resource_version": version}, "resource_expired_error")
 	answer := c.must(t, "send_message", object{"container_id": named(t, "same"), "message": object{"type": "greeting"}, "expect_reply": true})
 	if answer["reply"] == nil {
 		t.Errorf("the flow does not answer: %v", answer)

@@ -116,10 +116,11 @@ func (c *cutter) may() bool {
 // still stands for all that a declaration does not need.
 type still struct{}
 
-func (still) Path(string) string                              { return "" }
-func (still) Facts(string) (bool, time.Time)                  { return false, time.Time{} }
-func (still) Usage(context.Context, *api.Container) api.Usage { return api.Usage{} }
-func (still) EngineKnown() error                              { return nil }
+func (still) Path(string) string                               { return "" }
+func (still) Facts(string) (bool, time.Time)                   { return false, time.Time{} }
+func (still) Usage(context.Context, *api.Container) api.Usage  { return api.Usage{} }
+func (still) Sample(context.Context, *api.Container) api.Usage { return api.Usage{} }
+func (still) EngineKnown() error                               { return nil }
 func (still) Admit(context.Context, string, *api.Spec, bool) error {
 	return nil
 }

@@ -176,8 +176,8 @@ func (s *Server) seen(id string, c *store.Change) *store.Seen {
 	switch {
 	case c != nil && c.Type == store.Deleted:
 		return nil
-	case c != nil && c.Seen != nil:
-		return c.Seen
+	case c != nil && c.Record != nil:
+		return c.Record.Seen()
 	}
 	r, ok := s.Store.Get(id)
 	if !ok {

@@ -115,6 +115,12 @@ func (p *peer) driveRequests(s *served) string {
 		{api.ListContainers, `{"labels":{"tier":"front"},"states":["running"],"limit":1}`, "", api.ContainerList},
 		{api.SendMessage, `{"container_id":"web","message":{"type":"hi"},"timeout_seconds":0.5,"expect_reply":true}`, "", api.MessageSent},
 		{api.WaitContainer, `{"container_id":"web","generation":9,"wait_seconds":5}`, "", ""},
+		{api.Subscribe, `{"container_ids":["web"],"labels":{"tier":"front"},"events":["status_changed"],"resource_version":"","request_id":"r"}`, "", api.Subscribed},
+		{api.Unsubscribe, `{"request_id":"r","events":["container_changed"],"container_ids":["web"]}`, "", api.Subscribed},
+		{api.Unsubscribe, `{}`, "", api.Subscribed},
+		{api.GetActivity, `{"container_id":"web","since":"2026-01-02T03:04:05Z","limit":1,"request_id":"r"}`, "", api.PastActivity},
+		{api.GetLogs, `{"container_id":"web","tail":1,"since":"2026-01-02T03:04:05.5+01:00","timestamps":true,"request_id":"r"}`, "", api.ContainerLogs},
+		{api.Subscribe, fmt.Sprintf(`{"events":%s}`, api.Encode(api.WatchableEvents())), "", api.Subscribed},
 	} {
 		if step.request != "" {
 			if ack := p.tells(step.request, step.body); ack["ok"] != true {
@@ -127,6 +133,10 @@ func (p *peer) driveRequests(s *served) string {
 		if step.answer != "" {
 			p.event(step.answer)
 		}
+	}
+	log := p.tells(api.GetLogs, `{"container_id":"web","follow":true}`)["log_id"]
+	if ack := p.tells(api.StopLogs, fmt.Sprintf(`{"log_id":%q,"request_id":"r"}`, log)); ack["ok"] != true {
+		p.t.Errorf("stop_logs: %v", ack)
 	}
 	return id
 }
@@ -159,6 +169,7 @@ func (p *peer) driveNews(s *served, id string) {
 		api.Received{ContainerID: id, Message: json.RawMessage(`{"n":1}`)}.Event(),
 		api.Fault{ContainerID: id, ErrorType: api.SocketError, Message: "x"}.Event(),
 		api.Fault{ContainerID: id, ErrorType: api.MessageFormatError, Message: "x"}.Event(),
+		api.StatusUpdate{ContainerID: id, Status: s.server.status(mustGet(p.t, s.store, id), api.Usage{Timestamp: now})}.Event(),
 		api.PullProgress{Image: "app", Layer: "1", Status: "Downloading", Current: 1, Total: 2}.Event(),
 		api.EngineNews(errors.New("away")), api.EngineNews(nil),
 	} {
@@ -173,8 +184,17 @@ func (p *peer) driveNews(s *served, id string) {
 	}
 }
 
+func mustGet(t testing.TB, s *store.Store, id string) *store.Record {
+	t.Helper()
+	r, ok := s.Get(id)
+	if !ok {
+		t.Fatalf("there is no %s", id)
+	}
+	return r
+}
+
 // unsent are events that the code has a name for and nothing sends yet.
-var unsent = []string{api.ContainerStatusUpdate, api.ContainerUnreachable}
+var unsent = []string{api.ContainerUnreachable}
 
 func TestContract_HasWhatTheCodeHas(t *testing.T) {
 	d := loaded(t)
@@ -188,6 +208,11 @@ func TestContract_HasWhatTheCodeHas(t *testing.T) {
 	isActivity := func(name string) bool { return strings.HasPrefix(name, "Activity") && name != "ActivityLog" }
 	events := constants(t, "../event.go", func(name string) bool { return !isActivity(name) })
 	events = slices.DeleteFunc(events, func(e string) bool { return slices.Contains(unsent, e) })
+	for _, e := range d.News() {
+		if !slices.Contains(append(api.WatchableEvents(), api.Connected, api.EventsDropped), e) {
+			t.Errorf("nobody can subscribe to %s", e)
+		}
+	}
 	documented := slices.DeleteFunc(d.Messages(), func(m string) bool { return strings.HasPrefix(m, "ack_") })
 	if diff := cmp.Diff(events, documented); diff != "" {
 		t.Errorf("events in the code (-), in the document (+):\n%s", diff)
@@ -198,6 +223,7 @@ func TestContract_HasWhatTheCodeHas(t *testing.T) {
 		schema any
 	}{
 		{"error types", constants(t, "../errors.go", func(string) bool { return true }), d.Schema("ErrorType")},
+		{"events to subscribe to", slices.Sorted(slices.Values(api.WatchableEvents())), d.Schema("Watchable")},
 		{"states", slices.Sorted(slices.Values(api.States())), d.Schema("State")},
 		{"activities", constants(t, "../event.go", isActivity), d.Schema("Activity")["properties"].(map[string]any)["activity_type"]},
 	} {
@@ -247,6 +273,8 @@ func TestContract_HasTheFieldsOfRequests(t *testing.T) {
 		api.StartContainer: change, api.StopContainer: change, api.RestartContainer: change, api.PauseContainer: change, api.UnpauseContainer: change,
 		api.RollbackContainer: &api.RollbackRequest{}, api.DeleteContainer: &api.DeleteRequest{}, api.WaitContainer: &api.WaitRequest{},
 		api.GetContainer: read, api.ExplainContainer: read, api.GetContainerStatus: read, api.GetStatus: read, api.ListContainers: &api.ListRequest{}, api.SendMessage: &api.MessageRequest{},
+		api.GetActivity: &api.ActivityRequest{}, api.GetLogs: &api.LogsRequest{}, api.StopLogs: &api.StopLogsRequest{},
+		api.Subscribe: &api.SubscribeRequest{}, api.Unsubscribe: &api.UnsubscribeRequest{},
 	}
 	d := loaded(t)
 	for _, o := range d.Operations() {

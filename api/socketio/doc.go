@@ -24,7 +24,7 @@
 //
 // What it does not: a request that was received and not acknowledged may or may not have been carried out, and what was
 // emitted to a client that is gone is lost. Sessions do not survive their connection; resuming is done with resource
-// versions, above.
+// versions: see subscribe.
 //
 // # The requests
 //
@@ -32,6 +32,12 @@
 // it when that is on disk. No handler talks to the engine. What a request asked for is owed to its session as an answer and
 // sent, once, when the controller has observed the result, or cannot bring it about, or a later request asked for something
 // else. Every other event comes from the store's watch, in the order of its revisions, and goes to every session, encoded once.
+//
+// A session that subscribes has a stream instead: it is sent the events that are kept out of the store's log, from wherever it
+// says, at its own pace, and so without gap and double as long as that log has them. Each has a resource version of its own, also
+// of those that one change is told as. How a container stands (container_changed) is not in the log, which would grow by a spec with
+// every change: it is that of the change while the change is in memory, and that of now when it is told again later. What a flow
+// writes to its output goes the same way, read no faster than its client reads.
 //
 // Who may ask for what is one table, api.RequestRoles; what is not in it is dispatched for nobody. A viewer is shown records and
 // events through ForViewer only, and no event that it does not know.

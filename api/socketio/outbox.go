@@ -12,6 +12,8 @@ import (
 const (
 	newsShare = 2 // the half
 	slowShare = 8 // an eighth
+	// pacedShare is what may wait of what is sent at the client's pace.
+	pacedShare = 16
 )
 
 // outbox is what waits to be written to one client: first in, first out, bounded in packets and bytes, for any number of
@@ -31,6 +33,7 @@ type outbox struct {
 	mu      sync.Mutex
 	waiting list.List // of Packet; the one that stands for gap is empty
 	bytes   int
+	paced   volume                   // of these, what is sent at the client's pace
 	latest  map[string]*list.Element // the newest that waits of each subject
 	gap     *gap
 	closed  bool
@@ -64,6 +67,25 @@ func (o *outbox) offer(p Packet) pushed {
 	}
 	o.appendLocked(p)
 	return pushedOK
+}
+
+// offerPaced is offerUntil for one of many packets that could all be sent at once, as those of a replay: a few of them wait here,
+// and the rest where they come from, so that there is room for all else.
+func (o *outbox) offerPaced(p Packet, stop <-chan struct{}) pushed {
+	p.paced = true
+	return until(o.space, stop, func() pushed {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		switch {
+		case o.closed:
+			return pushedClosed
+		case o.paced.packets > 0 && (o.paced.packets >= o.maxItems/pacedShare || o.paced.bytes+p.cost() > o.maxBytes/pacedShare),
+			!o.fitsLocked(&p, newsShare):
+			return pushedFull
+		}
+		o.appendLocked(p)
+		return pushedOK
+	})
 }
 
 // offerUntil waits for room until stop is closed.
@@ -107,6 +129,10 @@ func (o *outbox) coalesceLocked(p *Packet) {
 func (o *outbox) appendLocked(p Packet) {
 	e := o.waiting.PushBack(p)
 	o.countLocked(p.cost())
+	if p.paced {
+		o.paced.packets++
+		o.paced.bytes += p.cost()
+	}
 	if p.news != nil && p.news.subject != "" {
 		if o.latest == nil {
 			o.latest = map[string]*list.Element{}
@@ -119,6 +145,10 @@ func (o *outbox) appendLocked(p Packet) {
 func (o *outbox) removeLocked(e *list.Element) Packet {
 	p := o.waiting.Remove(e).(Packet)
 	o.countLocked(-p.cost())
+	if p.paced {
+		o.paced.packets--
+		o.paced.bytes -= p.cost()
+	}
 	if p.news != nil && o.latest[p.news.subject] == e {
 		delete(o.latest, p.news.subject)
 	}
@@ -184,7 +214,7 @@ func (o *outbox) discard(last ...Packet) {
 	}
 	o.waiting.Init()
 	o.countLocked(-o.bytes)
-	o.latest, o.gap, o.closed = nil, nil, true
+	o.latest, o.gap, o.paced, o.closed = nil, nil, volume{}, true
 	for _, p := range last {
 		o.appendLocked(p)
 	}

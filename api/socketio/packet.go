@@ -14,6 +14,7 @@ type Packet struct {
 	news   *news  // nil for what a client is owed: an answer, an acknowledgement, an error
 	merged int    // how many earlier news of its subject it stands for
 	first  string // the version of the first of them
+	paced  bool   // one of many that are sent at the client's pace
 }
 
 // news marks what everybody is told, as against what one session is owed: a client that reads slowly may miss it.

@@ -37,33 +37,18 @@ func (s *Server) getContainerStatus(c *Session, r *Request) error {
 	s.later(r, func() {
 		ctx, cancel := context.WithTimeout(c.Context(), usageWait)
 		defer cancel()
-		body := api.Encode(s.status(ctx, shown(c, record)))
+		visible := shown(c, record)
+		body := api.Encode(s.status(visible, s.Stats.Usage(ctx, &visible.Container)))
 		respond(c, r, in, api.ContainerStatus, body, api.Merge(json.RawMessage(`{"ok":true}`), body))
 	})
 	return nil
 }
 
-type statusBody struct {
-	ContainerID       string          `json:"container_id"`
-	Name              string          `json:"name"`
-	State             string          `json:"state"`
-	Status            string          `json:"status"`
-	Health            string          `json:"health"`
-	Uptime            string          `json:"uptime"`
-	UptimeSeconds     int64           `json:"uptime_seconds"`
-	SocketConnected   bool            `json:"socket_connected"`
-	LastCommunication *time.Time      `json:"last_communication"`
-	ResourceUsage     api.Usage       `json:"resource_usage"`
-	RestartCount      int             `json:"restart_count"`
-	NextRestartAt     *time.Time      `json:"next_restart_at"`
-	Conditions        []api.Condition `json:"conditions"`
-}
-
-func (s *Server) status(ctx context.Context, r *store.Record) statusBody {
+func (s *Server) status(r *store.Record, usage api.Usage) api.StatusReport {
 	j := s.join(r)
-	return statusBody{
+	return api.StatusReport{
 		ContainerID: r.ID, Name: r.Name, State: j.State, Status: j.State, Health: j.Health, Uptime: j.Uptime, UptimeSeconds: j.UptimeSeconds,
-		SocketConnected: j.SocketConnected, LastCommunication: j.LastCommunication, ResourceUsage: s.Stats.Usage(ctx, &r.Container),
+		SocketConnected: j.SocketConnected, LastCommunication: j.LastCommunication, ResourceUsage: usage,
 		RestartCount: j.RestartCount, NextRestartAt: j.NextRestartAt, Conditions: j.Conditions,
 	}
 }

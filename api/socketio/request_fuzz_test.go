@@ -15,6 +15,8 @@ func requests() map[string]validated {
 	return map[string]validated{
 		api.CreateContainer: &api.DeclareRequest{}, api.StartContainer: &api.ContainerRequest{}, api.UpdateContainer: &api.UpdateRequest{},
 		api.RollbackContainer: &api.RollbackRequest{}, api.DeleteContainer: &api.DeleteRequest{}, api.WaitContainer: &api.WaitRequest{},
+		api.GetActivity: &api.ActivityRequest{}, api.GetLogs: &api.LogsRequest{}, api.StopLogs: &api.StopLogsRequest{},
+		api.Subscribe: &api.SubscribeRequest{}, api.Unsubscribe: &api.UnsubscribeRequest{},
 		api.GetContainer: &api.ReadRequest{}, api.ListContainers: &api.ListRequest{}, api.SendMessage: &api.MessageRequest{},
 	}
 }

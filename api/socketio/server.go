@@ -28,8 +28,10 @@ type Messenger interface {
 
 // Stats tells what a container consumes.
 type Stats interface {
-	// Usage may take a second for the first who asks about a container.
+	// Usage may take a second for the first who asks about a container; then it is the last sample, and the next is drawn.
 	Usage(ctx context.Context, c *api.Container) api.Usage
+	// Sample is a sample of now. Who asks at the same time shares one, and waits for it, until ctx ends.
+	Sample(ctx context.Context, c *api.Container) api.Usage
 }
 
 // Engine tells whether what is stored about containers can be relied upon.
@@ -53,11 +55,14 @@ type Backend struct {
 	Store     *store.Store
 	Messenger Messenger
 	Stats     Stats
+	Logs      Logs
 	Engine    Engine
 	Policy    Policy
 	Planner   Planner
 	Log       zerolog.Logger
 	Version   string
+	// StatusInterval is how often it is told what containers consume; 0 is never.
+	StatusInterval time.Duration
 	// Fail is called at points at which a test may want the process to die; nil in production.
 	Fail func(point string)
 }
@@ -73,9 +78,12 @@ type Server struct {
 	life context.Context // of what handlers leave running; Drain ends it
 	over context.CancelFunc
 
-	// mu guards who is told and how far they have been told.
+	press press
+	tails tails
+
+	// mu guards who is told and how far they have been told. A session that has a stream is told of changes by that.
 	mu       sync.Mutex
-	sessions map[*Session]bool
+	sessions map[*Session]*stream
 	told     uint64
 }
 
@@ -87,7 +95,7 @@ func NewServer(b Backend) *Server {
 	if b.Fail == nil {
 		b.Fail = func(string) {}
 	}
-	s := &Server{Backend: b, roles: api.RequestRoles(), sessions: map[*Session]bool{}, told: b.Store.Revision()}
+	s := &Server{Backend: b, roles: api.RequestRoles(), sessions: map[*Session]*stream{}, told: b.Store.Revision()}
 	s.life, s.over = context.WithCancel(context.Background())
 	s.handlers = map[string]handler{
 		api.CreateContainer:    (*Server).createContainer,
@@ -107,6 +115,11 @@ func NewServer(b Backend) *Server {
 		api.GetStatus:          (*Server).getContainerStatus,
 		api.ListContainers:     (*Server).listContainers,
 		api.SendMessage:        (*Server).sendMessage,
+		api.Subscribe:          (*Server).subscribe,
+		api.Unsubscribe:        (*Server).unsubscribe,
+		api.GetActivity:        (*Server).getActivity,
+		api.GetLogs:            (*Server).getLogs,
+		api.StopLogs:           (*Server).stopLogs,
 	}
 	return s
 }
@@ -115,7 +128,7 @@ func NewServer(b Backend) *Server {
 func (s *Server) Begin(c *Session) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.sessions[c] = true
+	s.sessions[c] = nil
 	c.Emit(api.Connected, api.Encode(map[string]any{
 		"message": "connected to flow-manager", "version": s.Version, "instance": s.Store.Instance(),
 		"resource_version": s.Store.Version(s.told), "role": c.Principal().Role, "timestamp": time.Now().UTC(),
@@ -197,6 +210,9 @@ func (s *Server) Drain() {
 
 // Run tells sessions what the store commits until ctx ends.
 func (s *Server) Run(ctx context.Context) error {
+	if s.StatusInterval > 0 {
+		s.tasks.Go(func() { s.report(ctx) })
+	}
 	watch := s.Store.Watch(s.told)
 	for {
 		changes, err := watch.Next(ctx)
@@ -228,37 +244,47 @@ func (s *Server) skip() uint64 {
 	return told
 }
 
-// tell sends a change's events to every session, encoded once, and then the answers that it brings.
+// tell sends a change's events to every session that has not subscribed, encoded once, and then the answers that it brings.
 func (s *Server) tell(c *store.Change) {
+	b := s.bulletin(c)
 	s.mu.Lock()
 	s.told = c.Revision
-	version := s.Store.Version(c.Revision)
-	for _, e := range c.Events {
-		s.broadcastLocked(e, c.At, version)
+	for i := range b.notices[1:] {
+		s.broadcastLocked(&b.notices[1+i], func(session *Session, st *stream) bool { return st == nil })
 	}
 	s.mu.Unlock()
 	s.settle(c.ID, c)
 }
 
-// Broadcast sends an event that is not kept to every session.
+// Broadcast sends an event that is not kept to every session that has not narrowed itself to others.
 func (s *Server) Broadcast(e api.Event) {
+	labels := sync.OnceValues(func() (id string, labels map[string]string) {
+		if id = containerOf(e); id == "" {
+			return "", nil
+		}
+		if r, ok := s.Store.Get(id); ok {
+			labels = r.Labels
+		}
+		return id, labels
+	})
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.broadcastLocked(e, time.Now(), "")
+	n := newNotice(e.Name, time.Now(), "", s.Store.Version(s.told), func() api.Event { return e })
+	s.broadcastLocked(&n, func(_ *Session, st *stream) bool {
+		if st == nil || !st.filter.narrowed {
+			return true
+		}
+		id, has := labels()
+		return st.filter.wants(e.Name) && (id == "" || st.filter.covers(id, has))
+	})
 }
 
-// broadcastLocked encodes an event once, and once more as viewers see it.
-func (s *Server) broadcastLocked(e api.Event, at time.Time, version string) {
-	newest, about := s.Store.Version(s.told), subject(e)
-	whole := EncodeNews(e.Name, e.Stamped(at, version), newest, about)
-	masked := sync.OnceValues(func() (Packet, bool) {
-		shown, ok := e.ForViewer()
-		return EncodeNews(e.Name, shown.Stamped(at, version), newest, about), ok
-	})
-	for c := range s.sessions {
-		if seesAll(c) {
-			c.EmitEncoded(whole)
-		} else if p, ok := masked(); ok {
+func (s *Server) broadcastLocked(n *notice, reaches func(*Session, *stream) bool) {
+	for c, st := range s.sessions {
+		if !reaches(c, st) {
+			continue
+		}
+		if p, shown := n.packet(c); shown {
 			c.EmitEncoded(p)
 		}
 	}

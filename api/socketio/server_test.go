@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,12 +26,31 @@ type backend struct {
 	sent []string
 	away error
 	shut bool // the policy has nothing more allowed
+
+	samples atomic.Int64
 }
 
 func (b *backend) Path(id string) string                           { return "/run/x/" + id + ".sock" }
 func (b *backend) Facts(string) (bool, time.Time)                  { return true, time.Unix(1, 0) }
 func (b *backend) Usage(context.Context, *api.Container) api.Usage { return api.Usage{Pids: 7} }
-func (b *backend) EngineKnown() error                              { return b.away }
+func (b *backend) Sample(context.Context, *api.Container) api.Usage {
+	b.samples.Add(1)
+	return api.Usage{Pids: 7}
+}
+
+// Output gives one line of each stream, and with Follow waits.
+func (b *backend) Output(ctx context.Context, _ string, o api.LogOptions, each func(api.LogLine) error) error {
+	for _, stream := range []string{api.Stdout, api.Stderr} {
+		if err := each(api.LogLine{Stream: stream, At: time.Now(), Text: "hello"}); err != nil {
+			return err
+		}
+	}
+	if o.Follow {
+		<-ctx.Done()
+	}
+	return nil
+}
+func (b *backend) EngineKnown() error { return b.away }
 
 func (b *backend) Effect(_ context.Context, r *store.Record, exists bool) (api.Effect, error) {
 	return api.Effect{Effect: map[bool]string{true: api.EffectRecreate, false: api.EffectCreate}[exists], Lost: []string{}}, b.away
@@ -107,7 +127,7 @@ func serveGuarded(t *testing.T, auth Authenticate) *served {
 		t.Fatal(err)
 	}
 	b := &backend{}
-	server := NewServer(Backend{Store: s, Messenger: b, Stats: b, Engine: b, Policy: b, Planner: b, Log: zerolog.Nop(), Version: "test"})
+	server := NewServer(Backend{Store: s, Messenger: b, Stats: b, Logs: b, Engine: b, Policy: b, Planner: b, Log: zerolog.Nop(), Version: "test"})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- server.Run(ctx) }()

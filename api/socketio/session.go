@@ -105,6 +105,11 @@ func (s *Session) wait(ctx context.Context, p Packet) bool {
 	return s.out.offerUntil(p, ctx.Done()) == pushedOK
 }
 
+// emitPaced is EmitWait for one of many packets: few of them wait in the queue.
+func (s *Session) emitPaced(ctx context.Context, p Packet) bool {
+	return s.out.offerPaced(p, ctx.Done()) == pushedOK
+}
+
 // End ends the session: requests that wait are dropped, what was emitted is still written. It does not wait.
 func (s *Session) End(reason string) {
 	s.t.log.Info().Str("operation", "end_session").Str("session", s.id).Str("reason", reason).Msg("session ended")

@@ -52,6 +52,7 @@ type settings struct {
 	MaxSessions    int           `koanf:"max-sessions"`
 	MaxRequests    int           `koanf:"max-requests-per-second"`
 	ResyncInterval time.Duration `koanf:"resync-interval"`
+	StatusInterval time.Duration `koanf:"status-interval"`
 	LogLevel       string        `koanf:"log-level"`
 	LogFormat      string        `koanf:"log-format"`
 
@@ -86,6 +87,7 @@ func addFlags(f *pflag.FlagSet) {
 	f.Int("max-sessions", 4096, "clients that may be connected; one address and one principal may have half of them")
 	f.Int("max-requests-per-second", 1000, "requests a second, and at once, of one client; messages to flows do not count")
 	f.Duration("resync-interval", time.Minute, "how often the engine is listed though nothing happened")
+	f.Duration("status-interval", 30*time.Second, "how often clients are told what containers consume (0: never)")
 	f.String("log-level", "info", "trace, debug, info, warn or error")
 	f.String("log-format", "", "json or console (default console on a terminal)")
 }
@@ -200,6 +202,8 @@ func (s *settings) checkNumbers() error {
 		return fmt.Errorf("--max-requests-per-second %d is out of range; use 1 or more", s.MaxRequests)
 	case s.ResyncInterval < time.Second:
 		return fmt.Errorf("--resync-interval %s is too short; use 1s or more", s.ResyncInterval)
+	case s.StatusInterval != 0 && s.StatusInterval < time.Second:
+		return fmt.Errorf("--status-interval %s is too short; use 1s or more, or 0 for never", s.StatusInterval)
 	case s.EventRetention < time.Second:
 		return fmt.Errorf("--event-retention %s is too short; use 1s or more", s.EventRetention)
 	}

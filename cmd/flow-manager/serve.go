@@ -118,7 +118,7 @@ func (m *manager) open(s *settings) error {
 		Resync: s.ResyncInterval, Ports: s.ports, AcceptEngine: s.AcceptEngine, AcceptRestore: s.AcceptRestore, Boot: bootID(), Engine: m.announceEngine, Progress: m.announcePull, Fail: fail,
 	})
 	m.server = socketio.NewServer(socketio.Backend{
-		Store: m.store, Messenger: messenger{m.hub}, Stats: m.controller, Engine: m.controller, Policy: m.controller, Planner: m.controller, Log: m.log, Version: version(), Fail: fail,
+		Store: m.store, Messenger: messenger{m.hub}, Stats: m.controller, Logs: m.runtime, StatusInterval: s.StatusInterval, Engine: m.controller, Policy: m.controller, Planner: m.controller, Log: m.log, Version: version(), Fail: fail,
 	})
 	m.flows.tell, m.flows.look = m.server.Broadcast, m.controller.Look
 	if err := m.listen(s); err != nil {

@@ -1,0 +1,128 @@
+package socketio
+
+import (
+	"sync"
+	"time"
+
+	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/store"
+)
+
+// bulletin is what one change is told as: how the container stands, which only subscribers are told, then the change's own
+// events. Each has a resource version of its own, so that a client that is cut off between two of them misses neither.
+type bulletin struct {
+	revision       uint64
+	id             string
+	kind           store.ChangeType
+	labels, former map[string]string // of the container, now and before
+	at             time.Time
+	container      *api.Container // nil where it is gone by now, as a later change tells
+	notices        []notice       // in order, that of the container first, empty where there is none
+}
+
+// notice is one event, encoded when it is first needed, for all who are told.
+type notice struct {
+	event  string
+	whole  func() Packet
+	masked func() (Packet, bool)
+}
+
+// packet is the notice as a session may see it.
+func (n *notice) packet(c *Session) (Packet, bool) {
+	if seesAll(c) {
+		return n.whole(), true
+	}
+	return n.masked()
+}
+
+// newNotice makes the notice of an event called name, which is made when it is first needed. version is that of the event, "" for
+// one that is not kept, newest what the store is at.
+func newNotice(name string, at time.Time, version, newest string, event func() api.Event) notice {
+	event = sync.OnceValue(event)
+	packet := func(e api.Event) Packet { return EncodeNews(name, e.Stamped(at, version), newest, subject(event())) }
+	return notice{
+		event: name,
+		whole: sync.OnceValue(func() Packet { return packet(event()) }),
+		masked: sync.OnceValues(func() (Packet, bool) {
+			shown, ok := event().ForViewer()
+			if !ok {
+				return Packet{}, false
+			}
+			return packet(shown), true
+		}),
+	}
+}
+
+// compose makes the bulletin of a change.
+func (s *Server) compose(c *store.Change) *bulletin {
+	b := &bulletin{revision: c.Revision, id: c.ID, kind: c.Type, at: c.At, container: s.changed(c)}
+	if b.container != nil {
+		b.labels = b.container.Labels
+	} else if t, ok := s.Store.Tombstone(c.ID); ok {
+		b.labels = t.Labels
+	}
+	b.former = b.labels
+	if c.FormerLabels != nil {
+		b.former = c.FormerLabels
+	}
+	b.notices = make([]notice, 1, 1+len(c.Events))
+	newest, all := s.Store.Version(c.Revision), cap(b.notices)
+	for i, e := range c.Events {
+		b.notices = append(b.notices, newNotice(e.Name, c.At, s.Store.VersionOf(c.Revision, i+2, all), newest, func() api.Event { return e }))
+	}
+	if b.container != nil {
+		b.notices[0] = s.stands(b, b.kind)
+	}
+	return b
+}
+
+// stands is the notice of how the container stands.
+func (s *Server) stands(b *bulletin, kind store.ChangeType) notice {
+	version := s.Store.VersionOf(b.revision, 1, len(b.notices))
+	return newNotice(api.ContainerChanged, b.at, version, s.Store.Version(b.revision), func() api.Event {
+		return api.ContainerChange{Type: string(kind), Container: *b.container}.Event()
+	})
+}
+
+// changed is the container of a change, as it stood right after or, where that is known no more, as it stands now.
+func (s *Server) changed(c *store.Change) *api.Container {
+	var container api.Container
+	switch r, stands := s.Store.Get(c.ID); {
+	case c.Gone != nil:
+		container = *c.Gone
+	case c.Type == store.Deleted: // in the words of an older version
+		container.ID = c.ID
+	case c.Record != nil:
+		container = c.Record.Container
+	case stands:
+		container = r.Container
+	default:
+		return nil
+	}
+	container.Status.SocketPath = s.Messenger.Path(c.ID)
+	return &container
+}
+
+// press keeps the newest bulletins, which many sessions are about to be told.
+type press struct {
+	mu    sync.Mutex
+	fresh [32]*bulletin
+}
+
+// bulletin composes what is told of a change, once for all who are told at about the same time. What an older change is told as
+// depends on the time, so it is composed each time.
+func (s *Server) bulletin(c *store.Change) *bulletin {
+	if c.Record == nil && c.Gone == nil {
+		return s.compose(c)
+	}
+	s.press.mu.Lock()
+	defer s.press.mu.Unlock()
+	slot := &s.press.fresh[c.Revision%uint64(len(s.press.fresh))]
+	if *slot == nil || (*slot).revision < c.Revision {
+		*slot = s.compose(c)
+	}
+	if (*slot).revision == c.Revision {
+		return *slot
+	}
+	return s.compose(c)
+}

@@ -1,0 +1,113 @@
+package socketio
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/store"
+)
+
+// counts is a server that tells every 30 seconds what containers consume.
+func counts(t *testing.T) (*quietServer, *backend, func()) {
+	t.Helper()
+	s, err := store.Open(t.TempDir(), store.Options{NoSync: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &backend{}
+	server := NewServer(Backend{Store: s, Messenger: b, Stats: b, Logs: b, Engine: b, Policy: b, Planner: b, Log: zerolog.Nop(), StatusInterval: 30 * time.Second})
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- server.Run(ctx) }()
+	return &quietServer{server, t}, b, func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// Nobody asking means that nothing is sampled; many asking means that each container is sampled once.
+func TestReport_SamplesOnceForAllAndNeverForNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, b, end := counts(t)
+		defer end()
+		for i := range maxUnasked {
+			w.declare(fmt.Sprint("c", i), "x", nil)
+		}
+		one := w.declare("one", "x", map[string]string{"tier": "front"})
+		sampled := func() int64 {
+			before := b.samples.Load()
+			time.Sleep(30 * time.Second) // of the bubble's clock: one interval
+			synctest.Wait()
+			return b.samples.Load() - before
+		}
+		join := func(body string) *Session {
+			c := w.Server.admit(api.Operator, 8192)
+			if body != "" {
+				w.Handle(c, newRequest(c, inbound{event: api.Subscribe, data: []byte(body), args: 1}))
+			}
+			return c
+		}
+		leave := func(all ...*Session) {
+			for _, c := range all {
+				c.cut("test")
+				w.End(c)
+			}
+		}
+		if n := sampled(); n != 0 {
+			t.Errorf("%d samples for nobody", n)
+		}
+		never, other := join(""), join(`{}`)
+		if n := sampled(); n != 0 {
+			t.Errorf("%d samples of %d containers, for one that has not subscribed and one that has, to other things", n, maxUnasked+1)
+		}
+		byLabel, byID := join(`{"labels":{"tier":"front"},"events":["container_status_update"]}`), join(fmt.Sprintf(`{"container_ids":[%q],"events":["container_status_update"]}`, one))
+		if n := sampled(); n != 1 {
+			t.Errorf("%d samples for two that ask about the same one", n)
+		}
+		all := join(`{"events":["container_status_update"]}`)
+		if n := sampled(); n != maxUnasked+1 {
+			t.Errorf("%d samples for all of %d", n, maxUnasked+1)
+		}
+		for c, want := range map[*Session]int{never: 0, other: 0, byLabel: 2, byID: 2, all: maxUnasked + 1} {
+			if n := c.updates(t); n != want {
+				t.Errorf("%d updates came where %d were due", n, want)
+			}
+		}
+		leave(byLabel, byID, all)
+		w.bury(one)
+		if n := sampled(); n != maxUnasked {
+			t.Errorf("%d samples for one that has not subscribed, of %d", n, maxUnasked)
+		}
+		if n := never.updates(t); n != maxUnasked {
+			t.Errorf("one that has not subscribed got %d", n)
+		}
+		leave(never, other)
+		if n := sampled(); n != 0 {
+			t.Errorf("%d samples when all had left", n)
+		}
+	})
+}
+
+// updates counts what waits of one event.
+func (s *Session) updates(t *testing.T) int {
+	t.Helper()
+	s.emitError(systemError())
+	n := 0
+	for _, h := range s.until(t, func(h heard) bool { return h.name == api.ErrorEvent }) {
+		if h.name == api.ContainerStatusUpdate {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,132 @@
+package socketio
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/store"
+)
+
+// stream sends one session the durable events that it has subscribed to, read from the store's log at the pace of its client: a
+// slow one holds up nobody and misses nothing that is kept. There is nothing live to change over to, so nothing is lost or sent
+// twice between what is told again and what happens.
+type stream struct {
+	server  *Server
+	session *Session
+	filter  filter
+	answer  subscription
+	stop    context.CancelCauseFunc
+	done    chan struct{}
+
+	at store.Position // of the stream alone, and of its successor once done is closed
+}
+
+// subscription is what its request is answered, when all up to a revision was sent.
+type subscription struct {
+	operation, requestID string
+	upTo                 uint64
+}
+
+// errReplaced ends a stream in whose place another one has come.
+var errReplaced = errors.New("replaced")
+
+// begin has the session sent what the filter lets through, from a position on.
+func (s *Server) begin(c *Session, f filter, at store.Position, a subscription) {
+	ctx, stop := context.WithCancelCause(c.Context())
+	st := &stream{server: s, session: c, filter: f, answer: a, stop: stop, done: make(chan struct{}), at: at}
+	s.mu.Lock()
+	s.sessions[c] = st
+	s.mu.Unlock()
+	s.tasks.Go(func() {
+		defer close(st.done)
+		defer context.AfterFunc(s.life, func() { stop(context.Canceled) })()
+		defer c.recovered(a.operation, func() { c.emitError(systemError().For(a.operation, a.requestID, "")) })
+		st.run(ctx)
+	})
+}
+
+// run ends with ctx.
+func (st *stream) run(ctx context.Context) {
+	watch := st.server.Store.Watch(st.at.After)
+	for st.answered(ctx) {
+		changes, err := watch.Next(ctx)
+		switch {
+		case errors.Is(err, store.ErrExpired):
+			st.skip(ctx)
+			watch = st.server.Store.Watch(st.at.After)
+		case err != nil:
+			st.overtaken(ctx)
+			return
+		}
+		for i := range changes {
+			if !st.tell(ctx, st.server.bulletin(&changes[i])) {
+				st.overtaken(ctx)
+				return
+			}
+		}
+	}
+}
+
+// tell sends what is left of a change; false: the stream is over.
+func (st *stream) tell(ctx context.Context, b *bulletin) bool {
+	for n := st.at.Within; n < len(b.notices); n++ {
+		if !st.send(ctx, b, n) {
+			return false
+		}
+		st.at.Within = n + 1
+	}
+	st.at = store.Position{After: b.revision}
+	return true
+}
+
+// send sends the nth notice where the filter lets it through.
+func (st *stream) send(ctx context.Context, b *bulletin, n int) bool {
+	notice, passes := b.notices[n], st.filter.covers(b.id, b.labels)
+	if notice.whole == nil || !st.filter.wants(notice.event) {
+		return true
+	}
+	if notice.event == api.ContainerChanged {
+		var kind store.ChangeType
+		if kind, passes = st.filter.sees(b); kind != b.kind {
+			notice = st.server.stands(b, kind)
+		}
+	}
+	if !passes {
+		return true
+	}
+	p, shown := notice.packet(st.session)
+	p.news = nil // it is owed: it waits for room rather than make way
+	return !shown || st.session.emitPaced(ctx, p)
+}
+
+// answered tells the session that it has been sent everything up to when it asked, once that is so; false: the stream is over.
+func (st *stream) answered(ctx context.Context) bool {
+	if st.answer.operation == "" || st.at.After < st.answer.upTo {
+		return true
+	}
+	body := st.filter.shown()
+	body["resource_version"], body["timestamp"] = st.server.Store.Version(st.at.After), time.Now().UTC()
+	if st.answer.requestID != "" {
+		body["request_id"] = st.answer.requestID
+	}
+	st.answer = subscription{}
+	return st.session.emitPaced(ctx, Encode(api.Subscribed, api.Encode(body)))
+}
+
+// overtaken answers a request in whose place another one came before it was answered.
+func (st *stream) overtaken(ctx context.Context) {
+	if st.answer.operation != "" && errors.Is(context.Cause(ctx), errReplaced) {
+		e := api.Errorf(api.ConflictError, "a later request of this session came before all that %s asked for was sent", st.answer.operation)
+		st.session.emitError(e.For(st.answer.operation, st.answer.requestID, ""))
+	}
+}
+
+// skip gives up what is no longer kept: this client reads so slowly that it was overtaken by that.
+func (st *stream) skip(ctx context.Context) {
+	newest := st.server.Store.Revision()
+	g := gap{from: st.server.Store.Version(st.at.After + 1), to: st.server.Store.Version(newest), events: int(newest - st.at.After)}
+	st.session.emitPaced(ctx, g.packet())
+	st.at = store.Position{After: newest}
+}
