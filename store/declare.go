@@ -193,7 +193,8 @@ func (tx *txn) settle(d *Declaration, current *Record, w *Wish) (Result, effect,
 	}
 	if w.Forget && current != nil {
 		result.Changed = true
-		return result, effect{drop: tombstone(next, tx.now), key: e.key, events: []api.Event{d.activity(next), forgotten(next)}}, nil
+		gone := next.ForViewer()
+		return result, effect{drop: tombstone(next, tx.now), gone: &gone, key: e.key, events: []api.Event{d.activity(next), forgotten(next)}}, nil
 	}
 	if !changed {
 		result.Record = current
