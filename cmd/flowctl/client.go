@@ -18,6 +18,7 @@ const (
 	maxOut       = 512 << 10        // bytes of one request
 	writeTimeout = 10 * time.Second // one packet to a server that does not read
 	goodbye      = time.Second      // the last two
+	heardAhead   = 256              // events that wait for their listener
 )
 
 // Event is one event from the server.
@@ -27,8 +28,9 @@ type Event struct {
 }
 
 // Client is one Socket.IO session over WebSocket. One goroutine reads packets and acts on each before it reads the next, so
-// their order is kept; it queues nothing but one answer for each that is expected. The first thing that goes wrong ends
-// the session, and every call from then on returns it.
+// their order is kept; it queues nothing but one answer for each that is expected, and a few events for whoever listens:
+// while those are not taken it stands still, and in the end the server with it. The first thing that goes wrong ends the
+// session, and every call from then on returns it.
 type Client struct {
 	server string
 	token  string
@@ -36,6 +38,10 @@ type Client struct {
 	joined chan struct{} // closed when the server has accepted the session
 	ended  chan struct{} // closed when the reader has ended
 	err    error         // why; set before ended is closed
+	left   chan struct{} // closed when Close was called
+	leave  func()
+
+	hear func(Event) error // of the goroutine that listens
 
 	writing sync.Mutex // a connection has one writer at a time
 
@@ -43,7 +49,8 @@ type Client struct {
 	lastID   uint64
 	acks     map[uint64]chan json.RawMessage
 	expected map[string]expectation
-	warning  *Failure // the last error that belongs to no request: it explains a disconnect that follows
+	heard    chan incoming // nil until somebody listens
+	warning  *Failure      // the last error that belongs to no request: it explains a disconnect that follows
 
 	silence time.Duration // the reader's own
 }
@@ -51,6 +58,13 @@ type Client struct {
 type expectation struct {
 	names []string
 	got   chan Event
+}
+
+// incoming is an event for whoever listens, or an acknowledgement, which must not overtake those before it.
+type incoming struct {
+	event Event
+	ack   chan<- json.RawMessage
+	body  json.RawMessage
 }
 
 // Dial joins the server at an http, https or unix URL, whose certificate must come from one of roots; nil: the system's. Its
@@ -63,8 +77,9 @@ func Dial(ctx context.Context, server, token string, roots *x509.CertPool) (*Cli
 	conn.SetReadLimit(maxIn)
 	c := &Client{
 		server: server, token: token, conn: conn, joined: make(chan struct{}), ended: make(chan struct{}),
-		acks: map[uint64]chan json.RawMessage{}, expected: map[string]expectation{},
+		acks: map[uint64]chan json.RawMessage{}, expected: map[string]expectation{}, left: make(chan struct{}),
 	}
+	c.leave = sync.OnceFunc(func() { close(c.left) })
 	go c.read()
 	if _, err := await(ctx, c, c.joined); err != nil {
 		c.Close()
@@ -75,6 +90,7 @@ func Dial(ctx context.Context, server, token string, roots *x509.CertPool) (*Cli
 
 // Close says goodbye, ends the session and waits until its goroutine has ended.
 func (c *Client) Close() {
+	c.leave()
 	if c.writing.TryLock() { // whoever writes now is stuck
 		c.sayGoodbye()
 		c.writing.Unlock()
@@ -123,26 +139,75 @@ func (c *Client) Await(ctx context.Context, got <-chan Event) (Event, error) {
 	return e, err
 }
 
+// Listen has every event from now on told to hear, by Request, Await and Attend while they wait, which end with its error. What
+// came before an acknowledgement is heard before Request returns, and what came behind it later. From then on one goroutine
+// alone may call them.
+func (c *Client) Listen(hear func(Event) error) {
+	c.hear = hear
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.heard = make(chan incoming, heardAhead)
+}
+
+// Attend tells hear what comes until ctx or the session ends, or hear wants no more.
+func (c *Client) Attend(ctx context.Context) error {
+	_, err := await[struct{}](ctx, c, nil)
+	return err
+}
+
 // await prefers what has come to any reason not to wait for it: the server may answer and close at once.
 func await[T any](ctx context.Context, c *Client, ch <-chan T) (T, error) {
-	var err error
-	select {
-	case v := <-ch:
-		return v, nil
-	case <-ctx.Done():
-		err = context.Cause(ctx)
-	case <-c.ended:
-		err = c.err
-		if ctx.Err() != nil {
-			err = context.Cause(ctx) // it may be what ended the session, by a write that was given up
+	for {
+		if v, ok := ready(ch); ok { // before what came behind it is heard
+			return v, nil
 		}
-	}
-	select {
-	case v := <-ch:
-		return v, nil
-	default:
+		var err error
+		select {
+		case v := <-ch:
+			return v, nil
+		case next := <-c.heard:
+			err = c.take(next)
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		case <-c.ended:
+			err = c.over(ctx)
+		}
+		if err == nil {
+			continue
+		}
+		if v, ok := ready(ch); ok {
+			return v, nil
+		}
 		return *new(T), err
 	}
+}
+
+func ready[T any](ch <-chan T) (v T, ok bool) {
+	select {
+	case v = <-ch:
+		return v, true
+	default:
+		return v, false
+	}
+}
+
+// over hears one thing more that came before the session ended, or else says why that did.
+func (c *Client) over(ctx context.Context) error {
+	switch {
+	case len(c.heard) > 0:
+		return c.take(<-c.heard)
+	case ctx.Err() != nil:
+		return context.Cause(ctx) // it may be what ended the session, by a write that was given up
+	}
+	return c.err
+}
+
+func (c *Client) take(next incoming) error {
+	if next.ack != nil {
+		next.ack <- next.body
+		return nil
+	}
+	return c.hear(next.event)
 }
 
 func failed(ack json.RawMessage) error {

@@ -404,7 +404,7 @@ func TestUsage(t *testing.T) {
 		"names and labels": {"get a -l b=c", "give names or labels, not both"},
 		"label":            {"get -l b", `invalid argument "b" for "-l, --label" flag: b must be formatted as key=value`},
 		"no name":          {"stop", "requires at least 1 arg(s), only received 0; usage: flowctl stop NAME|ID..."},
-		"two names":        {"status a b", "accepts 1 arg(s), received 2"},
+		"two names":        {"logs a b", "accepts 1 arg(s), received 2"},
 		"wait":             {"start a --wait --wait-timeout 0s", "--wait-timeout must be more than 0"},
 		"apply wait":       {"apply -f x --wait-timeout 0s", "--wait-timeout must be more than 0"},
 		"no file":          {"apply", "say what to apply: flowctl apply -f FILE"},

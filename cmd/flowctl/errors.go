@@ -59,6 +59,9 @@ type usageError struct{ error }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
+// stdoutError ends a command that would have gone on for ever: nobody reads it.
+type stdoutError struct{ error }
+
 // several are the errors of a run that went on behind the first.
 type several []error
 
@@ -115,4 +118,15 @@ func isTimeout(err error) bool {
 func refused(err error) bool {
 	_, ok := errors.AsType[*Failure](err)
 	return ok
+}
+
+func refusedAs(err error, kind api.ErrorType) bool {
+	f, ok := errors.AsType[*Failure](err)
+	return ok && f.Type == kind
+}
+
+// lost tells whether err was the connection's, so that another one may do better.
+func lost(err error) bool {
+	_, unwritable := errors.AsType[stdoutError](err)
+	return !unwritable && !refused(err) && !isUsage(err) && !errors.Is(err, errMalformed)
 }

@@ -29,7 +29,7 @@ func main() {
 
 // run is the whole program: it gives the exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	a := &app{stdin: stdin, stdout: stdout}
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
 	root := a.rootCommand()
 	root.SetArgs(args)
 	root.SetOut(stdout)
@@ -39,7 +39,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		fmt.Fprintln(stderr, "error: interrupted")
 		return exitInterrupted
 	}
-	report(stderr, err, api.NewRedactor(map[string]string{"token": a.token}))
+	report(stderr, err, api.NewRedactor(map[string]string{"token": a.at.Token}))
 	return exitCode(err)
 }
 

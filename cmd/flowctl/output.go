@@ -20,9 +20,14 @@ func (a *app) say(format string, args ...any) error {
 
 func (a *app) write(text []byte) error {
 	if _, err := a.stdout.Write(text); err != nil {
-		return fmt.Errorf("write to stdout: %w", err)
+		return stdoutError{fmt.Errorf("write to stdout: %w", err)}
 	}
 	return nil
+}
+
+// note tells on stderr what is neither result nor error.
+func (a *app) note(format string, args ...any) {
+	fmt.Fprintln(a.stderr, api.Printable(oneLine(fmt.Sprintf(format, args...)))) // there is nowhere to say that it failed
 }
 
 // printObjects prints JSON objects as JSON or YAML; a list is an array of JSON, or one YAML document each.
@@ -77,6 +82,18 @@ func (a *app) printLine(raw json.RawMessage) error {
 		return fmt.Errorf("format the answer: %w", err)
 	}
 	return a.write(append(api.PrintableJSON(b.Bytes()), '\n'))
+}
+
+// printNext prints one of many objects that come one by one: JSON on a line, or a document of YAML.
+func (a *app) printNext(object json.RawMessage) error {
+	if a.output != "yaml" {
+		return a.printLine(object)
+	}
+	text, err := yamlText(object)
+	if err != nil {
+		return err
+	}
+	return a.write(append([]byte("---\n"), text...))
 }
 
 func jsonText(raw json.RawMessage) ([]byte, error) {

@@ -130,14 +130,34 @@ func (c *Client) refusedBy(body []byte) error {
 
 func (c *Client) acknowledge(id uint64, body json.RawMessage) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if ack := c.acks[id]; ack != nil {
+	ack, heard := c.acks[id], c.heard
+	delete(c.acks, id) // one acknowledgement a request: another finds nobody
+	c.mu.Unlock()
+	switch {
+	case ack == nil:
+	case heard == nil:
 		ack <- body
-		delete(c.acks, id) // one acknowledgement a request: another finds nobody
+	default:
+		c.push(heard, incoming{ack: ack, body: body})
 	}
 }
 
 func (c *Client) deliver(e Event) {
+	if heard := c.answer(e); heard != nil {
+		c.push(heard, incoming{event: e})
+	}
+}
+
+// push waits for its listener, unless that has left.
+func (c *Client) push(heard chan<- incoming, next incoming) {
+	select {
+	case heard <- next:
+	case <-c.left:
+	}
+}
+
+// answer hands e to whom it was expected by, and returns where to tell of it besides, if anywhere.
+func (c *Client) answer(e Event) chan<- incoming {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if e.Name == api.ErrorEvent {
@@ -147,12 +167,13 @@ func (c *Client) deliver(e Event) {
 		RequestID string `json:"request_id"`
 	}
 	if len(c.expected) == 0 || json.Unmarshal(e.Data, &body) != nil {
-		return // an event that names no request is nobody's answer
+		return c.heard // an event that names no request is nobody's answer
 	}
 	if x, ok := c.expected[body.RequestID]; ok && slices.Contains(x.names, e.Name) {
 		x.got <- e
 		delete(c.expected, body.RequestID)
 	}
+	return c.heard
 }
 
 func (c *Client) note(e Event) {

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+)
+
+// The events and requests of a watch.
+const (
+	subscribe        = "subscribe"
+	subscribed       = "subscribed"
+	containerChanged = "container_changed"
+)
+
+// How long to wait before a lost session is made anew, doubled each time until one has lasted.
+const (
+	minPause = 200 * time.Millisecond
+	maxPause = 5 * time.Second
+)
+
+var (
+	errSeen = errors.New("all was seen that was waited for")
+	errAnew = errors.New("this session is no longer whole")
+)
+
+// A session asks for what is to be seen and sees it, until there is nothing more to see; it says when it has begun.
+type watching func(ctx context.Context, c *Client, begun func()) error
+
+// hearing is a session in which begin asks, and hear is told each event.
+func hearing(begin func(context.Context, *Client) error, hear func(Event) error) watching {
+	return func(ctx context.Context, c *Client, begun func()) error {
+		c.Listen(hear)
+		if err := begin(ctx, c); err != nil {
+			return err
+		}
+		begun()
+		return c.Attend(ctx)
+	}
+}
+
+// watch sees things in one session after the other, for as long as ctx lasts: where the connection is lost after one had begun,
+// or a session ends with errAnew, another takes over. errSeen ends it, and is no error; so does what the server refuses, and
+// what cannot be written.
+func (a *app) watch(ctx context.Context, session watching) error {
+	pause, begun := minPause, false
+	for {
+		since, joined := time.Now(), false
+		err := a.attend(ctx, session, func() { begun, joined = true, true })
+		switch {
+		case errors.Is(err, errSeen):
+			return nil
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case errors.Is(err, errAnew):
+		case !begun || !lost(err):
+			return err
+		case joined:
+			a.note("%s; connecting again", err)
+		}
+		if time.Since(since) > maxPause {
+			pause = minPause
+		}
+		if err := sleep(ctx, pause); err != nil {
+			return err
+		}
+		pause = min(2*pause, maxPause)
+	}
+}
+
+func (a *app) attend(ctx context.Context, session watching, begun func()) error {
+	c, err := a.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return session(ctx, c, begun)
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-timer.C:
+		return nil
+	}
+}
+
+// versionOf is the resource version of an object or a durable event.
+func versionOf(body json.RawMessage) string {
+	var object struct {
+		ResourceVersion string `json:"resource_version"`
+	}
+	_ = json.Unmarshal(body, &object) // what is no object has none
+	return object.ResourceVersion
+}
