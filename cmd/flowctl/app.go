@@ -27,6 +27,7 @@ type app struct {
 	at      target // what holds; resolve sets it
 	output  string
 	timeout time.Duration
+	endless bool // an interrupt is how it ends
 }
 
 func (a *app) rootCommand() *cobra.Command {

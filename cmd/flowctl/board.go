@@ -21,6 +21,11 @@ type board struct {
 	shown   map[string]sighting // by id; nil until the first list
 	version string              // up to which all has been shown; empty: list
 	columns columns
+	headed  bool
+}
+
+func (a *app) newBoard(names []string, labels map[string]string) *board {
+	return &board{app: a, names: names, labels: labels, columns: columns{[]int{16, 20, 10, 9, 8, 4, 24}}} // the first may be few
 }
 
 // sighting is a container as it was seen at a time; object is nil where it is of a list.
@@ -57,8 +62,8 @@ func (b *board) subscribe(ctx context.Context, c *Client) error {
 	if len(b.names) > 0 {
 		request["container_ids"] = b.names
 	}
-	var answer json.RawMessage
-	return b.app.ask(ctx, c, subscribe, request, &answer)
+	_, err := b.app.subscribe(ctx, c, request)
+	return err
 }
 
 // list shows what differs from what was shown, and what is gone.
@@ -224,8 +229,8 @@ func (b *board) print(changes []change) error {
 		return b.printObjects(changes)
 	}
 	var rows [][]string
-	if b.columns.widths == nil {
-		rows = append(rows, containerHeader())
+	if !b.headed {
+		rows, b.headed = append(rows, containerHeader()), true
 	}
 	for _, c := range changes {
 		rows = append(rows, c.cells(time.Now()))

@@ -34,11 +34,11 @@ func (a *app) eventsCommand() *cobra.Command {
 		Short: "Show what happens, as it happens",
 		Long: `Show what happens, as it happens, of all containers or of those that are named or labelled. Events have a resource version where
 they can be told again: --since-version begins behind one, and so does flowctl by itself when it has lost the connection. As JSON
-each event is a line, with its name and its data.`,
+each event is a line, with its name and its data. container_changed and container_status_update are for those who ask for them.`,
 		Example: `  flowctl events hello --type status_changed,container_crashed
   flowctl events -l team=blue -o json`,
 		RunE: func(cmd *cobra.Command, ids []string) error {
-			n.ids = ids
+			n.ids, a.endless = ids, true
 			return a.watch(cmd.Context(), hearing(n.begin, n.hear))
 		},
 	}
@@ -82,15 +82,12 @@ func (n *newsreel) subscribe(ctx context.Context, c *Client) error {
 	if n.version != "" {
 		request["resource_version"] = n.version
 	}
-	var answer json.RawMessage
-	if err := n.app.ask(ctx, c, subscribe, request, &answer); err != nil {
-		return err
-	}
-	n.shows = true
+	version, err := n.app.subscribe(ctx, c, request)
+	n.shows = err == nil
 	if n.version == "" {
-		n.version = versionOf(answer)
+		n.version = version
 	}
-	return nil
+	return err
 }
 
 // hear shows what comes behind the acknowledgement, which is what was asked for.
@@ -98,8 +95,9 @@ func (n *newsreel) hear(e Event) error {
 	if !n.shows || e.Name == subscribed {
 		return nil
 	}
-	if version := versionOf(e.Data); version != "" {
-		n.version = version
+	n.told(e)
+	if e.Name == containerChanged && len(n.types) == 0 {
+		return nil // other events say what is news in it
 	}
 	if n.app.output == "table" {
 		return n.line(e)
@@ -112,6 +110,12 @@ func (n *newsreel) hear(e Event) error {
 		return err
 	}
 	return n.app.printNext(object)
+}
+
+func (n *newsreel) told(e Event) {
+	if version := versionOf(e.Data); version != "" {
+		n.version = version
+	}
 }
 
 // news is what a line may tell of an event.

@@ -52,7 +52,8 @@ and YAML each is an object of type (added, modified, deleted) and container then
 				return usagef("give names or labels, not both")
 			}
 			if watch {
-				b := &board{app: a, names: names, labels: labels}
+				a.endless = true
+				b := a.newBoard(names, labels)
 				return a.watch(cmd.Context(), hearing(b.begin, b.hear))
 			}
 			return a.get(cmd.Context(), names, labels)

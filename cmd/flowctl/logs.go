@@ -39,7 +39,7 @@ escaped; as JSON each line is an object that loses nothing.`,
 		Example: "  flowctl logs hello -f --tail 100",
 		Args:    arguments(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, names []string) error {
-			o.of = names[0]
+			o.of, a.endless = names[0], o.follow
 			if cmd.Flags().Changed("tail") && o.tail < 0 {
 				return usagef("--tail must not be negative; leave it out for all lines")
 			}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,11 +37,18 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
 	if err != nil && ctx.Err() != nil {
-		fmt.Fprintln(stderr, "error: interrupted")
+		if !a.endless {
+			fmt.Fprintln(stderr, "error: interrupted")
+		}
 		return exitInterrupted
 	}
-	report(stderr, err, api.NewRedactor(map[string]string{"token": a.at.Token}))
+	report(stderr, err, a.secrets())
 	return exitCode(err)
+}
+
+// secrets are what may not be shown of our own.
+func (a *app) secrets() api.Redactor {
+	return api.NewRedactor(map[string]string{"token": cmp.Or(a.at.Token, a.given.Token)})
 }
 
 // report writes one line an error, and below it one for each bad field where there are several. What the server told is

@@ -27,7 +27,8 @@ func (a *app) write(text []byte) error {
 
 // note tells on stderr what is neither result nor error.
 func (a *app) note(format string, args ...any) {
-	fmt.Fprintln(a.stderr, api.Printable(oneLine(fmt.Sprintf(format, args...)))) // there is nowhere to say that it failed
+	text := a.secrets().Certain(oneLine(fmt.Sprintf(format, args...)))
+	fmt.Fprintln(a.stderr, api.Printable(text)) // there is nowhere to say that it failed
 }
 
 // printObjects prints JSON objects as JSON or YAML; a list is an array of JSON, or one YAML document each.

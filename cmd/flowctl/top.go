@@ -28,7 +28,7 @@ func (a *app) topCommand() *cobra.Command {
 			if every <= 0 {
 				return usagef("--interval must be more than 0")
 			}
-			if watch {
+			if a.endless = watch; watch {
 				return a.watch(cmd.Context(), a.topAgain(names, every))
 			}
 			return a.top(cmd.Context(), names)
@@ -57,7 +57,7 @@ func (a *app) top(ctx context.Context, names []string) error {
 
 // topAgain shows it over what was there before on a terminal, and below that elsewhere.
 func (a *app) topAgain(names []string, every time.Duration) watching {
-	return func(ctx context.Context, c *Client, begun func()) error {
+	return func(ctx context.Context, c *Client) error {
 		for {
 			answers, err := a.usages(ctx, c, names)
 			if err == nil {
@@ -66,7 +66,6 @@ func (a *app) topAgain(names []string, every time.Duration) watching {
 			if err != nil {
 				return err
 			}
-			begun()
 			if err := sleep(ctx, every); err != nil {
 				return err
 			}

@@ -89,8 +89,7 @@ func (v *vigil) begin(ctx context.Context, c *Client) error {
 		return err
 	}
 	request := map[string]any{"container_ids": slices.Sorted(maps.Keys(v.pending)), "events": []string{containerChanged, api.ImagePullProgress}}
-	var answer json.RawMessage
-	if err := v.app.ask(ctx, c, subscribe, request, &answer); err != nil {
+	if _, err := v.app.subscribe(ctx, c, request); err != nil {
 		return err
 	}
 	return v.look(ctx, c)
@@ -138,7 +137,7 @@ func (v *vigil) judge(key string, object json.RawMessage) error {
 	delete(v.pending, key)
 	v.pending[j.ID] = name
 	v.p.follow(j.Spec.Image)
-	v.last[name] = strings.TrimSpace(j.Status.State + " " + j.Status.Condition(api.Ready).Reason)
+	v.last[name] = strings.TrimSuffix(fmt.Sprintf("%s (%s)", j.Status.State, j.Status.Condition(api.Ready).Reason), " ()")
 	if j.is(v.until) {
 		return v.met(j.ID, v.until)
 	}

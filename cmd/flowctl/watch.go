@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"time"
@@ -25,29 +26,29 @@ var (
 	errAnew = errors.New("this session is no longer whole")
 )
 
-// A session asks for what is to be seen and sees it, until there is nothing more to see; it says when it has begun.
-type watching func(ctx context.Context, c *Client, begun func()) error
+// A session asks for what is to be seen and sees it, until there is nothing more to see.
+type watching func(ctx context.Context, c *Client) error
 
 // hearing is a session in which begin asks, and hear is told each event.
-func hearing(begin func(context.Context, *Client) error, hear func(Event) error) watching {
-	return func(ctx context.Context, c *Client, begun func()) error {
+func hearing(begin watching, hear func(Event) error) watching {
+	return func(ctx context.Context, c *Client) error {
 		c.Listen(hear)
 		if err := begin(ctx, c); err != nil {
 			return err
 		}
-		begun()
 		return c.Attend(ctx)
 	}
 }
 
-// watch sees things in one session after the other, for as long as ctx lasts: where the connection is lost after one had begun,
-// or a session ends with errAnew, another takes over. errSeen ends it, and is no error; so does what the server refuses, and
-// what cannot be written.
+// watch sees things in one session after the other, for as long as ctx lasts: once there was a connection, another takes over
+// where it is lost, or where a session ends with errAnew. errSeen ends it, and is no error; so does what the server refuses,
+// and what cannot be written.
 func (a *app) watch(ctx context.Context, session watching) error {
 	pause, begun := minPause, false
 	for {
-		since, joined := time.Now(), false
-		err := a.attend(ctx, session, func() { begun, joined = true, true })
+		since := time.Now()
+		joined, err := a.attend(ctx, session)
+		begun = begun || joined
 		switch {
 		case errors.Is(err, errSeen):
 			return nil
@@ -69,13 +70,23 @@ func (a *app) watch(ctx context.Context, session watching) error {
 	}
 }
 
-func (a *app) attend(ctx context.Context, session watching, begun func()) error {
+// attend is one session; joined tells whether there was a connection.
+func (a *app) attend(ctx context.Context, session watching) (joined bool, err error) {
 	c, err := a.connect(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer c.Close()
-	return session(ctx, c, begun)
+	return true, session(ctx, c)
+}
+
+// subscribe narrows the session to what the request says, and gives the version that the server was at. It has an id, so that
+// its refusal is not taken for a warning.
+func (a *app) subscribe(ctx context.Context, c *Client, request map[string]any) (string, error) {
+	request["request_id"] = rand.Text()
+	var answer json.RawMessage
+	err := a.ask(ctx, c, subscribe, request, &answer)
+	return versionOf(answer), err
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
