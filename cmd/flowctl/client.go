@@ -262,7 +262,7 @@ func (c *Client) unsent(ctx context.Context, event string, err error) error {
 	case <-c.ended:
 		return c.err
 	default:
-		return fmt.Errorf("send %s: %w", event, err)
+		return disconnected("send %s: %w", event, err)
 	}
 }
 

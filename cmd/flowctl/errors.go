@@ -59,8 +59,12 @@ type usageError struct{ error }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
-// stdoutError ends a command that would have gone on for ever: nobody reads it.
-type stdoutError struct{ error }
+// connectionError is one that was not there, or is no longer.
+type connectionError struct{ error }
+
+func disconnected(format string, args ...any) error { return connectionError{fmt.Errorf(format, args...)} }
+
+func (e connectionError) Unwrap() error { return e.error }
 
 // several are the errors of a run that went on behind the first.
 type several []error
@@ -125,8 +129,9 @@ func refusedAs(err error, kind api.ErrorType) bool {
 	return ok && f.Type == kind
 }
 
-// lost tells whether err was the connection's, so that another one may do better.
+// lost tells whether err was the connection's, or an answer's that did not come, so that another connection may do better.
 func lost(err error) bool {
-	_, unwritable := errors.AsType[stdoutError](err)
-	return !unwritable && !refused(err) && !isUsage(err) && !errors.Is(err, errMalformed)
+	_, broken := errors.AsType[connectionError](err)
+	_, late := errors.AsType[*timeoutError](err)
+	return broken || late
 }

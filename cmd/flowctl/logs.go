@@ -153,7 +153,7 @@ func (a *app) printWritten(w *written, line string) error {
 		to = a.stderr
 	}
 	if _, err := io.WriteString(to, printableLine(line)+"\n"); err != nil {
-		return stdoutError{fmt.Errorf("write the container's %s: %w", w.Stream, err)}
+		return fmt.Errorf("write the container's %s: %w", w.Stream, err)
 	}
 	return nil
 }

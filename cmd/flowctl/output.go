@@ -20,7 +20,7 @@ func (a *app) say(format string, args ...any) error {
 
 func (a *app) write(text []byte) error {
 	if _, err := a.stdout.Write(text); err != nil {
-		return stdoutError{fmt.Errorf("write to stdout: %w", err)}
+		return fmt.Errorf("write to stdout: %w", err)
 	}
 	return nil
 }

@@ -32,11 +32,11 @@ func (c *Client) read() {
 func (c *Client) lost(err error) error {
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return fmt.Errorf("%s fell silent: no ping within %s", c.server, c.silence)
+		return disconnected("%s fell silent: no ping within %s", c.server, c.silence)
 	case errors.Is(err, websocket.ErrReadLimit):
 		return fmt.Errorf("%s sent a message of more than %d bytes", c.server, maxIn)
 	}
-	return fmt.Errorf("lost the connection to %s: %w%s", c.server, err, c.warned())
+	return disconnected("lost the connection to %s: %w%s", c.server, err, c.warned())
 }
 
 func (c *Client) handle(kind byte, body []byte) (err error) {
@@ -49,7 +49,7 @@ func (c *Client) handle(kind byte, body []byte) (err error) {
 	case engineMessage:
 		return c.message(body)
 	case engineClose:
-		return fmt.Errorf("%s ended the connection%s", c.server, c.warned())
+		return disconnected("%s ended the connection%s", c.server, c.warned())
 	case engineNoop:
 		return nil
 	}
@@ -87,7 +87,7 @@ func (c *Client) message(body []byte) error {
 	case socketRefused:
 		return c.refusedBy(body)
 	case socketDisconnect:
-		return fmt.Errorf("%s ended the session%s", c.server, c.warned())
+		return disconnected("%s ended the session%s", c.server, c.warned())
 	case socketEvent:
 		e, err := readEvent(body)
 		c.deliver(e)
