@@ -62,7 +62,9 @@ func usagef(format string, args ...any) error { return usageError{fmt.Errorf(for
 // connectionError is one that was not there, or is no longer.
 type connectionError struct{ error }
 
-func disconnected(format string, args ...any) error { return connectionError{fmt.Errorf(format, args...)} }
+func disconnected(format string, args ...any) error {
+	return connectionError{fmt.Errorf(format, args...)}
+}
 
 func (e connectionError) Unwrap() error { return e.error }
 

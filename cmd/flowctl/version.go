@@ -11,10 +11,11 @@ import (
 
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "version",
-		Short: "Print flowctl's version",
-		Args:  arguments(cobra.NoArgs),
-		RunE:  func(*cobra.Command, []string) error { return a.printVersion() },
+		Use:     "version",
+		Short:   "Print flowctl's version",
+		Example: "  flowctl version -o json",
+		Args:    arguments(cobra.NoArgs),
+		RunE:    func(*cobra.Command, []string) error { return a.printVersion() },
 	}
 }
 

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// newTerminal is a pseudo terminal of 60 columns; read gives all that was written to it so far.
+func newTerminal(t *testing.T) (terminal *os.File, read func() string) {
+	t.Helper()
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Skipf("no pseudo terminals here: %v", err)
+	}
+	fd := int(master.Fd())
+	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	number, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	terminal, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 60}); err != nil {
+		t.Fatal(err)
+	}
+	var text bytes.Buffer
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = io.Copy(&text, master) // ends with an error once the terminal is closed
+	}()
+	t.Cleanup(func() { _ = master.Close() })
+	return terminal, func() string {
+		_ = terminal.Close()
+		<-done
+		return text.String()
+	}
+}
+
+// On a terminal one line tells what is waited for, and leaves nothing behind.
+func TestProgress_Terminal(t *testing.T) {
+	t.Setenv("TERM", "xterm")
+	f := newFake(t)
+	f.on["apply_container"] = func(s *session, r request) {
+		s.ack(r, `{"ok":true,"generation":1,"changed":true,"container":{"name":"a","spec":{"image":"alpine:3"}}}`)
+		s.emit("image_pull_progress", `{"image":"alpine:3","layer":"l1","status":"Downloading","current":1000000,"total":3000000}`)
+		s.emit("image_pull_progress", `{"image":"alpine:3","layer":"l2","status":"Downloading","current":1000000,"total":1000000}`)
+		s.emit("image_pull_progress", `{"image":"other:1","layer":"l2","status":"Downloading","current":1,"total":1}`)
+		time.AfterFunc(redraw+redraw/2, func() { s.answer(r, "container_created", `"status":"running"`) })
+	}
+	terminal, read := newTerminal(t)
+	code := run(soon(t), []string{"apply", "-f", "-", "--wait"}, strings.NewReader("name: a"), terminal, terminal)
+	got := read()
+	want := "a created (generation 1)\r\n\r\x1b[Kwaiting for a: 1s; pulling alpine:3, 2MB of 4MB\r\x1b[Ka is running\r\n"
+	if code != exitOK || got != want {
+		t.Errorf("%d %q, want %q", code, got, want)
+	}
+}
+
+// Elsewhere a pull is told once, of the images that are waited for, whichever comes first.
+func TestProgress_Plain(t *testing.T) {
+	f := newFake(t)
+	f.on["apply_container"] = func(s *session, r request) {
+		pull := func(image string) {
+			s.emit("image_pull_progress", fmt.Sprintf(`{"image":%q,"layer":"l","status":"x"}`, image))
+		}
+		name := fmt.Sprint(r.Body["name"])
+		if name == "b" {
+			pull("b:1")
+		}
+		s.ack(r, fmt.Sprintf(`{"ok":true,"generation":1,"changed":true,"container":{"name":%q,"spec":{"image":"%[1]s:1"}}}`, name))
+		pull("a:1")
+		pull("other:1")
+		s.answer(r, "container_created", `"status":"running"`)
+	}
+	wants(t, flowctl(t, "name: a\n---\nname: b\n", "apply", "-f", "-", "--wait"), result{
+		Out: "a created (generation 1)\nb created (generation 1)\na is running\nb is running\n", Err: "pulling a:1\npulling b:1\n"})
+}
+
+func TestProgress_Line(t *testing.T) {
+	now := time.Now()
+	p := (&app{stderr: io.Discard}).newProgress()
+	p.begun = now.Add(-90 * time.Second)
+	for _, name := range []string{"a", "b", "c", "d", "e"} {
+		p.await(name)
+	}
+	if got, want := p.line(now), "waiting for a, b, c and 2 more: 1m30s"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	p.follow("x:1")
+	p.pulls["x:1"] = &pull{at: now.Add(-2 * stale)}
+	p.seen("b")
+	p.seen("c")
+	if got, want := p.line(now), "waiting for a, d, e: 1m30s"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	p.pulls["x:1"].at = now
+	if got, want := p.line(now), "waiting for a, d, e: 1m30s; pulling x:1"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// A line that is too long for the terminal is cut, lest it stay.
+func TestProgress_Width(t *testing.T) {
+	t.Setenv("TERM", "xterm")
+	terminal, read := newTerminal(t)
+	if width := terminalWidth(terminal); width != 60 {
+		t.Fatalf("the terminal has %d columns", width)
+	}
+	p := (&app{stderr: terminal}).newProgress()
+	p.await(strings.Repeat("é", 100))
+	p.draw()
+	if got := []rune(strings.TrimPrefix(read(), "\r\x1b[K")); len(got) != 59 {
+		t.Errorf("%d characters: %q", len(got), string(got))
+	}
+	t.Setenv("TERM", "dumb")
+	if width := terminalWidth(terminal); width != 0 {
+		t.Errorf("a dumb terminal has %d columns", width)
+	}
+}
