@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	redraw = time.Second     // how often a line is drawn again
+	redraw = time.Second / 2 // how often a line is drawn again
 	stale  = 5 * time.Second // a pull that has said nothing for so long is not what is waited for
 )
 
@@ -168,7 +168,7 @@ func (p *progress) clear() {
 }
 
 func (p *progress) line(now time.Time) string {
-	line := fmt.Sprintf("waiting for %s: %s", some(p.names), now.Sub(p.begun).Round(time.Second))
+	line := fmt.Sprintf("waiting for %s: %s", some(p.names), now.Sub(p.begun).Truncate(time.Second))
 	for _, image := range slices.Sorted(maps.Keys(p.images)) {
 		if pull := p.pulls[image]; pull != nil && now.Sub(pull.at) < stale {
 			line += "; pulling " + image + pull.size()
