@@ -24,7 +24,7 @@ type app struct {
 	stderr  io.Writer
 	given   target // by flags
 	context string
-	at      target // what holds; resolve sets it
+	at      target // what holds; set by the first connect
 	output  string
 	timeout time.Duration
 	endless bool // an interrupt is how it ends
@@ -42,7 +42,7 @@ Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 time-out.`,
   flowctl send hello '{"type":"hello-there"}' --reply`,
 		Args:              unknownCommand,
 		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-		PersistentPreRunE: a.prepare,
+		PersistentPreRunE: func(*cobra.Command, []string) error { return a.checkFlags() },
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 
@@ -69,17 +69,6 @@ func (a *app) addFlags(root *cobra.Command) {
 	flags.DurationVar(&a.timeout, "timeout", 0, "how long to wait for the connection and for each answer (0: 30s)")
 	a.completeFlag(root, "context", a.contextNames)
 	a.completeFlag(root, "output", func() []string { return []string{"table", "json", "yaml"} })
-}
-
-// prepare looks at all that was given before anything is sent. Completion does so by itself, when it has read the line.
-func (a *app) prepare(cmd *cobra.Command, _ []string) error {
-	if cmd.Name() == cobra.ShellCompRequestCmd || cmd.Name() == cobra.ShellCompNoDescRequestCmd {
-		return nil
-	}
-	if err := a.checkFlags(); err != nil {
-		return err
-	}
-	return a.resolve()
 }
 
 func (a *app) checkFlags() error {

@@ -18,7 +18,6 @@ const (
 	maxOut       = 512 << 10        // bytes of one request
 	writeTimeout = 10 * time.Second // one packet to a server that does not read
 	goodbye      = time.Second      // the last two
-	heardAhead   = 256              // events that wait for their listener
 )
 
 // Event is one event from the server.
@@ -28,9 +27,9 @@ type Event struct {
 }
 
 // Client is one Socket.IO session over WebSocket. One goroutine reads packets and acts on each before it reads the next, so
-// their order is kept; it queues nothing but one answer for each that is expected, and a few events for whoever listens:
-// while those are not taken it stands still, and in the end the server with it. The first thing that goes wrong ends the
-// session, and every call from then on returns it.
+// their order is kept; it queues nothing but one answer for each that is expected, and for whoever listens a backlog of events:
+// where that is full it stands still, and in the end the server with it. The first thing that goes wrong ends the session, and
+// every call from then on returns it.
 type Client struct {
 	server string
 	token  string
@@ -49,8 +48,8 @@ type Client struct {
 	lastID   uint64
 	acks     map[uint64]chan json.RawMessage
 	expected map[string]expectation
-	heard    chan incoming // nil until somebody listens
-	warning  *Failure      // the last error that belongs to no request: it explains a disconnect that follows
+	heard    *backlog // nil until somebody listens; the listener alone changes it
+	warning  *Failure // the last error that belongs to no request: it explains a disconnect that follows
 
 	silence time.Duration // the reader's own
 }
@@ -58,13 +57,6 @@ type Client struct {
 type expectation struct {
 	names []string
 	got   chan Event
-}
-
-// incoming is an event for whoever listens, or an acknowledgement, which must not overtake those before it.
-type incoming struct {
-	event Event
-	ack   chan<- json.RawMessage
-	body  json.RawMessage
 }
 
 // Dial joins the server at an http, https or unix URL, whose certificate must come from one of roots; nil: the system's. Its
@@ -146,7 +138,7 @@ func (c *Client) Listen(hear func(Event) error) {
 	c.hear = hear
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.heard = make(chan incoming, heardAhead)
+	c.heard = newBacklog()
 }
 
 // Attend tells hear what comes until ctx or the session ends, or hear wants no more.
@@ -157,6 +149,10 @@ func (c *Client) Attend(ctx context.Context) error {
 
 // await prefers what has come to any reason not to wait for it: the server may answer and close at once.
 func await[T any](ctx context.Context, c *Client, ch <-chan T) (T, error) {
+	var heard <-chan struct{}
+	if c.hear != nil {
+		heard = c.heard.some
+	}
 	for {
 		if v, ok := ready(ch); ok { // before what came behind it is heard
 			return v, nil
@@ -165,8 +161,8 @@ func await[T any](ctx context.Context, c *Client, ch <-chan T) (T, error) {
 		select {
 		case v := <-ch:
 			return v, nil
-		case next := <-c.heard:
-			err = c.take(next)
+		case <-heard:
+			_, err = c.take()
 		case <-ctx.Done():
 			err = context.Cause(ctx)
 		case <-c.ended:
@@ -193,21 +189,28 @@ func ready[T any](ch <-chan T) (v T, ok bool) {
 
 // over hears one thing more that came before the session ended, or else says why that did.
 func (c *Client) over(ctx context.Context) error {
-	switch {
-	case len(c.heard) > 0:
-		return c.take(<-c.heard)
-	case ctx.Err() != nil:
+	if c.hear != nil {
+		if taken, err := c.take(); taken {
+			return err
+		}
+	}
+	if ctx.Err() != nil {
 		return context.Cause(ctx) // it may be what ended the session, by a write that was given up
 	}
 	return c.err
 }
 
-func (c *Client) take(next incoming) error {
-	if next.ack != nil {
+// take has the next of the backlog heard, if there is any.
+func (c *Client) take() (taken bool, err error) {
+	next, ok := c.heard.pop()
+	switch {
+	case !ok:
+		return false, nil
+	case next.ack != nil:
 		next.ack <- next.body
-		return nil
+		return true, nil
 	}
-	return c.hear(next.event)
+	return true, c.hear(next.event)
 }
 
 func failed(ack json.RawMessage) error {

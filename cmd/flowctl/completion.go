@@ -25,7 +25,7 @@ func (a *app) completeNames(cmd *cobra.Command, most int) *cobra.Command {
 }
 
 func (a *app) containerNames(ctx context.Context) []string {
-	if a.checkFlags() != nil || a.resolve() != nil {
+	if a.checkFlags() != nil {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, completionTime)

@@ -20,8 +20,6 @@ token goes to its own server alone. The file must be yours alone (mode 0600) whe
   flowctl get --context prod`,
 		Args: unknownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-		// What the contexts say is not followed here, for it may be what is to be mended.
-		PersistentPreRunE: func(*cobra.Command, []string) error { return a.checkFlags() },
 
 		SuggestionsMinimumDistance: 2,
 	}

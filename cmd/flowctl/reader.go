@@ -138,26 +138,18 @@ func (c *Client) acknowledge(id uint64, body json.RawMessage) {
 	case heard == nil:
 		ack <- body
 	default:
-		c.push(heard, incoming{ack: ack, body: body})
+		heard.push(incoming{ack: ack, body: body}, c.left)
 	}
 }
 
 func (c *Client) deliver(e Event) {
 	if heard := c.answer(e); heard != nil {
-		c.push(heard, incoming{event: e})
-	}
-}
-
-// push waits for its listener, unless that has left.
-func (c *Client) push(heard chan<- incoming, next incoming) {
-	select {
-	case heard <- next:
-	case <-c.left:
+		heard.push(incoming{event: e}, c.left)
 	}
 }
 
 // answer hands e to whom it was expected by, and returns where to tell of it besides, if anywhere.
-func (c *Client) answer(e Event) chan<- incoming {
+func (c *Client) answer(e Event) *backlog {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if e.Name == api.ErrorEvent {

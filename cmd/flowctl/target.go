@@ -63,7 +63,13 @@ func (a *app) chosen() (target, error) {
 	return t, nil
 }
 
+// connect finds out once whom to talk to: who goes on over lost connections is not led to another server by another's hand.
 func (a *app) connect(ctx context.Context) (*Client, error) {
+	if a.at.Server == "" {
+		if err := a.resolve(); err != nil {
+			return nil, err
+		}
+	}
 	ctx, cancel := within(ctx, a.timeout, fmt.Sprintf("no connection to %s", a.at.Server))
 	defer cancel()
 	roots, err := a.roots()

@@ -191,23 +191,3 @@ func TestClient_Listen_Order(t *testing.T) {
 		}
 	}
 }
-
-// Whoever has left does not hold up the reader that has more to tell.
-func TestClient_Listen_Left(t *testing.T) {
-	f := newFake(t)
-	sent := make(chan struct{})
-	f.on["ask"] = func(s *session, r request) {
-		s.ack(r, `{}`)
-		for range 4 * heardAhead {
-			s.emit("more", `{}`)
-		}
-		close(sent)
-	}
-	c := dialFake(t, f)
-	c.Listen(func(Event) error { return nil })
-	if _, err := c.Request(soon(t), "ask", nil); err != nil {
-		t.Fatal(err)
-	}
-	<-sent
-	c.Close()
-}
