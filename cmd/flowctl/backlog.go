@@ -46,7 +46,7 @@ func (b *backlog) push(next incoming, left <-chan struct{}) {
 func (b *backlog) offer(next incoming) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.waiting) > 0 && b.bytes+next.size() > maxBacklog {
+	if b.bytes+next.size() > maxBacklog { // one alone is far smaller
 		return false
 	}
 	b.waiting = append(b.waiting, next)

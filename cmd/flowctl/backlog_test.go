@@ -41,8 +41,7 @@ func TestClient_Listen_HeldUp(t *testing.T) {
 	sending.Wait()
 }
 
-// A full backlog holds up who pushes until something is taken, or nobody will take anything any more; and one thing always
-// fits, whatever its size.
+// A full backlog holds up who pushes until something is taken, or nobody will take anything any more.
 func TestBacklog_Full(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		big := func(name string) incoming {

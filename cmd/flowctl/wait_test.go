@@ -93,8 +93,8 @@ func TestWait_Comes(t *testing.T) {
 				}
 			}
 			got := flowctl(t, "", "wait", "a", "--for", tt.until)
-			if got.Code != exitOK || got.Out != "a is "+tt.until+"\n" {
-				t.Errorf("got %+v", got)
+			if got.Code != exitOK || got.Out != "a is "+tt.until+"\n" || len(f.seen()) < 3 {
+				t.Errorf("got %+v after %d requests", got, len(f.seen()))
 			}
 		})
 	}

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // changed is the body of container_changed, about a container that is old.
@@ -46,8 +48,8 @@ func TestGetWatch(t *testing.T) {
 			s.emit("container_changed", changed("added", "c", "created", "v8"))
 			_ = s.conn.Close()
 		case 2:
-			s.emit("container_changed", changed("deleted", "b", "running", "v9"))
-			s.emit("container_changed", changed("deleted", "never-seen", "running", "v10"))
+			s.emit("container_changed", changed("deleted", "never-seen", "running", "v9"))
+			s.emit("container_changed", changed("deleted", "b", "running", "v10"))
 		}
 	}
 	w := begin(t, "get", "--watch", "-l", "x=y")
@@ -65,9 +67,12 @@ func TestGetWatch(t *testing.T) {
 
 // What the server does not know any more, and what it says it dropped, is made up for by a list and what differs from it.
 func TestGetWatch_Anew(t *testing.T) {
-	for name, lose := range map[string]func(s *session){
-		"dropped": func(s *session) { s.emit("events_dropped", `{"from":"v6","to":"v9"}`) },
-		"expired": func(s *session) { _ = s.conn.Close() },
+	for name, tt := range map[string]struct {
+		lose func(s *session)
+		asks []any // from which versions
+	}{
+		"dropped": {func(s *session) { s.emit("events_dropped", `{"from":"v6","to":"v9"}`) }, []any{"v5", "v9"}},
+		"expired": {func(s *session) { _ = s.conn.Close() }, []any{"v5", "v5", "v9"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFake(t)
@@ -81,7 +86,7 @@ func TestGetWatch_Anew(t *testing.T) {
 					}
 					serveList(f, "v9", running1("b"), item("c", old, `,"status":"created","health":"none"`))
 					s.ack(r, `{"ok":true,"resource_version":"v5"}`)
-					lose(s)
+					tt.lose(s)
 				case "v9":
 					s.ack(r, `{"ok":true,"resource_version":"v9"}`)
 					s.emit("container_changed", changed("modified", "c", "running", "v10"))
@@ -92,6 +97,15 @@ func TestGetWatch_Anew(t *testing.T) {
 			w := begin(t, "get", "-w")
 			w.shows(watchHeader, row("a", "running"), row("b", "running"), row("c", "created"), row("a", "deleted"), row("c", "running"))
 			w.interrupted()
+			var asks []any
+			for _, r := range f.seen() {
+				if r.Event == "subscribe" {
+					asks = append(asks, r.Body["resource_version"])
+				}
+			}
+			if diff := cmp.Diff(tt.asks, asks); diff != "" {
+				t.Errorf("subscribed from (-want +got):\n%s", diff)
+			}
 		})
 	}
 }
