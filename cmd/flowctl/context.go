@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -129,7 +130,11 @@ func (a *app) changed(cmd *cobra.Command, t target) (target, error) {
 		t.Server = a.given.Server
 	}
 	if flags.Changed("tls-ca") {
-		t.CA = a.given.CA
+		ca, err := absolute(a.given.CA)
+		if err != nil {
+			return t, err
+		}
+		t.CA = ca
 	}
 	if flags.Changed("token") {
 		t.Token = a.given.Token
@@ -146,6 +151,14 @@ func (a *app) changed(cmd *cobra.Command, t target) (target, error) {
 	}
 	_, err := parseServer(t.Server)
 	return t, err
+}
+
+// absolute is a path that is the same wherever flowctl runs next; none stays none.
+func absolute(path string) (string, error) {
+	if path == "" {
+		return "", nil
+	}
+	return filepath.Abs(path)
 }
 
 func (a *app) useContextCommand() *cobra.Command {

@@ -34,8 +34,15 @@ func TestContext_Commands(t *testing.T) {
 		wants(t, flowctl(t, stdin, append([]string{"context"}, strings.Fields(args)...)...), result{Out: out})
 	}
 	do("", "list", "   NAME   SERVER   TOKEN   TLS-CA\n")
-	do("fm_secret\n", "set prod --server https://flows.example.org --token - --tls-ca /ca.pem", "context prod set; it is in use\n")
+	do("fm_secret\n", "set prod --server https://flows.example.org --token - --tls-ca ca.pem", "context prod set; it is in use\n")
 	do("", "set lab --server http://127.0.0.1:9", "context lab set; use it: flowctl context use lab\n")
+	ca, err := filepath.Abs("ca.pem")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if kept, err := readContexts(); err != nil || kept.Contexts["prod"] != (target{"https://flows.example.org", "fm_secret", ca}) {
+		t.Errorf("%v: %+v", err, kept)
+	}
 	do("", "set prod --tls-ca=", "context prod set; it is in use\n")
 	do("", "list", "    NAME   SERVER                      TOKEN   TLS-CA\n"+
 		"    lab    http://127.0.0.1:9          no      -\n*   prod   https://flows.example.org   yes     -\n")

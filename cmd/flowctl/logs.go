@@ -52,7 +52,7 @@ escaped; as JSON each line is an object that loses nothing.`,
 	}
 	flags := cmd.Flags()
 	flags.BoolVarP(&o.follow, "follow", "f", false, "go on with what it writes")
-	flags.IntVar(&o.tail, "tail", -1, "only so many of the last `lines` (default all)")
+	flags.IntVarP(&o.tail, "tail", "n", -1, "only so many of the last `lines` (default all)")
 	flags.StringVar(&o.since, "since", "", "only what is younger than a `duration` like 10m, or than a time like 2026-01-02T15:04:05Z")
 	flags.BoolVarP(&o.timestamps, "timestamps", "t", false, "say when each line was written")
 	return a.completeNames(cmd, 1)

@@ -16,7 +16,7 @@ func TestLogs(t *testing.T) {
 		s.emit("container_logs", `{"stream":"stdout","lines":["of another time"]}`)
 	}
 	wants(t, flowctl(t, "", "logs", "a"), result{Out: "one\n\ttwo\\x1b[2J\n", Err: "oh no\n"})
-	wants(t, flowctl(t, "", "logs", "a", "-ft", "--tail", "0", "--since", "2026-01-02T03:04:05+01:00", "-o", "json"), result{Out: `` +
+	wants(t, flowctl(t, "", "logs", "a", "-ft", "-n", "0", "--since", "2026-01-02T03:04:05+01:00", "-o", "json"), result{Out: `` +
 		`{"container_id":"id-a","line":"one","stream":"stdout"}` + "\n" +
 		`{"container_id":"id-a","line":"\ttwo\u001b[2J","stream":"stdout"}` + "\n" +
 		`{"container_id":"id-a","line":"oh no","stream":"stderr"}` + "\n"})

@@ -65,10 +65,10 @@ func terminalWidth(w io.Writer) int {
 func (p *progress) follow(image string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.images[image] = true
-	if _, ok := p.pulls[image]; ok {
+	if _, began := p.pulls[image]; began && !p.images[image] {
 		p.plain("pulling %s", image)
 	}
+	p.images[image] = true
 }
 
 // await names what is waited for.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -53,12 +52,12 @@ func (a *app) members(ctx context.Context, e edit) (map[string]any, error) {
 	if len(spec) > 0 {
 		members["spec"] = spec
 	}
-	if e.code != "" {
-		path, err := filepath.Abs(e.code)
-		if err != nil {
-			return nil, fmt.Errorf("find the code: %w", err)
-		}
-		members["code_path"] = path
+	code, err := absolute(e.code)
+	if err != nil {
+		return nil, fmt.Errorf("find the code: %w", err)
+	}
+	if code != "" {
+		members["code_path"] = code
 	}
 	if e.pull {
 		members["pull"] = true

@@ -93,11 +93,26 @@ func TestWait_Comes(t *testing.T) {
 				}
 			}
 			got := flowctl(t, "", "wait", "a", "--for", tt.until)
-			if got.Code != exitOK || got.Out != "a is "+tt.until+"\n" || len(f.seen()) < 3 {
+			if got.Code != exitOK || got.Out != "a is "+tt.until+"\n" || len(f.seen()) < 2 { // a look and a subscription
 				t.Errorf("got %+v after %d requests", got, len(f.seen()))
 			}
 		})
 	}
+}
+
+func TestWait_Pull(t *testing.T) {
+	f := newFake(t)
+	var now atomic.Value
+	now.Store(stands("a", "created", "False", 1, 1))
+	serveStands(f, &now)
+	f.on["subscribe"] = func(s *session, r request) {
+		s.ack(r, `{"ok":true}`)
+		s.emit("image_pull_progress", `{"image":"other:1"}`)
+		s.emit("image_pull_progress", `{"image":"alpine:3"}`)
+		s.emit("image_pull_progress", `{"image":"alpine:3"}`)
+		s.emit("container_changed", `{"type":"modified","container":`+stands("a", "running", "True", 1, 1)+`}`)
+	}
+	wants(t, flowctl(t, "", "wait", "a"), result{Out: "a is ready\n", Err: "pulling alpine:3\n"})
 }
 
 func TestWait_Several(t *testing.T) {
