@@ -145,6 +145,6 @@ func TestWait_Err(t *testing.T) {
 		s.emit("container_changed", `{"type":"deleted","container":{"id":"id-a"}}`)
 	}
 	wants(t, flowctl(t, "", "wait", "a"), result{Code: exitError, Err: "error: a was deleted, so it will not be ready\n"})
-	f.on["get_container"] = func(*session, request) {}
+	newFake(t) // answers nothing
 	wants(t, flowctl(t, "", "wait", "a", "--timeout", "50ms"), result{Code: exitTimeout, Err: "error: a was not seen ready within 50ms (timeout_error)\n"})
 }
