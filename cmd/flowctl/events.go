@@ -59,7 +59,10 @@ func eventTypes() []string {
 func (n *newsreel) begin(ctx context.Context, c *Client) error {
 	n.shows = false
 	err := n.subscribe(ctx, c)
-	if n.resumes && refusedAs(err, api.ResourceExpiredError) {
+	if refusedAs(err, api.ResourceExpiredError) {
+		if !n.resumes {
+			return fmt.Errorf("the server does not keep what follows --since-version %s: leave it out, or give a newer one (%s)", n.version, api.ResourceExpiredError)
+		}
 		n.app.note("some events were missed: the server does not keep them any more")
 		n.version = ""
 		err = n.subscribe(ctx, c)
@@ -178,6 +181,8 @@ func (b *news) text(e Event) string {
 		return b.Health + ": " + b.Output
 	case api.ActivityLog:
 		return b.Activity + ": " + text(b.Message)
+	case api.ContainerStatusUpdate:
+		return usageText(e)
 	case api.ImagePullProgress:
 		return strings.Join(strings.Fields(b.Image+" "+b.Layer+" "+b.PullProgress.Status), " ")
 	}
@@ -185,6 +190,18 @@ func (b *news) text(e Event) string {
 		return text(b.Message)
 	}
 	return string(e.Data)
+}
+
+// usageText is what a container is and consumes, in short.
+func usageText(e Event) string {
+	var update struct {
+		Status status `json:"status"`
+	}
+	if json.Unmarshal(e.Data, &update) != nil || update.Status.Usage == nil {
+		return string(e.Data)
+	}
+	u := update.Status.Usage
+	return fmt.Sprintf("%s, CPU %s, memory %s", update.Status.State, percent(u.CPUPercent), size(u.MemoryUsage))
 }
 
 // text is a message of ours, which is a string, or a flow's, which is an object.

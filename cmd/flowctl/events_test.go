@@ -19,6 +19,7 @@ func TestEvents_Lines(t *testing.T) {
 		s.emit("activity_log", `{`+at+`,"container_id":"id-a","activity_type":"container_started","message":"a is running"}`)
 		s.emit("image_pull_progress", `{`+at+`,"image":"alpine:3","layer":"l1","status":"Downloading","current":1,"total":2}`)
 		s.emit("message_received", `{`+at+`,"container_id":"id-a","message":{"x":1}}`)
+		s.emit("container_status_update", `{`+at+`,"container_id":"id-a","status":{"state":"running","resource_usage":{"cpu_percent":1.25,"memory_usage":2048}}}`)
 		s.emit("engine_unavailable", `{`+at+`,"message":"gone"}`)
 		s.emit("new_kind", `{`+at+`,"status":{"x":1}}`)
 	}
@@ -29,6 +30,7 @@ func TestEvents_Lines(t *testing.T) {
 		"2026-01-02T03:04:05Z   activity_log               a      container_started: a is running",
 		"2026-01-02T03:04:05Z   image_pull_progress        -      alpine:3 l1 Downloading",
 		`2026-01-02T03:04:05Z   message_received           a      {"x":1}`,
+		"2026-01-02T03:04:05Z   container_status_update    a      running, CPU 1.2%, memory 2KiB",
 		"2026-01-02T03:04:05Z   engine_unavailable         -      gone",
 		`2026-01-02T03:04:05Z   new_kind                   -      {"timestamp":"2026-01-02T03:04:05.678Z","status":{"x":1}}`)
 	wants(t, w.interrupted(), result{Code: exitInterrupted})
@@ -73,5 +75,6 @@ func TestEvents_Resumes(t *testing.T) {
 func TestEvents_ErrExpired(t *testing.T) {
 	f := newFake(t)
 	f.on["subscribe"] = func(s *session, r request) { s.refuse(r, "resource_expired_error", "list again", `{}`) }
-	wants(t, flowctl(t, "", "events", "--since-version", "v1"), result{Code: exitError, Err: "error: list again (resource_expired_error)\n"})
+	wants(t, flowctl(t, "", "events", "--since-version", "v1"), result{Code: exitError,
+		Err: "error: the server does not keep what follows --since-version v1: leave it out, or give a newer one (resource_expired_error)\n"})
 }

@@ -26,7 +26,7 @@ var (
 	errAnew = errors.New("this session is no longer whole")
 )
 
-// A session asks for what is to be seen and sees it, until there is nothing more to see.
+// watching is one session: it asks for what is to be seen and sees it, until there is nothing more to see.
 type watching func(ctx context.Context, c *Client) error
 
 // hearing is a session in which begin asks, and hear is told each event.
