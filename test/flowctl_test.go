@@ -1,8 +1,10 @@
 package test
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -10,22 +12,37 @@ import (
 	"github.com/flow-manager/flow-manager/api"
 )
 
-// teller runs flowctl for a manager, which it knows by a context, and holds it to what it must say.
-type teller struct{ t *testing.T }
-
-// tells is what all further runs of flowctl in this test are about.
-func (m *manager) tells(args ...string) teller {
-	m.t.Helper()
-	m.t.Setenv("XDG_CONFIG_HOME", m.t.TempDir())
-	c := teller{m.t}
-	c.says("context here set; it is in use\n", append([]string{"context", "set", "here", "--server", m.url()}, args...)...)
-	return c
+// teller runs flowctl in an environment, and holds it to what it must say.
+type teller struct {
+	t   *testing.T
+	env []string
 }
 
-// says fails unless flowctl does what it was asked for, and says all of want.
+// tells is flowctl for a manager.
+func (m *manager) tells() teller { return teller{m.t, []string{"FLOWCTL_SERVER=" + m.url()}} }
+
+func (c teller) command(args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(c.t.Context(), filepath.Join(binaries(c.t), "flowctl"), args...)
+	cmd.Env = append(os.Environ(), c.env...)
+	return cmd
+}
+
+func (c teller) run(args ...string) (code int, said string) {
+	c.t.Helper()
+	out, err := c.command(args...).CombinedOutput()
+	if failed, ok := errors.AsType[*exec.ExitError](err); ok {
+		return failed.ExitCode(), string(out)
+	}
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return 0, string(out)
+}
+
+// says fails unless flowctl does what it was asked for, and says what it must and nothing else.
 func (c teller) says(want string, args ...string) {
 	c.t.Helper()
-	if code, said := flowctl(c.t, args...); code != 0 || said != want {
+	if code, said := c.run(args...); code != 0 || said != want {
 		c.t.Fatalf("flowctl %q: %d %q, want %q", args, code, said, want)
 	}
 }
@@ -33,7 +50,7 @@ func (c teller) says(want string, args ...string) {
 // shows fails unless flowctl does what it was asked for, and shows each of wants.
 func (c teller) shows(args []string, wants ...string) {
 	c.t.Helper()
-	code, said := flowctl(c.t, args...)
+	code, said := c.run(args...)
 	for _, want := range wants {
 		if code != 0 || !strings.Contains(said, want) {
 			c.t.Errorf("flowctl %q: %d, and no %q in:\n%s", args, code, want, said)
@@ -43,12 +60,13 @@ func (c teller) shows(args []string, wants ...string) {
 
 func (c teller) fails(code int, want string, args ...string) {
 	c.t.Helper()
-	if got, said := flowctl(c.t, args...); got != code || !strings.HasPrefix(said, "error: "+want) || strings.Count(said, "\n") != 1 {
+	if got, said := c.run(args...); got != code || !strings.HasPrefix(said, "error: "+want) || strings.Count(said, "\n") != 1 {
 		c.t.Errorf("flowctl %q: %d %q, want %d %q", args, got, said, code, want)
 	}
 }
 
 func TestFlowctl_Life(t *testing.T) {
+	t.Parallel()
 	m := newManager(t)
 	name := named(t, "life")
 	file := filepath.Join(t.TempDir(), "life.yaml")
@@ -81,8 +99,9 @@ func TestFlowctl_Life(t *testing.T) {
 	c.fails(1, "container "+name+" is declared stopped", "pause", name)
 }
 
-// updates are tried out, made, and taken back.
+// Updates are tried out, made, and taken back.
 func TestFlowctl_Update(t *testing.T) {
+	t.Parallel()
 	m := newManager(t)
 	name := named(t, "update")
 	m.dial().run(t, object{"name": name, "update_policy": quickly})
@@ -105,12 +124,15 @@ func TestFlowctl_Update(t *testing.T) {
 
 // A token comes from the context, and goes to nobody else; who may do less is told so.
 func TestFlowctl_Token(t *testing.T) {
+	t.Parallel()
 	file := newTokens(t)
 	token, _ := file.create("looker", api.Viewer)
 	m := newManager(t, "--auth-file", file.path)
-	c := m.tells("--token", token)
+	c := teller{t, []string{"XDG_CONFIG_HOME=" + t.TempDir()}}
+	c.says("context here set; it is in use\n", "context", "set", "here", "--server", m.url(), "--token", token)
 	c.says("[]\n", "get", "-o", "json")
 	c.fails(1, "stop_container takes the role operator", "stop", "x")
 	c.fails(1, m.url()+" refused the session: ", "get", "--token", "other")
-	c.fails(1, strings.Replace(m.url(), "127.0.0.1", "localhost", 1)+" refused the session: ", "get", "--server", strings.Replace(m.url(), "127.0.0.1", "localhost", 1))
+	elsewhere := strings.Replace(m.url(), "127.0.0.1", "localhost", 1)
+	c.fails(1, elsewhere+" refused the session: ", "get", "--server", elsewhere)
 }
