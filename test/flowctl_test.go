@@ -136,3 +136,27 @@ func TestFlowctl_Token(t *testing.T) {
 	elsewhere := strings.Replace(m.url(), "127.0.0.1", "localhost", 1)
 	c.fails(1, elsewhere+" refused the session: ", "get", "--server", elsewhere)
 }
+
+// Code is taken from where it is by now, named as a path of the folder that flowctl is called in or whole.
+func TestFlowctl_Code(t *testing.T) {
+	t.Parallel()
+	base := flowCode(t, "one")
+	m := newManager(t, "--allow-host-path", base)
+	name := named(t, "code")
+	m.dial().run(t, merged(withFlowCode(base), object{"name": name}))
+	m.stable(t, name)
+	c := m.tells()
+	putCode(t, base+"/code", "echo", "two")
+	c.says(name+" update accepted (generation 2)\n"+name+" is updated\n", "update", name, "--code", base+"/code", "--wait")
+	if version := inside(t, name, "/app/version"); version != "two" {
+		t.Errorf("it has %q", version)
+	}
+	c.shows([]string{"describe", name}, "Code revision:", "2 declared, 2 observed, 2 running")
+	putCode(t, base+"/code", "echo", "three")
+	relative := c.command("update", name, "--code", "code", "--wait")
+	relative.Dir = base
+	if out, err := relative.CombinedOutput(); err != nil || inside(t, name, "/app/version") != "three" {
+		t.Errorf("%v: %s, it has %q", err, out, inside(t, name, "/app/version"))
+	}
+	c.fails(1, "", "update", name, "--code", "/no/such")
+}
