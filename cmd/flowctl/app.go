@@ -28,6 +28,7 @@ type app struct {
 	output  string
 	timeout time.Duration
 	endless bool // an interrupt is how it ends
+	shown   *progress
 }
 
 func (a *app) rootCommand() *cobra.Command {

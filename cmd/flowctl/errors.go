@@ -44,6 +44,12 @@ func failureOf(body json.RawMessage) *Failure {
 	return f
 }
 
+// How a session of a watch may end.
+var (
+	errSeen = errors.New("all was seen that was waited for")
+	errAnew = errors.New("this session is no longer whole")
+)
+
 // timeoutError is an answer that did not come in time.
 type timeoutError struct {
 	missed string

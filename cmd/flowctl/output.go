@@ -25,10 +25,18 @@ func (a *app) write(text []byte) error {
 	return nil
 }
 
-// note tells on stderr what is neither result nor error.
+// note tells on stderr what is neither result nor error, and is not in the way of a line of progress.
 func (a *app) note(format string, args ...any) {
-	text := a.secrets().Certain(oneLine(fmt.Sprintf(format, args...)))
-	fmt.Fprintln(a.stderr, api.Printable(text)) // there is nowhere to say that it failed
+	text := api.Printable(a.secrets().Certain(oneLine(fmt.Sprintf(format, args...))))
+	tell := func() error {
+		_, err := fmt.Fprintln(a.stderr, text)
+		return err
+	}
+	if a.shown != nil {
+		_ = a.shown.aside(tell) // there is nowhere to say that it failed
+		return
+	}
+	_ = tell()
 }
 
 // printObjects prints JSON objects as JSON or YAML; a list is an array of JSON, or one YAML document each.

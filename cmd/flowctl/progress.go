@@ -46,7 +46,8 @@ type pull struct {
 }
 
 func (a *app) newProgress() *progress {
-	return &progress{w: a.stderr, width: terminalWidth(a.stderr), ended: make(chan struct{}), images: map[string]bool{}, pulls: map[string]*pull{}}
+	a.shown = &progress{w: a.stderr, width: terminalWidth(a.stderr), ended: make(chan struct{}), images: map[string]bool{}, pulls: map[string]*pull{}}
+	return a.shown
 }
 
 func terminalWidth(w io.Writer) int {

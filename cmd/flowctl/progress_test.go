@@ -137,6 +137,23 @@ func TestProgress_Line(t *testing.T) {
 	}
 }
 
+// What is told meanwhile takes the place of the line.
+func TestProgress_Note(t *testing.T) {
+	t.Setenv("TERM", "xterm")
+	terminal, _, read := newTerminal(t)
+	a := &app{stderr: terminal, at: target{Token: "fm_0123456789"}}
+	a.note("early")
+	p := a.newProgress()
+	p.await("a")
+	p.begun = time.Now()
+	p.draw()
+	a.note("lost\n%s \x1b[2J", "fm_0123456789")
+	want := "early\r\n\r\x1b[Kwaiting for a: 0s\r\x1b[Klost [FILTERED] \\x1b[2J\r\n"
+	if got := read(); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // A line that is too long for the terminal is cut, lest it stay.
 func TestProgress_Width(t *testing.T) {
 	t.Setenv("TERM", "xterm")

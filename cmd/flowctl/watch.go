@@ -21,11 +21,6 @@ const (
 	maxPause = 5 * time.Second
 )
 
-var (
-	errSeen = errors.New("all was seen that was waited for")
-	errAnew = errors.New("this session is no longer whole")
-)
-
 // watching is one session: it asks for what is to be seen and sees it, until there is nothing more to see.
 type watching func(ctx context.Context, c *Client) error
 
