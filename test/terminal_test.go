@@ -123,7 +123,9 @@ func TestTerminal_Flowctl(t *testing.T) {
 		return out, bytes.Contains(out, []byte("forged"))
 	}
 	for _, args := range [][]string{{"get", broken, "-o", "json"}, {"get", broken, "-o", "yaml"}, {"get", "-o", "json"}, {"get", "-o", "yaml"}, {"status", broken}, {"status", broken, "-o", "yaml"},
-		{"get", evil}, {"get", broken, evil}, {"status", evil}, {"stop", evil, "--wait"}, {"start", broken, "--wait"},
+		{"describe", broken}, {"describe", broken, "-o", "yaml"}, {"explain", broken, "-o", "json"},
+		{"get", evil}, {"get", broken, evil}, {"describe", evil}, {"rollback", evil}, {"wait", evil}, {"top", evil}, {"logs", broken, "--since", evil},
+		{"update", broken, "--image", evil, "--dry-run"}, {"context", "set", evil}, {"context", "use", evil}, {"status", evil}, {"stop", evil, "--wait"}, {"start", broken, "--wait"},
 		{"send", talker, fmt.Sprintf(`{"type":"x","text":%q}`, "forged \u202e\u200b"), "--reply"}, {"send", talker, fmt.Sprintf(`{"type":"x","text":%q}`, "forged \u202e\u200b"), "--reply", "-o", "yaml"},
 		{"apply", "-f", file}, {"apply", "-f", "/no/such" + evil}, {evil}, {"--" + evil}, {"get", "-o", evil}, {"get", "-l", evil}} {
 		if out, said := flowctl(args...); !said {
@@ -131,6 +133,9 @@ func TestTerminal_Flowctl(t *testing.T) {
 		}
 	}
 	flowctl("get")
+	flowctl("explain", broken)
+	flowctl("update", broken, "--patch", evil)
+	flowctl("get", "--context", evil)
 	flowctl("send", talker, evil)
 	flowctl("get", "--server", "http://127.0.0.1:1/"+evil)
 }

@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -23,11 +21,14 @@ const (
 type app struct {
 	stdin   io.Reader
 	stdout  io.Writer
-	server  string
-	token   string
-	tlsCA   string
+	stderr  io.Writer
+	given   target // by flags
+	context string
+	at      target // what holds; set by the first connect
 	output  string
 	timeout time.Duration
+	endless bool // an interrupt is how it ends
+	shown   *progress
 }
 
 func (a *app) rootCommand() *cobra.Command {
@@ -38,45 +39,40 @@ func (a *app) rootCommand() *cobra.Command {
 
 Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 time-out.`,
 		Example: `  flowctl apply -f hello.yaml --wait
-  flowctl get
+  flowctl get --watch
   flowctl send hello '{"type":"hello-there"}' --reply`,
 		Args:              unknownCommand,
 		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		PersistentPreRunE: func(*cobra.Command, []string) error { return a.checkFlags() },
 		SilenceErrors:     true,
 		SilenceUsage:      true,
-		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 
 		SuggestionsMinimumDistance: 2,
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%w; see: %s --help", err, cmd.CommandPath())
 	})
-	flags := root.PersistentFlags()
-	flags.StringVar(&a.server, "server", "", "`URL` of the flow-manager, or unix:///path ($FLOWCTL_SERVER, else "+defaultServer+")")
-	flags.StringVar(&a.token, "token", "", "token to log in with, where the server wants one ($FLOWCTL_TOKEN)")
-	flags.StringVar(&a.tlsCA, "tls-ca", "", "PEM `file` of the authorities that an https server's certificate may come from ($FLOWCTL_TLS_CA, else the system's)")
-	flags.StringVarP(&a.output, "output", "o", "table", "`format` of what is printed: table, json or yaml")
-	flags.DurationVar(&a.timeout, "timeout", 0, "how long to wait for the connection and for each answer (0: 30s)")
-	root.AddCommand(a.applyCommand(), a.getCommand(), a.statusCommand(), a.startCommand(), a.stopCommand(),
-		a.deleteCommand(), a.sendCommand(), a.versionCommand())
+	a.addFlags(root)
+	root.AddCommand(a.applyCommand(), a.updateCommand(), a.rollbackCommand(), a.deleteCommand(),
+		a.startCommand(), a.stopCommand(), a.restartCommand(), a.pauseCommand(), a.unpauseCommand(), a.waitCommand(),
+		a.getCommand(), a.describeCommand(), a.statusCommand(), a.explainCommand(), a.topCommand(), a.logsCommand(), a.eventsCommand(),
+		a.sendCommand(), a.contextCommand(), a.tokenCommand(), a.versionCommand())
 	return root
 }
 
-// checkFlags takes from the environment what was not given, and looks at the rest before anything is sent.
+func (a *app) addFlags(root *cobra.Command) {
+	flags := root.PersistentFlags()
+	flags.StringVar(&a.given.Server, "server", "", "`URL` of the flow-manager, or unix:///path ($FLOWCTL_SERVER, else the context's, else "+defaultServer+")")
+	flags.StringVar(&a.given.Token, "token", "", "token to log in with, where the server wants one ($FLOWCTL_TOKEN, else the context's)")
+	flags.StringVar(&a.given.CA, "tls-ca", "", "PEM `file` of the authorities that an https server's certificate may come from ($FLOWCTL_TLS_CA, else the context's, else the system's)")
+	flags.StringVar(&a.context, "context", "", "`name` of the context to take server, token and authorities from (default the one in use; see: flowctl context)")
+	flags.StringVarP(&a.output, "output", "o", "table", "`format` of what is printed: table, json or yaml")
+	flags.DurationVar(&a.timeout, "timeout", 0, "how long to wait for the connection and for each answer (0: 30s)")
+	a.completeFlag(root, "context", a.contextNames)
+	a.completeFlag(root, "output", func() []string { return []string{"table", "json", "yaml"} })
+}
+
 func (a *app) checkFlags() error {
-	if a.server == "" {
-		a.server = os.Getenv("FLOWCTL_SERVER")
-	}
-	if a.server == "" {
-		a.server = defaultServer
-	}
-	if a.token == "" {
-		a.token = os.Getenv("FLOWCTL_TOKEN")
-	}
-	if a.tlsCA == "" {
-		a.tlsCA = os.Getenv("FLOWCTL_TLS_CA")
-	}
 	if a.timeout == 0 {
 		a.timeout = defaultTimeout
 	}
@@ -93,7 +89,7 @@ func unknownCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	hint := "see: flowctl --help"
+	hint := fmt.Sprintf("see: %s --help", cmd.CommandPath())
 	if like := cmd.SuggestionsFor(args[0]); len(like) > 0 {
 		hint = "did you mean " + strings.Join(like, " or ") + "?"
 	}
@@ -110,39 +106,13 @@ func arguments(check cobra.PositionalArgs) cobra.PositionalArgs {
 	}
 }
 
-func (a *app) connect(ctx context.Context) (*Client, error) {
-	ctx, cancel := within(ctx, a.timeout, fmt.Sprintf("no connection to %s", a.server))
-	defer cancel()
-	roots, err := a.roots()
-	if err != nil {
-		return nil, err
-	}
-	return Dial(ctx, a.server, a.token, roots)
-}
-
-// roots are the authorities of --tls-ca, in the place of the system's.
-func (a *app) roots() (*x509.CertPool, error) {
-	if a.tlsCA == "" {
-		return nil, nil
-	}
-	pem, err := os.ReadFile(a.tlsCA)
-	if err != nil {
-		return nil, usagef("--tls-ca: %w", err)
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(pem) {
-		return nil, usagef("--tls-ca %s holds no certificate in PEM form", a.tlsCA)
-	}
-	return roots, nil
-}
-
 // ask sends a request and reads its answer into the value that into points to.
 func (a *app) ask(ctx context.Context, c *Client, event string, payload, into any) error {
 	return a.askWithin(ctx, a.timeout, c, event, payload, into)
 }
 
 func (a *app) askWithin(ctx context.Context, limit time.Duration, c *Client, event string, payload, into any) error {
-	ctx, cancel := within(ctx, limit, fmt.Sprintf("no answer to %s from %s", event, a.server))
+	ctx, cancel := within(ctx, limit, fmt.Sprintf("no answer to %s from %s", event, a.at.Server))
 	defer cancel()
 	body, err := c.Request(ctx, event, payload)
 	if err != nil {

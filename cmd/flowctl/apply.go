@@ -11,16 +11,16 @@ import (
 
 func (a *app) applyCommand() *cobra.Command {
 	var files []string
-	var w waiting
+	var m manner
 	cmd := &cobra.Command{
-		Use:   "apply -f FILE... [--wait]",
+		Use:   "apply -f FILE... [--dry-run] [--wait]",
 		Short: "Declare containers from YAML or JSON",
 		Long: `Declare containers from YAML or JSON. What is new is created, what differs is updated, what is the same stays untouched.
 
 A file may have several documents: YAML's separated by ---, JSON's one after the other. Nothing is sent unless all of
 them can be read.`,
 		Example: `  flowctl apply -f hello.yaml --wait
-  flowctl apply -f a.yaml -f b.json
+  flowctl apply -f a.yaml -f b.json --dry-run
   printf 'name: hello\nimage: alpine\n' | flowctl apply -f -`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
@@ -32,14 +32,14 @@ them can be read.`,
 			if err := checkFiles(files); err != nil {
 				return err
 			}
-			if err := w.check(); err != nil {
+			if err := m.check(); err != nil {
 				return err
 			}
-			return a.apply(cmd.Context(), files, w)
+			return a.apply(cmd.Context(), files, m)
 		},
 	}
 	cmd.Flags().StringArrayVarP(&files, "file", "f", nil, "`file` of documents, or - for stdin; may be given again")
-	w.addFlags(cmd, "they are created or updated")
+	m.addFlags(cmd, "they are created or updated")
 	return cmd
 }
 
@@ -54,7 +54,7 @@ func checkFiles(files []string) error {
 	return nil
 }
 
-func (a *app) apply(ctx context.Context, files []string, w waiting) error {
+func (a *app) apply(ctx context.Context, files []string, m manner) error {
 	documents, err := readDocuments(ctx, files, a.stdin)
 	if err != nil {
 		return err
@@ -66,11 +66,11 @@ func (a *app) apply(ctx context.Context, files []string, w waiting) error {
 			body[key] = value
 		}
 		orders = append(orders, order{
-			event: api.ApplyContainer, body: body, about: d.where,
+			event: api.ApplyContainer, name: d.name(), body: body, about: d.where,
 			answers: []string{api.ContainerCreated, api.ContainerUpdated},
 		})
 	}
-	return a.declare(ctx, orders, w, createdOrUpdated)
+	return a.declare(ctx, orders, m, createdOrUpdated)
 }
 
 // createdOrUpdated knows a new container by its first generation, of which nothing has been observed: a change of labels

@@ -27,8 +27,9 @@ type Event struct {
 }
 
 // Client is one Socket.IO session over WebSocket. One goroutine reads packets and acts on each before it reads the next, so
-// their order is kept; it queues nothing but one answer for each that is expected. The first thing that goes wrong ends
-// the session, and every call from then on returns it.
+// their order is kept; it queues nothing but one answer for each that is expected, and for whoever listens a backlog of events:
+// where that is full it stands still, and in the end the server with it. The first thing that goes wrong ends the session, and
+// every call from then on returns it.
 type Client struct {
 	server string
 	token  string
@@ -36,6 +37,10 @@ type Client struct {
 	joined chan struct{} // closed when the server has accepted the session
 	ended  chan struct{} // closed when the reader has ended
 	err    error         // why; set before ended is closed
+	left   chan struct{} // closed when Close was called
+	leave  func()
+
+	hear func(Event) error // of the goroutine that listens
 
 	writing sync.Mutex // a connection has one writer at a time
 
@@ -43,6 +48,7 @@ type Client struct {
 	lastID   uint64
 	acks     map[uint64]chan json.RawMessage
 	expected map[string]expectation
+	heard    *backlog // nil until somebody listens; the listener alone changes it
 	warning  *Failure // the last error that belongs to no request: it explains a disconnect that follows
 
 	silence time.Duration // the reader's own
@@ -63,8 +69,9 @@ func Dial(ctx context.Context, server, token string, roots *x509.CertPool) (*Cli
 	conn.SetReadLimit(maxIn)
 	c := &Client{
 		server: server, token: token, conn: conn, joined: make(chan struct{}), ended: make(chan struct{}),
-		acks: map[uint64]chan json.RawMessage{}, expected: map[string]expectation{},
+		acks: map[uint64]chan json.RawMessage{}, expected: map[string]expectation{}, left: make(chan struct{}),
 	}
+	c.leave = sync.OnceFunc(func() { close(c.left) })
 	go c.read()
 	if _, err := await(ctx, c, c.joined); err != nil {
 		c.Close()
@@ -75,6 +82,7 @@ func Dial(ctx context.Context, server, token string, roots *x509.CertPool) (*Cli
 
 // Close says goodbye, ends the session and waits until its goroutine has ended.
 func (c *Client) Close() {
+	c.leave()
 	if c.writing.TryLock() { // whoever writes now is stuck
 		c.sayGoodbye()
 		c.writing.Unlock()
@@ -123,26 +131,86 @@ func (c *Client) Await(ctx context.Context, got <-chan Event) (Event, error) {
 	return e, err
 }
 
+// Listen has every event from now on told to hear, by Request, Await and Attend while they wait, which end with its error. What
+// came before an acknowledgement is heard before Request returns, and what came behind it later. From then on one goroutine
+// alone may call them.
+func (c *Client) Listen(hear func(Event) error) {
+	c.hear = hear
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.heard = newBacklog()
+}
+
+// Attend tells hear what comes until ctx or the session ends, or hear wants no more.
+func (c *Client) Attend(ctx context.Context) error {
+	_, err := await[struct{}](ctx, c, nil)
+	return err
+}
+
 // await prefers what has come to any reason not to wait for it: the server may answer and close at once.
 func await[T any](ctx context.Context, c *Client, ch <-chan T) (T, error) {
-	var err error
-	select {
-	case v := <-ch:
-		return v, nil
-	case <-ctx.Done():
-		err = context.Cause(ctx)
-	case <-c.ended:
-		err = c.err
-		if ctx.Err() != nil {
-			err = context.Cause(ctx) // it may be what ended the session, by a write that was given up
-		}
+	var heard <-chan struct{}
+	if c.hear != nil {
+		heard = c.heard.some
 	}
-	select {
-	case v := <-ch:
-		return v, nil
-	default:
+	for {
+		if v, ok := ready(ch); ok { // before what came behind it is heard
+			return v, nil
+		}
+		var err error
+		select {
+		case v := <-ch:
+			return v, nil
+		case <-heard:
+			_, err = c.take()
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		case <-c.ended:
+			err = c.over(ctx)
+		}
+		if err == nil {
+			continue
+		}
+		if v, ok := ready(ch); ok {
+			return v, nil
+		}
 		return *new(T), err
 	}
+}
+
+func ready[T any](ch <-chan T) (v T, ok bool) {
+	select {
+	case v = <-ch:
+		return v, true
+	default:
+		return v, false
+	}
+}
+
+// over hears one thing more that came before the session ended, or else says why that did.
+func (c *Client) over(ctx context.Context) error {
+	if c.hear != nil {
+		if taken, err := c.take(); taken {
+			return err
+		}
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx) // it may be what ended the session, by a write that was given up
+	}
+	return c.err
+}
+
+// take has the next of the backlog heard, if there is any.
+func (c *Client) take() (taken bool, err error) {
+	next, ok := c.heard.pop()
+	switch {
+	case !ok:
+		return false, nil
+	case next.ack != nil:
+		next.ack <- next.body
+		return true, nil
+	}
+	return true, c.hear(next.event)
 }
 
 func failed(ack json.RawMessage) error {
@@ -197,7 +265,7 @@ func (c *Client) unsent(ctx context.Context, event string, err error) error {
 	case <-c.ended:
 		return c.err
 	default:
-		return fmt.Errorf("send %s: %w", event, err)
+		return disconnected("send %s: %w", event, err)
 	}
 }
 

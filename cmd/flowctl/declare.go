@@ -1,20 +1,21 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-
-	"github.com/flow-manager/flow-manager/api"
 )
 
 // order is one declaring request. Its errors are led by about, where there is one.
 type order struct {
 	event   string
+	name    string // of the container that it is about
 	body    map[string]any
 	answers []string // the events that tell it was observed
 	about   string
@@ -27,55 +28,73 @@ type accepted struct {
 	Changed    bool            `json:"changed"`
 
 	name   string
+	image  string
 	fresh  bool // nothing has been observed of it yet
 	answer <-chan Event
 }
 
-// waiting says whether and how long to wait until what was declared is observed.
-type waiting struct {
-	wanted bool
+// manner is how to declare: whether to wait until it is observed, and how long, or only to ask what it would come to.
+type manner struct {
+	wait   bool
 	limit  time.Duration
+	dryRun bool
 }
 
-func (w *waiting) addFlags(cmd *cobra.Command, what string) {
-	cmd.Flags().BoolVar(&w.wanted, "wait", false, "wait until "+what)
-	cmd.Flags().DurationVar(&w.limit, "wait-timeout", time.Minute, "how long --wait may take, for all together")
+func (m *manner) addFlags(cmd *cobra.Command, until string) {
+	cmd.Flags().BoolVar(&m.wait, "wait", false, "wait until "+until)
+	cmd.Flags().DurationVar(&m.limit, "wait-timeout", time.Minute, "how long --wait may take, for all together")
+	cmd.Flags().BoolVar(&m.dryRun, "dry-run", false, "declare nothing, and say what it would come to")
 }
 
-func (w *waiting) check() error {
-	if w.limit <= 0 {
+func (m *manner) check() error {
+	switch {
+	case m.limit <= 0:
 		return usagef("--wait-timeout must be more than 0")
+	case m.wait && m.dryRun:
+		return usagef("--dry-run declares nothing, so there is nothing to --wait for: give one of them")
 	}
 	return nil
 }
 
 // declare sends the orders one after the other, then waits for all. A refusal of one does not keep the others from being
 // sent; anything else that goes wrong does.
-func (a *app) declare(ctx context.Context, orders []order, w waiting, verb func(accepted) string) error {
+func (a *app) declare(ctx context.Context, orders []order, m manner, verb func(accepted) string) error {
 	c, err := a.connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	done, failures := a.orderAll(ctx, c, orders, verb)
+	if m.dryRun {
+		return a.rehearse(ctx, c, orders)
+	}
+	p := a.newProgress()
+	if m.wait {
+		c.Listen(p.hear)
+	}
+	var done []accepted
+	failures := eachOrder(orders, func(o order) error {
+		ack, err := a.order(ctx, c, o)
+		if err != nil {
+			return err
+		}
+		done = append(done, ack)
+		p.follow(ack.image)
+		return a.sayAccepted(ack, verb)
+	})
 	if err := a.printDeclared(done, len(orders) > 1); err != nil {
 		failures = append(failures, err)
 	}
-	if w.wanted {
-		failures = append(failures, a.observe(ctx, c, done, w.limit)...)
+	if m.wait {
+		failures = append(failures, a.observe(ctx, c, done, p, m.limit)...)
 	}
 	return failures.orNil()
 }
 
-func (a *app) orderAll(ctx context.Context, c *Client, orders []order, verb func(accepted) string) ([]accepted, several) {
-	var done []accepted
+// eachOrder goes on behind a refusal, and with nothing else that goes wrong.
+func eachOrder(orders []order, do func(order) error) several {
 	var failures several
 	for _, o := range orders {
-		ack, err := a.order(ctx, c, o)
-		if err == nil {
-			done = append(done, ack)
-			err = a.sayAccepted(ack, verb)
-		}
+		err := do(o)
 		if err == nil {
 			continue
 		}
@@ -84,7 +103,7 @@ func (a *app) orderAll(ctx context.Context, c *Client, orders []order, verb func
 			break
 		}
 	}
-	return done, failures
+	return failures
 }
 
 func (o order) explain(err error) error {
@@ -102,27 +121,38 @@ func (a *app) order(ctx context.Context, c *Client, o order) (accepted, error) {
 		return ack, err
 	}
 	var container struct {
-		Name   string `json:"name"`
+		Name string `json:"name"`
+		Spec struct {
+			Image string `json:"image"`
+		} `json:"spec"`
 		Status struct {
 			ObservedGeneration int64 `json:"observed_generation"`
 		} `json:"status"`
 	}
-	if err := json.Unmarshal(ack.Container, &container); err != nil {
-		return ack, fmt.Errorf("read the answer to %s: %w", o.event, err)
+	if len(ack.Container) > 0 { // a container that was dropped at once is not told
+		if err := json.Unmarshal(ack.Container, &container); err != nil {
+			return ack, fmt.Errorf("read the answer to %s: %w", o.event, err)
+		}
 	}
-	ack.name, ack.fresh = container.Name, container.Status.ObservedGeneration == 0
+	ack.name, ack.image, ack.fresh = cmp.Or(container.Name, o.name), container.Spec.Image, container.Status.ObservedGeneration == 0
 	return ack, nil
 }
 
 // observe waits for the answer to each; what fails for one does not hide the others.
-func (a *app) observe(ctx context.Context, c *Client, done []accepted, limit time.Duration) several {
+func (a *app) observe(ctx context.Context, c *Client, done []accepted, p *progress, limit time.Duration) several {
 	ctx, cancel := within(ctx, limit, "declared, but not observed")
 	defer cancel()
+	for _, ack := range done {
+		p.await(ack.name)
+	}
+	p.start()
+	defer p.stop()
 	var failures several
 	for _, ack := range done {
 		e, err := c.Await(ctx, ack.answer)
+		p.seen(ack.name)
 		if err == nil {
-			err = a.sayObserved(ack, e)
+			err = p.aside(func() error { return a.sayObserved(ack, e) })
 		}
 		if err != nil {
 			failures = append(failures, fmt.Errorf("%s: %w", ack.name, err))
@@ -146,7 +176,7 @@ func (a *app) sayObserved(ack accepted, e Event) error {
 	if err := json.Unmarshal(e.Data, &answer); err != nil {
 		return fmt.Errorf("read %s: %w", e.Name, err)
 	}
-	return a.say("%s is %s", ack.name, answer.Status)
+	return a.say("%s is %s", ack.name, strings.ReplaceAll(answer.Status, "_", " "))
 }
 
 // printDeclared prints the containers as they were declared, where lines are not what is wanted.
@@ -156,16 +186,22 @@ func (a *app) printDeclared(done []accepted, list bool) error {
 	}
 	containers := make([]json.RawMessage, 0, len(done))
 	for _, ack := range done {
-		containers = append(containers, ack.Container)
+		if len(ack.Container) > 0 {
+			containers = append(containers, ack.Container)
+		}
 	}
 	return a.printObjects(containers, list)
 }
 
-// byName is one order of the same event for each container.
-func byName(event, answer string, names []string) []order {
+// byName is one order of the same event for each container; all have the members of more.
+func byName(event, answer string, names []string, more map[string]any) []order {
 	orders := make([]order, 0, len(names))
 	for _, name := range names {
-		o := order{event: event, body: map[string]any{"container_id": name}, answers: []string{answer}}
+		body := map[string]any{"container_id": name}
+		for key, value := range more {
+			body[key] = value
+		}
+		o := order{event: event, name: name, body: body, answers: []string{answer}}
 		if len(names) > 1 {
 			o.about = name
 		}
@@ -174,43 +210,24 @@ func byName(event, answer string, names []string) []order {
 	return orders
 }
 
-func (a *app) startCommand() *cobra.Command {
-	return a.nameCommand(&cobra.Command{
-		Use:     "start NAME|ID... [--wait]",
-		Short:   "Declare containers running",
-		Long:    "Declare containers running: stopped ones start, paused ones go on, and one that was given up is tried again.",
-		Example: "  flowctl start hello --wait",
-	}, "they run", api.StartContainer, api.ContainerStarted)
-}
-
-func (a *app) stopCommand() *cobra.Command {
-	return a.nameCommand(&cobra.Command{
-		Use:     "stop NAME|ID... [--wait]",
-		Short:   "Declare containers stopped",
-		Long:    "Declare containers stopped: they stay so, whatever happens, until they are started.",
-		Example: "  flowctl stop hello other --wait",
-	}, "they have stopped", api.StopContainer, api.ContainerStopped)
-}
-
-func (a *app) deleteCommand() *cobra.Command {
-	return a.nameCommand(&cobra.Command{
-		Use:     "delete NAME|ID... [--wait]",
-		Short:   "Delete containers",
-		Long:    "Delete containers, with their sockets and anonymous volumes. Named volumes stay.",
-		Example: "  flowctl delete hello --wait",
-	}, "they are gone", api.DeleteContainer, api.ContainerDeleted)
-}
-
-func (a *app) nameCommand(cmd *cobra.Command, until, event, answer string) *cobra.Command {
-	var w waiting
-	w.addFlags(cmd, until)
+// declaring makes a command that declares the same of each container that is named; more gives the members of its requests.
+func (a *app) declaring(cmd *cobra.Command, until, event, answer string, more func() (map[string]any, error)) *cobra.Command {
+	var m manner
+	m.addFlags(cmd, until)
 	cmd.Args = arguments(cobra.MinimumNArgs(1))
 	cmd.RunE = func(cmd *cobra.Command, names []string) error {
-		if err := w.check(); err != nil {
+		if err := m.check(); err != nil {
+			return err
+		}
+		members, err := more()
+		if err != nil {
 			return err
 		}
 		verb := func(accepted) string { return cmd.Name() + " accepted" }
-		return a.declare(cmd.Context(), byName(event, answer, names), w, verb)
+		return a.declare(cmd.Context(), byName(event, answer, names, members), m, verb)
 	}
-	return cmd
+	return a.completeNames(cmd, 0)
 }
+
+// simply is for requests that have no members of their own.
+func simply() (map[string]any, error) { return nil, nil }

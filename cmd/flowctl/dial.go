@@ -59,7 +59,7 @@ func dial(ctx context.Context, server string, roots *x509.CertPool) (*websocket.
 		}
 		return nil, context.Cause(ctx)
 	case err != nil:
-		return nil, explain(server, response, err)
+		return nil, connectionError{explain(server, response, err)}
 	}
 	return conn, nil
 }

@@ -21,6 +21,15 @@ type document struct {
 	body  map[string]json.RawMessage
 }
 
+// name is that of the container, or where a document was read that does not say.
+func (d *document) name() string {
+	var name string
+	if json.Unmarshal(d.body["name"], &name) != nil || name == "" {
+		return d.where
+	}
+	return name
+}
+
 // readDocuments reads all files, "-" being stdin, and gives no documents unless all of them can be read.
 func readDocuments(ctx context.Context, files []string, stdin io.Reader) ([]document, error) {
 	var all []document

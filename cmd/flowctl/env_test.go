@@ -64,6 +64,7 @@ func newFake(t *testing.T) *fake {
 	f.url = server.URL
 	t.Setenv("FLOWCTL_SERVER", f.url)
 	t.Setenv("FLOWCTL_TOKEN", "")
+	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
 	return f
 }
 

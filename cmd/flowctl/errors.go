@@ -44,6 +44,12 @@ func failureOf(body json.RawMessage) *Failure {
 	return f
 }
 
+// How a session of a watch may end.
+var (
+	errSeen = errors.New("all was seen that was waited for")
+	errAnew = errors.New("this session is no longer whole")
+)
+
 // timeoutError is an answer that did not come in time.
 type timeoutError struct {
 	missed string
@@ -58,6 +64,15 @@ func (e *timeoutError) Error() string {
 type usageError struct{ error }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// connectionError is one that was not there, or is no longer.
+type connectionError struct{ error }
+
+func disconnected(format string, args ...any) error {
+	return connectionError{fmt.Errorf(format, args...)}
+}
+
+func (e connectionError) Unwrap() error { return e.error }
 
 // several are the errors of a run that went on behind the first.
 type several []error
@@ -115,4 +130,16 @@ func isTimeout(err error) bool {
 func refused(err error) bool {
 	_, ok := errors.AsType[*Failure](err)
 	return ok
+}
+
+func refusedAs(err error, kind api.ErrorType) bool {
+	f, ok := errors.AsType[*Failure](err)
+	return ok && f.Type == kind
+}
+
+// lost tells whether err was the connection's, or an answer's that did not come, so that another connection may do better.
+func lost(err error) bool {
+	_, broken := errors.AsType[connectionError](err)
+	_, late := errors.AsType[*timeoutError](err)
+	return broken || late
 }

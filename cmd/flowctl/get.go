@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -39,21 +38,30 @@ func (p *publishing) UnmarshalJSON(data []byte) error {
 
 func (a *app) getCommand() *cobra.Command {
 	var labels map[string]string
+	var watch bool
 	cmd := &cobra.Command{
-		Use:   "get [NAME|ID...]",
+		Use:   "get [NAME|ID...] [-l KEY=VALUE] [--watch]",
 		Short: "List all containers, or show some",
-		Example: `  flowctl get
-  flowctl get -l team=blue
-  flowctl get hello -o yaml`,
+		Long: `List all containers, or show some. With --watch each that changes is shown again, whatever becomes of the connection; as JSON
+and YAML each is an object of type (added, modified, deleted) and container then.`,
+		Example: `  flowctl get -l team=blue
+  flowctl get hello -o yaml
+  flowctl get --watch`,
 		RunE: func(cmd *cobra.Command, names []string) error {
 			if len(names) > 0 && len(labels) > 0 {
 				return usagef("give names or labels, not both")
+			}
+			if watch {
+				a.endless = true
+				b := a.newBoard(names, labels)
+				return a.watch(cmd.Context(), hearing(b.begin, b.hear))
 			}
 			return a.get(cmd.Context(), names, labels)
 		},
 	}
 	cmd.Flags().StringToStringVarP(&labels, "label", "l", nil, "only containers that have the label `key=value`; may be given again")
-	return cmd
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "go on, and show what changes")
+	return a.completeNames(cmd, 0)
 }
 
 func (a *app) get(ctx context.Context, names []string, labels map[string]string) error {
@@ -65,14 +73,14 @@ func (a *app) get(ctx context.Context, names []string, labels map[string]string)
 	if len(names) > 0 {
 		return a.getSome(ctx, c, names)
 	}
-	items, err := a.list(ctx, c, labels)
+	listed, err := a.list(ctx, c, listing{labels: labels})
 	if err != nil {
 		return err
 	}
 	if a.output == "table" {
-		return a.write(containerTable(items, time.Now()).text())
+		return a.write(containerTable(listed.items, time.Now()).text())
 	}
-	objects, err := a.objectsOf(ctx, c, items)
+	objects, err := a.objectsOf(ctx, c, listed.items)
 	if err != nil {
 		return err
 	}
@@ -81,23 +89,12 @@ func (a *app) get(ctx context.Context, names []string, labels map[string]string)
 
 // getSome shows those that there are, and fails for each that is not.
 func (a *app) getSome(ctx context.Context, c *Client, names []string) error {
-	var failures several
-	var objects []json.RawMessage
-	for _, name := range names {
-		object, err := a.object(ctx, c, name)
-		switch {
-		case err == nil:
-			objects = append(objects, object)
-		case refused(err) && len(names) > 1:
-			failures = append(failures, fmt.Errorf("%s: %w", name, err))
-		default:
-			return err
-		}
+	objects, failures, err := a.collect(ctx, c, names, a.object)
+	if err == nil && len(objects) > 0 {
+		err = a.show(objects, len(names) > 1)
 	}
-	if len(objects) > 0 {
-		if err := a.show(objects, len(names) > 1); err != nil {
-			return err
-		}
+	if err != nil {
+		return err
 	}
 	return failures.orNil()
 }
@@ -117,22 +114,45 @@ func (a *app) show(objects []json.RawMessage, list bool) error {
 	return a.write(containerTable(items, time.Now()).text())
 }
 
-// list gets all pages.
-func (a *app) list(ctx context.Context, c *Client, labels map[string]string) ([]container, error) {
-	var all []container
+// listing says which containers to list: those that have all the labels and are in one of the states, where any are given.
+type listing struct {
+	labels map[string]string
+	states []string
+}
+
+func (l listing) request() map[string]any {
 	request := map[string]any{}
-	if len(labels) > 0 {
-		request["labels"] = labels
+	if len(l.labels) > 0 {
+		request["labels"] = l.labels
 	}
+	if len(l.states) > 0 {
+		request["states"] = l.states
+	}
+	return request
+}
+
+// listed has all pages, and the version that the first of them was true at: what changed since then must be looked at.
+type listed struct {
+	items   []container
+	version string
+}
+
+func (a *app) list(ctx context.Context, c *Client, l listing) (listed, error) {
+	var all listed
+	request := l.request()
 	for {
 		var page struct {
 			Containers []container `json:"containers"`
 			Continue   string      `json:"continue"`
+			Version    string      `json:"resource_version"`
 		}
 		if err := a.ask(ctx, c, api.ListContainers, request, &page); err != nil {
-			return nil, err
+			return all, err
 		}
-		all = append(all, page.Containers...)
+		if all.version == "" {
+			all.version = page.Version
+		}
+		all.items = append(all.items, page.Containers...)
 		if page.Continue == "" {
 			return all, nil
 		}
@@ -140,12 +160,21 @@ func (a *app) list(ctx context.Context, c *Client, labels map[string]string) ([]
 	}
 }
 
+// version is the server's now.
+func (a *app) version(ctx context.Context, c *Client) (string, error) {
+	var page struct {
+		Version string `json:"resource_version"`
+	}
+	err := a.ask(ctx, c, api.ListContainers, map[string]any{"limit": 1}, &page)
+	return page.Version, err
+}
+
 // objectsOf gets each item whole; one that was deleted since the list is left out.
 func (a *app) objectsOf(ctx context.Context, c *Client, items []container) ([]json.RawMessage, error) {
 	objects := make([]json.RawMessage, 0, len(items))
 	for _, item := range items {
 		object, err := a.object(ctx, c, item.ID)
-		if f, ok := errors.AsType[*Failure](err); ok && f.Type == api.ContainerNotFound {
+		if refusedAs(err, api.ContainerNotFound) {
 			continue
 		}
 		if err != nil {
@@ -191,11 +220,22 @@ func itemOf(object json.RawMessage) (container, error) {
 }
 
 func containerTable(items []container, now time.Time) *table {
-	t := &table{header: []string{"NAME", "ID", "STATE", "HEALTH", "RESTARTS", "AGE", "IMAGE", "PORTS"}}
+	t := &table{header: containerHeader()}
 	for _, i := range items {
-		t.add(i.Name, i.ID, i.State, i.Health, strconv.Itoa(i.Restarts), age(now.Sub(i.Created)), i.Image, portList(i.Ports))
+		t.add(i.cells(now)...)
 	}
 	return t
+}
+
+// ageColumn is that which changes by itself.
+const ageColumn = 5
+
+func containerHeader() []string {
+	return []string{"NAME", "ID", "STATE", "HEALTH", "RESTARTS", "AGE", "IMAGE", "PORTS"}
+}
+
+func (c *container) cells(now time.Time) []string {
+	return []string{c.Name, c.ID, c.State, c.Health, strconv.Itoa(c.Restarts), age(now.Sub(c.Created)), c.Image, portList(c.Ports)}
 }
 
 func portList(ports map[string]publishing) string {

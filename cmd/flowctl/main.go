@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,18 +30,25 @@ func main() {
 
 // run is the whole program: it gives the exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	a := &app{stdin: stdin, stdout: stdout}
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
 	root := a.rootCommand()
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
 	if err != nil && ctx.Err() != nil {
-		fmt.Fprintln(stderr, "error: interrupted")
+		if !a.endless {
+			fmt.Fprintln(stderr, "error: interrupted")
+		}
 		return exitInterrupted
 	}
-	report(stderr, err, api.NewRedactor(map[string]string{"token": a.token}))
+	report(stderr, err, a.secrets())
 	return exitCode(err)
+}
+
+// secrets are what may not be shown of our own.
+func (a *app) secrets() api.Redactor {
+	return api.NewRedactor(map[string]string{"token": cmp.Or(a.at.Token, a.given.Token)})
 }
 
 // report writes one line an error, and below it one for each bad field where there are several. What the server told is

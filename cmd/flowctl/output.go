@@ -25,6 +25,20 @@ func (a *app) write(text []byte) error {
 	return nil
 }
 
+// note tells on stderr what is neither result nor error, and is not in the way of a line of progress.
+func (a *app) note(format string, args ...any) {
+	text := api.Printable(a.secrets().Certain(oneLine(fmt.Sprintf(format, args...))))
+	tell := func() error {
+		_, err := fmt.Fprintln(a.stderr, text)
+		return err
+	}
+	if a.shown != nil {
+		_ = a.shown.aside(tell) // there is nowhere to say that it failed
+		return
+	}
+	_ = tell()
+}
+
 // printObjects prints JSON objects as JSON or YAML; a list is an array of JSON, or one YAML document each.
 func (a *app) printObjects(objects []json.RawMessage, list bool) error {
 	if a.output == "yaml" {
@@ -77,6 +91,18 @@ func (a *app) printLine(raw json.RawMessage) error {
 		return fmt.Errorf("format the answer: %w", err)
 	}
 	return a.write(append(api.PrintableJSON(b.Bytes()), '\n'))
+}
+
+// printNext prints one of many objects that come one by one: JSON on a line, or a document of YAML.
+func (a *app) printNext(object json.RawMessage) error {
+	if a.output != "yaml" {
+		return a.printLine(object)
+	}
+	text, err := yamlText(object)
+	if err != nil {
+		return err
+	}
+	return a.write(append([]byte("---\n"), text...))
 }
 
 func jsonText(raw json.RawMessage) ([]byte, error) {

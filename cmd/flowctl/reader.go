@@ -32,11 +32,11 @@ func (c *Client) read() {
 func (c *Client) lost(err error) error {
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return fmt.Errorf("%s fell silent: no ping within %s", c.server, c.silence)
+		return disconnected("%s fell silent: no ping within %s", c.server, c.silence)
 	case errors.Is(err, websocket.ErrReadLimit):
 		return fmt.Errorf("%s sent a message of more than %d bytes", c.server, maxIn)
 	}
-	return fmt.Errorf("lost the connection to %s: %w%s", c.server, err, c.warned())
+	return disconnected("lost the connection to %s: %w%s", c.server, err, c.warned())
 }
 
 func (c *Client) handle(kind byte, body []byte) (err error) {
@@ -49,7 +49,7 @@ func (c *Client) handle(kind byte, body []byte) (err error) {
 	case engineMessage:
 		return c.message(body)
 	case engineClose:
-		return fmt.Errorf("%s ended the connection%s", c.server, c.warned())
+		return disconnected("%s ended the connection%s", c.server, c.warned())
 	case engineNoop:
 		return nil
 	}
@@ -87,7 +87,7 @@ func (c *Client) message(body []byte) error {
 	case socketRefused:
 		return c.refusedBy(body)
 	case socketDisconnect:
-		return fmt.Errorf("%s ended the session%s", c.server, c.warned())
+		return disconnected("%s ended the session%s", c.server, c.warned())
 	case socketEvent:
 		e, err := readEvent(body)
 		c.deliver(e)
@@ -130,14 +130,26 @@ func (c *Client) refusedBy(body []byte) error {
 
 func (c *Client) acknowledge(id uint64, body json.RawMessage) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if ack := c.acks[id]; ack != nil {
+	ack, heard := c.acks[id], c.heard
+	delete(c.acks, id) // one acknowledgement a request: another finds nobody
+	c.mu.Unlock()
+	switch {
+	case ack == nil:
+	case heard == nil:
 		ack <- body
-		delete(c.acks, id) // one acknowledgement a request: another finds nobody
+	default:
+		heard.push(incoming{ack: ack, body: body}, c.left)
 	}
 }
 
 func (c *Client) deliver(e Event) {
+	if heard := c.answer(e); heard != nil {
+		heard.push(incoming{event: e}, c.left)
+	}
+}
+
+// answer hands e to whom it was expected by, and returns where to tell of it besides, if anywhere.
+func (c *Client) answer(e Event) *backlog {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if e.Name == api.ErrorEvent {
@@ -147,12 +159,13 @@ func (c *Client) deliver(e Event) {
 		RequestID string `json:"request_id"`
 	}
 	if len(c.expected) == 0 || json.Unmarshal(e.Data, &body) != nil {
-		return // an event that names no request is nobody's answer
+		return c.heard // an event that names no request is nobody's answer
 	}
 	if x, ok := c.expected[body.RequestID]; ok && slices.Contains(x.names, e.Name) {
 		x.got <- e
 		delete(c.expected, body.RequestID)
 	}
+	return c.heard
 }
 
 func (c *Client) note(e Event) {

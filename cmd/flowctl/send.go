@@ -40,6 +40,7 @@ func (a *app) sendCommand() *cobra.Command {
 			return a.send(cmd.Context(), m)
 		},
 	}
+	a.completeNames(cmd, 1)
 	cmd.Flags().BoolVar(&m.reply, "reply", false, "wait for the reply and print it")
 	cmd.Flags().DurationVar(&m.limit, "send-timeout", 30*time.Second, "how long the message may wait for its container, and for the reply")
 	return cmd

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/docker/go-units"
 	"github.com/spf13/cobra"
@@ -33,33 +35,30 @@ type status struct {
 }
 
 func (a *app) statusCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:     "status NAME|ID",
-		Short:   "Show a container's state, health, conditions and usage",
+	cmd := &cobra.Command{
+		Use:     "status NAME|ID...",
+		Short:   "Show containers' state, health, conditions and usage",
 		Example: "  flowctl status hello",
-		Args:    arguments(cobra.ExactArgs(1)),
-		RunE:    a.status,
+		Args:    arguments(cobra.MinimumNArgs(1)),
+		RunE: func(cmd *cobra.Command, names []string) error {
+			return a.eachName(cmd.Context(), names, a.status, statusPage)
+		},
 	}
+	return a.completeNames(cmd, 0)
 }
 
-func (a *app) status(cmd *cobra.Command, names []string) error {
-	c, err := a.connect(cmd.Context())
-	if err != nil {
-		return err
-	}
-	defer c.Close()
+func (a *app) status(ctx context.Context, c *Client, name string) (json.RawMessage, error) {
 	var answer json.RawMessage
-	if err := a.ask(cmd.Context(), c, api.GetContainerStatus, map[string]any{"container_id": names[0]}, &answer); err != nil {
-		return err
-	}
-	if a.output != "table" {
-		return a.printObjects([]json.RawMessage{answer}, false)
-	}
+	err := a.ask(ctx, c, api.GetContainerStatus, map[string]any{"container_id": name}, &answer)
+	return answer, err
+}
+
+func statusPage(body json.RawMessage, _ time.Time) ([]byte, error) {
 	var s status
-	if err := json.Unmarshal(answer, &s); err != nil {
-		return fmt.Errorf("read the status: %w", err)
+	if err := json.Unmarshal(body, &s); err != nil {
+		return nil, fmt.Errorf("read the status: %w", err)
 	}
-	return a.write(s.table().text())
+	return s.table().text(), nil
 }
 
 func (s *status) table() *table {
@@ -82,8 +81,9 @@ func (s *status) table() *table {
 	return t
 }
 
+func size(n uint64) string { return units.BytesSize(float64(n)) }
+
 func addUsage(t *table, u *api.Usage) {
-	size := func(n uint64) string { return units.BytesSize(float64(n)) }
 	t.add("CPU", fmt.Sprintf("%.1f%%", u.CPUPercent))
 	t.add("Memory", fmt.Sprintf("%s of %s (%.1f%%)", size(u.MemoryUsage), size(u.MemoryLimit), u.MemoryPercent))
 	t.add("Network", fmt.Sprintf("%s in, %s out", size(u.NetworkRxBytes), size(u.NetworkTxBytes)))

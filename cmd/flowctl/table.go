@@ -6,6 +6,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode/utf8"
 
 	"github.com/flow-manager/flow-manager/api"
 )
@@ -17,6 +18,24 @@ type table struct {
 }
 
 func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
+
+// fact adds what is known.
+func (t *table) fact(name, value string) {
+	if value != "" {
+		t.add(name, value)
+	}
+}
+
+// time adds a time that there is, and how long ago it was or how soon it will be.
+func (t *table) time(name string, at *time.Time, now time.Time) {
+	switch {
+	case at == nil:
+	case at.After(now):
+		t.add(name, fmt.Sprintf("%s (in %s)", moment(*at), age(at.Sub(now))))
+	default:
+		t.add(name, ago(*at, now))
+	}
+}
 
 // text lays the cells out in columns; what is empty is shown as a dash.
 func (t *table) text() []byte {
@@ -34,6 +53,37 @@ func (t *table) text() []byte {
 	}
 	_ = w.Flush() // a buffer takes everything
 	return b.Bytes()
+}
+
+// columns lay out rows that come one by one: a column grows with its widest cell so far.
+type columns struct{ widths []int }
+
+func (c *columns) text(rows ...[]string) []byte {
+	var b bytes.Buffer
+	shown := make([][]string, len(rows))
+	for i, row := range rows {
+		shown[i] = c.fit(row)
+	}
+	for _, row := range shown {
+		line := ""
+		for i, cell := range row {
+			line += fmt.Sprintf("%-*s", c.widths[i]+3, cell)
+		}
+		fmt.Fprintln(&b, strings.TrimRight(line, " "))
+	}
+	return b.Bytes()
+}
+
+func (c *columns) fit(row []string) []string {
+	cells := make([]string, len(row))
+	for i, cell := range row {
+		cells[i] = orDash(api.Printable(cell))
+		if i == len(c.widths) {
+			c.widths = append(c.widths, 0)
+		}
+		c.widths[i] = max(c.widths[i], utf8.RuneCountInString(cells[i]))
+	}
+	return cells
 }
 
 func orDash(s string) string {

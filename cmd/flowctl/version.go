@@ -11,14 +11,15 @@ import (
 
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "version",
-		Short: "Print flowctl's version",
-		Args:  arguments(cobra.NoArgs),
-		RunE:  func(*cobra.Command, []string) error { return a.version() },
+		Use:     "version",
+		Short:   "Print flowctl's version",
+		Example: "  flowctl version -o json",
+		Args:    arguments(cobra.NoArgs),
+		RunE:    func(*cobra.Command, []string) error { return a.printVersion() },
 	}
 }
 
-func (a *app) version() error {
+func (a *app) printVersion() error {
 	version := "(unknown)"
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		version = info.Main.Version

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/flow-manager/flow-manager/api"
+)
+
+func (a *app) explainCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "explain NAME|ID...",
+		Short:   "Say what will be done next about containers, and why",
+		Example: "  flowctl explain hello",
+		Args:    arguments(cobra.MinimumNArgs(1)),
+		RunE: func(cmd *cobra.Command, names []string) error {
+			return a.eachName(cmd.Context(), names, a.explain, explainPage)
+		},
+	}
+	return a.completeNames(cmd, 0)
+}
+
+func (a *app) explain(ctx context.Context, c *Client, name string) (json.RawMessage, error) {
+	var answer json.RawMessage
+	err := a.ask(ctx, c, api.ExplainContainer, map[string]any{"container_id": name}, &answer)
+	return answer, err
+}
+
+func explainPage(body json.RawMessage, now time.Time) ([]byte, error) {
+	var e api.Explanation
+	if err := json.Unmarshal(body, &e); err != nil {
+		return nil, fmt.Errorf("read the explanation: %w", err)
+	}
+	s := &e.Observed
+	t := &table{}
+	t.add("Name:", e.Name)
+	t.add("ID:", e.ContainerID)
+	t.add("Declared:", fmt.Sprintf("%s, generation %d", e.Declared.Spec.DesiredState, e.Declared.Generation))
+	t.add("Observed:", fmt.Sprintf("%s, generation %d; made from generation %d", s.State, s.ObservedGeneration, s.RunningGeneration))
+	t.add("Differences:", differences(e.Differences))
+	t.add("Next action:", e.NextAction)
+	t.add("Why:", e.Why)
+	t.time("Next look:", e.NextLookAt, now)
+	return slices.Concat(t.text(), section("Recent actions", actionTable(e.RecentActions, now))), nil
+}
+
+func actionTable(actions []api.LastAction, now time.Time) []byte {
+	if len(actions) == 0 {
+		return nil
+	}
+	t := &table{header: []string{"AGE", "ACTION", "CAUSE", "DETAIL"}}
+	for i := range actions {
+		t.add(age(now.Sub(actions[i].At)), actions[i].Action, actions[i].Cause, actions[i].Detail)
+	}
+	return t.text()
+}
+
+// actionText is an action on one line.
+func actionText(l *api.LastAction) string {
+	return strings.TrimSuffix(fmt.Sprintf("%s for %s: %s", l.Action, l.Cause, l.Detail), ": ")
+}

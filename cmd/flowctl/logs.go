@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/flow-manager/flow-manager/api"
+)
+
+const (
+	getLogs       = "get_logs"
+	containerLogs = "container_logs"
+)
+
+// output is what to show of what a container wrote.
+type output struct {
+	of         string
+	follow     bool
+	timestamps bool
+	since      string
+	tail       int // negative: all
+}
+
+func (a *app) logsCommand() *cobra.Command {
+	var o output
+	cmd := &cobra.Command{
+		Use:   "logs NAME|ID [-f] [--tail N] [--since 10m] [--timestamps]",
+		Short: "Show what a container wrote",
+		Long: `Show what a container wrote: its stdout on stdout, its stderr on stderr. What would do something to a terminal is shown
+escaped; as JSON each line is an object that loses nothing.`,
+		Example: "  flowctl logs hello -f --tail 100",
+		Args:    arguments(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, names []string) error {
+			o.of, a.endless = names[0], o.follow
+			if cmd.Flags().Changed("tail") && o.tail < 0 {
+				return usagef("--tail must not be negative; leave it out for all lines")
+			}
+			request, err := o.request(time.Now())
+			if err != nil {
+				return err
+			}
+			return a.logs(cmd.Context(), request)
+		},
+	}
+	flags := cmd.Flags()
+	flags.BoolVarP(&o.follow, "follow", "f", false, "go on with what it writes")
+	flags.IntVarP(&o.tail, "tail", "n", -1, "only so many of the last `lines` (default all)")
+	flags.StringVar(&o.since, "since", "", "only what is younger than a `duration` like 10m, or than a time like 2026-01-02T15:04:05Z")
+	flags.BoolVarP(&o.timestamps, "timestamps", "t", false, "say when each line was written")
+	return a.completeNames(cmd, 1)
+}
+
+func (o *output) request(now time.Time) (map[string]any, error) {
+	request := map[string]any{"container_id": o.of, "request_id": rand.Text(), "follow": o.follow, "timestamps": o.timestamps}
+	if o.tail >= 0 {
+		request["tail"] = o.tail
+	}
+	if o.since != "" {
+		since, err := parseSince(o.since, now)
+		if err != nil {
+			return nil, err
+		}
+		request["since"] = since.UTC().Format(time.RFC3339Nano)
+	}
+	return request, nil
+}
+
+func parseSince(text string, now time.Time) (time.Time, error) {
+	if d, err := time.ParseDuration(text); err == nil && d >= 0 {
+		return now.Add(-d), nil
+	}
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return t, usagef("--since must be a duration like 10m or a time like 2026-01-02T15:04:05Z, not %q", text)
+	}
+	return t, nil
+}
+
+// logs ends with the container's output, or when there is no more of it yet and nobody wants to wait. What comes before the
+// acknowledgement is of nothing else: the session asks for no other output.
+func (a *app) logs(ctx context.Context, request map[string]any) error {
+	c, err := a.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	c.Listen(func(e Event) error { return a.hearLogs(e, request["request_id"]) })
+	var answer json.RawMessage
+	if err = a.ask(ctx, c, getLogs, request, &answer); err == nil {
+		err = c.Attend(ctx)
+	}
+	if errors.Is(err, errSeen) {
+		return nil
+	}
+	return err
+}
+
+// hearLogs passes on lines, until the last or what went wrong.
+func (a *app) hearLogs(e Event, requestID any) error {
+	switch e.Name {
+	case api.ErrorEvent:
+		if f := failureOf(e.Data); f.RequestID == requestID {
+			return f
+		}
+	case containerLogs:
+		return a.passOn(e)
+	}
+	return nil
+}
+
+// written is a part of a container's output.
+type written struct {
+	ContainerID string   `json:"container_id"`
+	Stream      string   `json:"stream"`
+	Lines       []string `json:"lines"`
+	EOF         bool     `json:"eof"`
+}
+
+func (a *app) passOn(e Event) error {
+	var w written
+	if err := json.Unmarshal(e.Data, &w); err != nil {
+		return fmt.Errorf("%w: %s %.100q", errMalformed, e.Name, e.Data)
+	}
+	for _, line := range w.Lines {
+		if err := a.printWritten(&w, strings.TrimRight(line, "\r\n")); err != nil {
+			return err
+		}
+	}
+	if w.EOF {
+		return errSeen
+	}
+	return nil
+}
+
+func (a *app) printWritten(w *written, line string) error {
+	if a.output != "table" {
+		object, err := encode(map[string]string{"container_id": w.ContainerID, "stream": w.Stream, "line": line})
+		if err != nil {
+			return err
+		}
+		return a.printNext(object)
+	}
+	to := a.stdout
+	if w.Stream == "stderr" {
+		to = a.stderr
+	}
+	if _, err := io.WriteString(to, printableLine(line)+"\n"); err != nil {
+		return fmt.Errorf("write the container's %s: %w", w.Stream, err)
+	}
+	return nil
+}
+
+// printableLine leaves tabs, which do nothing but make room.
+func printableLine(line string) string {
+	cells := strings.Split(line, "\t")
+	for i := range cells {
+		cells[i] = api.Printable(cells[i])
+	}
+	return strings.Join(cells, "\t")
+}

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"testing"
+	"time"
+)
+
+func TestLogs(t *testing.T) {
+	f := newFake(t)
+	f.on["get_logs"] = func(s *session, r request) {
+		s.emit("container_logs", `{"container_id":"id-a","log_id":"l","stream":"stdout","lines":["one","\ttwo\u001b[2J\r"]}`)
+		s.ack(r, `{"ok":true,"log_id":"l"}`)
+		s.emit("status_changed", `{}`)
+		s.emit("container_logs", `{"container_id":"id-a","log_id":"l","stream":"stderr","lines":["oh no"]}`)
+		s.emit("container_logs", `{"container_id":"id-a","log_id":"l","stream":"stdout","lines":[],"eof":true}`)
+		s.emit("container_logs", `{"stream":"stdout","lines":["of another time"]}`)
+	}
+	wants(t, flowctl(t, "", "logs", "a"), result{Out: "one\n\ttwo\\x1b[2J\n", Err: "oh no\n"})
+	wants(t, flowctl(t, "", "logs", "a", "-ft", "-n", "0", "--since", "2026-01-02T03:04:05+01:00", "-o", "json"), result{Out: `` +
+		`{"container_id":"id-a","line":"one","stream":"stdout"}` + "\n" +
+		`{"container_id":"id-a","line":"\ttwo\u001b[2J","stream":"stdout"}` + "\n" +
+		`{"container_id":"id-a","line":"oh no","stream":"stderr"}` + "\n"})
+	asked(t, f, request{Event: "get_logs", Body: map[string]any{"container_id": "a", "follow": false, "timestamps": false}},
+		request{Event: "get_logs", Body: map[string]any{"container_id": "a", "follow": true, "timestamps": true, "tail": 0.0, "since": "2026-01-02T02:04:05Z"}})
+}
+
+func TestLogs_Follow(t *testing.T) {
+	f := newFake(t)
+	f.on["get_logs"] = func(s *session, r request) {
+		s.ack(r, `{"ok":true,"log_id":"l"}`)
+		s.emit("container_logs", `{"stream":"stdout","lines":["one"]}`)
+	}
+	w := begin(t, "logs", "a", "-f")
+	w.shows("one")
+	wants(t, w.interrupted(), result{Code: exitInterrupted})
+}
+
+func TestLogs_Err(t *testing.T) {
+	f := newFake(t)
+	tests := map[string]struct {
+		answer func(s *session, r request)
+		want   string
+	}{
+		"refused": {func(s *session, r request) { s.refuse(r, "container_not_found", "no a", `{}`) }, "error: no a (container_not_found)\n"},
+		"later": {func(s *session, r request) {
+			s.ack(r, `{"ok":true}`)
+			s.answer(request{Body: map[string]any{"request_id": "other"}}, "error", `"message":"not ours"`)
+			s.answer(r, "error", `"error_type":"docker_unavailable","message":"the engine is gone"`)
+		}, "error: the engine is gone (docker_unavailable)\n"},
+		"unreadable": {func(s *session, r request) { s.ack(r, `{}`); s.emit("container_logs", `{"lines":7}`) },
+			`error: the server sent something that is not Socket.IO: container_logs "{\"lines\":7}"` + "\n"},
+		"lost": {func(s *session, r request) { s.ack(r, `{}`); _ = s.conn.Close() },
+			"error: lost the connection to " + f.url + ": websocket: close 1006 (abnormal closure): unexpected EOF\n"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			f.on["get_logs"] = tt.answer
+			wants(t, flowctl(t, "", "logs", "a", "-f"), result{Code: exitError, Err: tt.want})
+		})
+	}
+}
+
+func TestParseSince(t *testing.T) {
+	now := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+	for text, want := range map[string]time.Time{"10m": now.Add(-10 * time.Minute), "0s": now, "2026-01-02T11:00:00Z": now.Add(-time.Hour)} {
+		if got, err := parseSince(text, now); err != nil || !got.Equal(want) {
+			t.Errorf("%s: %s, %v, want %s", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"-1s", "yesterday", "10"} {
+		if got, err := parseSince(text, now); !isUsage(err) {
+			t.Errorf("%s: %s, %v", text, got, err)
+		}
+	}
+}
