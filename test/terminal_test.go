@@ -125,7 +125,7 @@ func TestTerminal_Flowctl(t *testing.T) {
 	for _, args := range [][]string{{"get", broken, "-o", "json"}, {"get", broken, "-o", "yaml"}, {"get", "-o", "json"}, {"get", "-o", "yaml"}, {"status", broken}, {"status", broken, "-o", "yaml"},
 		{"describe", broken}, {"describe", broken, "-o", "yaml"}, {"explain", broken, "-o", "json"},
 		{"get", evil}, {"get", broken, evil}, {"describe", evil}, {"rollback", evil}, {"wait", evil}, {"top", evil}, {"logs", broken, "--since", evil},
-		{"update", broken, "--image", evil, "--dry-run"}, {"context", "set", evil}, {"context", "use", evil}, {"status", evil}, {"stop", evil, "--wait"}, {"start", broken, "--wait"},
+		{"update", broken, "--image", evil, "--dry-run"}, {"context", "set", evil}, {"context", "use", evil}, {"logs", talker}, {"logs", talker, "-o", "json"}, {"logs", evil}, {"events", evil}, {"status", evil}, {"stop", evil, "--wait"}, {"start", broken, "--wait"},
 		{"send", talker, fmt.Sprintf(`{"type":"x","text":%q}`, "forged \u202e\u200b"), "--reply"}, {"send", talker, fmt.Sprintf(`{"type":"x","text":%q}`, "forged \u202e\u200b"), "--reply", "-o", "yaml"},
 		{"apply", "-f", file}, {"apply", "-f", "/no/such" + evil}, {evil}, {"--" + evil}, {"get", "-o", evil}, {"get", "-l", evil}} {
 		if out, said := flowctl(args...); !said {

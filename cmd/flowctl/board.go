@@ -55,7 +55,7 @@ func (b *board) begin(ctx context.Context, c *Client) error {
 }
 
 func (b *board) subscribe(ctx context.Context, c *Client) error {
-	request := map[string]any{"events": []string{containerChanged}, "resource_version": b.version}
+	request := map[string]any{"events": []string{api.ContainerChanged}, "resource_version": b.version}
 	if len(b.labels) > 0 {
 		request["labels"] = b.labels
 	}
@@ -170,7 +170,7 @@ func (b *board) hear(e Event) error {
 	case api.EventsDropped:
 		b.version = ""
 		return errAnew
-	case containerChanged:
+	case api.ContainerChanged:
 		return b.changed(e)
 	}
 	return nil

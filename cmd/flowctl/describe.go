@@ -16,10 +16,7 @@ import (
 	"github.com/flow-manager/flow-manager/api"
 )
 
-const (
-	getActivity    = "get_activity"
-	recentActivity = 20 // entries that a description has
-)
+const recentActivity = 20 // entries that a description has
 
 func (a *app) describeCommand() *cobra.Command {
 	cmd := &cobra.Command{
@@ -57,7 +54,7 @@ func (a *app) describe(ctx context.Context, c *Client, name string) (json.RawMes
 	if err := json.Unmarshal(object, &found); err != nil {
 		return nil, fmt.Errorf("read the container: %w", err)
 	}
-	err = a.ask(ctx, c, getActivity, map[string]any{"container_id": found.ID, "limit": recentActivity}, &history)
+	err = a.ask(ctx, c, api.GetActivity, map[string]any{"container_id": found.ID, "limit": recentActivity}, &history)
 	switch {
 	case refused(err):
 		d.Missing = err.Error() // the rest is worth showing

@@ -46,14 +46,8 @@ each event is a line, with its name and its data. container_changed and containe
 	flags.StringToStringVarP(&n.labels, "label", "l", nil, "only of containers that have the label `key=value`; may be given again")
 	flags.StringSliceVar(&n.types, "type", nil, "only events of this `type`; may be given again")
 	flags.StringVar(&n.version, "since-version", "", "all that is kept behind this resource `version` first")
-	a.completeFlag(cmd, "type", eventTypes)
+	a.completeFlag(cmd, "type", api.WatchableEvents)
 	return a.completeNames(cmd, 0)
-}
-
-// eventTypes are those that can be asked for.
-func eventTypes() []string {
-	return []string{api.ActivityLog, api.CommunicationError, containerChanged, api.ContainerCrashed, api.HealthWarned, api.ContainerStatusUpdate,
-		api.ContainerUnreachable, api.EngineAvailable, api.EngineUnavailable, api.ImagePullProgress, api.MessageFormatFlaw, api.MessageReceived, api.StatusChanged}
 }
 
 func (n *newsreel) begin(ctx context.Context, c *Client) error {
@@ -95,11 +89,11 @@ func (n *newsreel) subscribe(ctx context.Context, c *Client) error {
 
 // hear shows what comes behind the acknowledgement, which is what was asked for.
 func (n *newsreel) hear(e Event) error {
-	if !n.shows || e.Name == subscribed {
+	if !n.shows || e.Name == api.Subscribed {
 		return nil
 	}
 	n.told(e)
-	if e.Name == containerChanged && len(n.types) == 0 {
+	if e.Name == api.ContainerChanged && len(n.types) == 0 {
 		return nil // other events say what is news in it
 	}
 	if n.app.output == "table" {
@@ -173,7 +167,7 @@ func (b *news) text(e Event) string {
 	switch e.Name {
 	case api.StatusChanged:
 		return strings.TrimSuffix(fmt.Sprintf("%s -> %s (%s)", b.Old, b.New, b.Reason), " ()")
-	case containerChanged:
+	case api.ContainerChanged:
 		return fmt.Sprintf("%s: %s, generation %d", b.Type, b.Container.Status.State, b.Container.Generation)
 	case api.ContainerCrashed:
 		return fmt.Sprintf("ended with exit code %d", b.ExitCode)

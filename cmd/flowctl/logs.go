@@ -15,11 +15,6 @@ import (
 	"github.com/flow-manager/flow-manager/api"
 )
 
-const (
-	getLogs       = "get_logs"
-	containerLogs = "container_logs"
-)
-
 // output is what to show of what a container wrote.
 type output struct {
 	of         string
@@ -94,7 +89,7 @@ func (a *app) logs(ctx context.Context, request map[string]any) error {
 	defer c.Close()
 	c.Listen(func(e Event) error { return a.hearLogs(e, request["request_id"]) })
 	var answer json.RawMessage
-	if err = a.ask(ctx, c, getLogs, request, &answer); err == nil {
+	if err = a.ask(ctx, c, api.GetLogs, request, &answer); err == nil {
 		err = c.Attend(ctx)
 	}
 	if errors.Is(err, errSeen) {
@@ -110,7 +105,7 @@ func (a *app) hearLogs(e Event, requestID any) error {
 		if f := failureOf(e.Data); f.RequestID == requestID {
 			return f
 		}
-	case containerLogs:
+	case api.ContainerLogs:
 		return a.passOn(e)
 	}
 	return nil

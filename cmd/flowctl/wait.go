@@ -88,7 +88,7 @@ func (v *vigil) begin(ctx context.Context, c *Client) error {
 	if err := v.look(ctx, c); err != nil {
 		return err
 	}
-	request := map[string]any{"container_ids": slices.Sorted(maps.Keys(v.pending)), "events": []string{containerChanged, api.ImagePullProgress}}
+	request := map[string]any{"container_ids": slices.Sorted(maps.Keys(v.pending)), "events": []string{api.ContainerChanged, api.ImagePullProgress}}
 	if _, err := v.app.subscribe(ctx, c, request); err != nil {
 		return err
 	}
@@ -172,7 +172,7 @@ func (v *vigil) hear(e Event) error {
 	switch e.Name {
 	case api.EventsDropped:
 		return errAnew
-	case containerChanged:
+	case api.ContainerChanged:
 		return v.changed(e)
 	}
 	return v.p.hear(e)

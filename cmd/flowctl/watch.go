@@ -6,13 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"time"
-)
 
-// The events and requests of a watch.
-const (
-	subscribe        = "subscribe"
-	subscribed       = "subscribed"
-	containerChanged = "container_changed"
+	"github.com/flow-manager/flow-manager/api"
 )
 
 // How long to wait before a lost session is made anew, doubled each time until one has lasted.
@@ -80,7 +75,7 @@ func (a *app) attend(ctx context.Context, session watching) (joined bool, err er
 func (a *app) subscribe(ctx context.Context, c *Client, request map[string]any) (string, error) {
 	request["request_id"] = rand.Text()
 	var answer json.RawMessage
-	err := a.ask(ctx, c, subscribe, request, &answer)
+	err := a.ask(ctx, c, api.Subscribe, request, &answer)
 	return versionOf(answer), err
 }
 
