@@ -161,8 +161,10 @@ func TestLogs_AFloodIsPacedByItsReader(t *testing.T) {
 		}
 		c.print(t, id, strings.TrimSuffix(text.String(), "\n"), false)
 	}
-	if grown := m.resident(t) - quiet; grown > 64<<20 {
-		t.Errorf("the manager grew by %d MiB", grown>>20)
+	grown := m.resident(t) - quiet
+	t.Logf("the manager grew by %d KiB while 8 MB were written for one who does not read", grown>>10)
+	if grown > 64<<20 {
+		t.Error("that is too much")
 	}
 	next := 0
 	for next < times*each {
