@@ -47,7 +47,7 @@ type tail struct {
 	stop    context.CancelFunc
 	rate    *rate.Limiter
 
-	begun bool
+	begun time.Time // when it was first read
 	last  time.Time // of the newest line, whichever container wrote it: one that stands again is not read again from its start
 }
 
@@ -210,13 +210,16 @@ func run(r *store.Record) string {
 // options ask for what has not been sent yet.
 func (t *tail) options() api.LogOptions {
 	o := api.LogOptions{Tail: -1, Follow: t.in.Follow, Since: t.last}
-	if !t.begun {
+	switch {
+	case t.begun.IsZero():
+		t.begun = time.Now()
 		o.Since, _ = api.Moment(t.in.Since) // it has been validated
 		if t.in.Tail != nil {
 			o.Tail = *t.in.Tail
 		}
+	case t.last.IsZero(): // nothing was written so far, or nothing that was asked for
+		o.Since = t.begun
 	}
-	t.begun = true
 	return o
 }
 
