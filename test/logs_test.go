@@ -89,6 +89,11 @@ func TestLogs_FollowTheContainerNotItsRun(t *testing.T) {
 	c.refused(t, "stop_logs", object{"log_id": log}, "validation_error")
 
 	log = c.must(t, "get_logs", object{"container_id": id, "follow": true, "tail": 0})["log_id"]
+	other.must(t, "restart_container", object{"container_id": id, "wait_seconds": 30})
+	other.print(t, id, "the end", false)
+	if rest := told(c.lines(t, log, "stdout the end")); len(rest) != 1 {
+		t.Errorf("who asked for nothing of before was sent %q", rest)
+	}
 	other.must(t, "delete_container", object{"container_id": id})
 	if rest := told(c.lines(t, log, "")); len(rest) > 0 {
 		t.Errorf("of a container that was deleted: %q", rest)
@@ -161,8 +166,10 @@ func TestLogs_AFloodIsPacedByItsReader(t *testing.T) {
 		}
 		c.print(t, id, strings.TrimSuffix(text.String(), "\n"), false)
 	}
-	if grown := m.resident(t) - quiet; grown > 64<<20 {
-		t.Errorf("the manager grew by %d MiB", grown>>20)
+	grown := m.resident(t) - quiet
+	t.Logf("the manager grew by %d KiB while 8 MB were written for one who does not read", grown>>10)
+	if grown > 64<<20 {
+		t.Error("that is too much")
 	}
 	next := 0
 	for next < times*each {

@@ -47,8 +47,8 @@ type tail struct {
 	stop    context.CancelFunc
 	rate    *rate.Limiter
 
-	read string    // the Docker id of the container that was read last
-	last time.Time // of its last line
+	begun time.Time // when it was first read
+	last  time.Time // of the newest line, whichever container wrote it: one that stands again is not read again from its start
 }
 
 func (s *Server) getLogs(c *Session, r *Request) error {
@@ -208,18 +208,18 @@ func run(r *store.Record) string {
 }
 
 // options ask for what has not been sent yet.
-func (t *tail) options(dockerID string) api.LogOptions {
+func (t *tail) options() api.LogOptions {
 	o := api.LogOptions{Tail: -1, Follow: t.in.Follow, Since: t.last}
 	switch {
-	case t.read == "":
+	case t.begun.IsZero():
+		t.begun = time.Now()
 		o.Since, _ = api.Moment(t.in.Since) // it has been validated
 		if t.in.Tail != nil {
 			o.Tail = *t.in.Tail
 		}
-	case t.read != dockerID:
-		o.Since, t.last = time.Time{}, time.Time{}
+	case t.last.IsZero(): // nothing was written so far, or nothing that was asked for
+		o.Since = t.begun
 	}
-	t.read = dockerID
 	return o
 }
 
@@ -227,7 +227,7 @@ func (t *tail) options(dockerID string) api.LogOptions {
 func (t *tail) copy(ctx context.Context, dockerID string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	o, lines, ended := t.options(dockerID), make(chan api.LogLine, tailQueue), make(chan error, 1)
+	o, lines, ended := t.options(), make(chan api.LogLine, tailQueue), make(chan error, 1)
 	since := t.last
 	go func() {
 		defer close(lines)

@@ -57,12 +57,12 @@ func (st *stream) run(ctx context.Context) {
 			st.skip(ctx)
 			watch = st.server.Store.Watch(st.at.After)
 		case err != nil:
-			st.overtaken(ctx)
+			st.ended(ctx, err)
 			return
 		}
 		for i := range changes {
 			if !st.tell(ctx, st.server.bulletin(&changes[i])) {
-				st.overtaken(ctx)
+				st.ended(ctx, nil)
 				return
 			}
 		}
@@ -115,11 +115,19 @@ func (st *stream) answered(ctx context.Context) bool {
 	return st.session.emitPaced(ctx, Encode(api.Subscribed, api.Encode(body)))
 }
 
-// overtaken answers a request in whose place another one came before it was answered.
-func (st *stream) overtaken(ctx context.Context) {
-	if st.answer.operation != "" && errors.Is(context.Cause(ctx), errReplaced) {
-		e := api.Errorf(api.ConflictError, "a later request of this session came before all that %s asked for was sent", st.answer.operation)
-		st.session.emitError(e.For(st.answer.operation, st.answer.requestID, ""))
+// ended tells why nothing more comes: another request came before this one was answered, or err. With the session or the server it
+// ends without a word.
+func (st *stream) ended(ctx context.Context, err error) {
+	switch {
+	case errors.Is(context.Cause(ctx), errReplaced):
+		if st.answer.operation != "" {
+			e := api.Errorf(api.ConflictError, "a later request of this session came before all that %s asked for was sent", st.answer.operation)
+			st.session.emitError(e.For(st.answer.operation, st.answer.requestID, ""))
+		}
+	case err != nil && ctx.Err() == nil:
+		st.server.Log.Error().Err(err).Str("operation", api.Subscribe).Str("session", st.session.ID()).Msg("what is kept cannot be read")
+		e := api.Errorf(api.SystemError, "nothing more is sent of what was subscribed to, for it cannot be read; subscribe again from the last resource_version")
+		st.session.emitError(e.For(api.Subscribe, st.answer.requestID, ""))
 	}
 }
 

@@ -1,123 +1,18 @@
 package socketio
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/rs/zerolog"
 
 	"github.com/flow-manager/flow-manager/api"
 	"github.com/flow-manager/flow-manager/store"
 )
-
-// quietServer is a server whose sessions have no connection.
-type quietServer struct {
-	*Server
-	t *testing.T
-}
-
-func watching(t *testing.T, o store.Options) *quietServer {
-	t.Helper()
-	o.NoSync = true
-	s, err := store.Open(t.TempDir(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := &backend{}
-	server := NewServer(Backend{Store: s, Messenger: b, Stats: b, Logs: b, Engine: b, Policy: b, Planner: b, Log: zerolog.Nop()})
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- server.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return &quietServer{server, t}
-}
-
-// admit lets a session in that leaves before the server ends. What has happened by then it is not told.
-func (w *quietServer) admit(role api.Role, items int) *Session {
-	w.t.Helper()
-	eventually(w.t, "all is told", func() bool {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		return w.told == w.Store.Revision()
-	})
-	c := w.Server.admit(role, items)
-	w.t.Cleanup(func() {
-		c.cut("test")
-		w.End(c)
-	})
-	return c
-}
-
-// declare declares a container whose spec or labels differ from those before.
-func (w *quietServer) declare(name, image string, labels map[string]string) string {
-	w.t.Helper()
-	r, err := w.Store.Declare(w.t.Context(), store.Declaration{Name: name, Principal: "ann", Operation: api.ApplyContainer, Change: func(wish *store.Wish) error {
-		wish.Spec, wish.Labels = api.Spec{Image: image, DesiredState: api.DesiredRunning, Environment: map[string]string{"GREETING": planted}}, labels
-		wish.Spec.Default(name)
-		return nil
-	}})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return r.ID
-}
-
-func (w *quietServer) bury(id string) {
-	w.t.Helper()
-	if err := w.Store.Bury(w.t.Context(), id); err != nil {
-		w.t.Fatal(err)
-	}
-}
-
-// until reads events up to one that fits, and gives all of them.
-func (s *Session) until(t *testing.T, fits func(heard) bool) []heard {
-	t.Helper()
-	var all []heard
-	for {
-		all = append(all, s.next(t))
-		if last := all[len(all)-1]; last.name == api.ErrorEvent && !fits(last) {
-			t.Fatalf("%v", last.body)
-		}
-		if fits(all[len(all)-1]) {
-			return all
-		}
-	}
-}
-
-// subscribe sends a subscription and gives what was told until it was answered.
-func (w *quietServer) subscribe(c *Session, body string) []string {
-	w.t.Helper()
-	w.Handle(c, newRequest(c, inbound{event: api.Subscribe, data: json.RawMessage(body), args: 1}))
-	var told []string
-	for _, h := range c.until(w.t, func(h heard) bool { return h.name == api.Subscribed }) {
-		if h.name != api.Subscribed {
-			told = append(told, brieflyTold(h))
-		}
-	}
-	return told
-}
-
-func brieflyTold(h heard) string {
-	if c, ok := h.body["container"].(map[string]any); ok {
-		return fmt.Sprint(h.body["type"], " ", c["name"])
-	}
-	return h.name
-}
 
 // A session that goes from everything to a part and back, while things happen all the time, is told each of them once.
 func TestSubscribe_NothingIsLostOrDoubledAsItBegins(t *testing.T) {
@@ -230,36 +125,6 @@ func TestSubscribe_NarrowsWhatIsToldOnce(t *testing.T) {
 	}
 }
 
-// Each change is told as it was, as long as that is known, however late the client reads of it.
-func TestSubscribe_TellsEachChangeAsItWas(t *testing.T) {
-	w := watching(t, store.Options{})
-	c := w.admit(api.Operator, 8192)
-	c.ask(t, w.Server, api.Subscribe, `{"events":["container_changed"]}`)
-	id := w.declare("web", "x0", nil)
-	for i := range 4 {
-		w.declare("web", fmt.Sprint("x", i+1), nil)
-	}
-	w.bury(id)
-	for i := 0; ; i++ {
-		h := c.next(t)
-		if h.name == api.Subscribed {
-			i--
-			continue
-		}
-		container := h.body["container"].(map[string]any)
-		spec := container["spec"].(map[string]any)
-		if h.body["type"] == "deleted" {
-			if i != 5 || spec["environment"].(map[string]any)["GREETING"] != api.Filtered || container["generation"] != 5.0 {
-				t.Errorf("after %d: %v", i, h.body)
-			}
-			return
-		}
-		if version, _, _ := strings.Cut(h.body["resource_version"].(string), "."); spec["image"] != fmt.Sprint("x", i) || container["resource_version"] != version {
-			t.Errorf("change %d: %v", i, h.body)
-		}
-	}
-}
-
 func TestSubscribe_Refuses(t *testing.T) {
 	now := time.Now()
 	w := watching(t, store.Options{Now: func() time.Time { return now }, Retention: time.Hour})
@@ -305,103 +170,6 @@ func TestSubscribe_Refuses(t *testing.T) {
 	}
 }
 
-// A client that stops reading holds up nothing, keeps room for what it is owed, and reads everything in the end.
-func TestSubscribe_GoesAtThePaceOfItsClient(t *testing.T) {
-	w := watching(t, store.Options{})
-	slow, quick := w.admit(api.Operator, 64), w.admit(api.Operator, 8192)
-	slow.ask(t, w.Server, api.Subscribe, `{"events":["activity_log"]}`)
-	quick.ask(t, w.Server, api.Subscribe, `{"events":["activity_log"]}`)
-	const total = 500
-	for i := range total {
-		w.declare("web", fmt.Sprint("x", i), nil)
-	}
-	count := func(c *Session, most int) (n int) {
-		for n < total {
-			if h := c.next(t); h.name == api.ActivityLog {
-				if n++; h.body["details"].(map[string]any)["generation"] != float64(n) {
-					t.Fatalf("event %d is %v", n, h.body)
-				}
-			}
-		}
-		return n
-	}
-	count(quick, total)
-	slow.out.mu.Lock()
-	waits := slow.out.waiting.Len()
-	slow.out.mu.Unlock()
-	if waits > 64/pacedShare {
-		t.Errorf("%d packets wait for the slow client", waits)
-	}
-	for range 64 / newsShare {
-		if !slow.Emit(api.ContainerStarted, json.RawMessage(`{}`)) {
-			t.Fatal("what it is owed does not fit")
-		}
-	}
-	if slow.ctx.Err() != nil {
-		t.Fatal("the slow client was cut off")
-	}
-	count(slow, total)
-}
-
-// A subscription that is still being caught up with gives way to a later one, and its asker is told.
-func TestSubscribe_ALaterOneTakesItsPlace(t *testing.T) {
-	w := watching(t, store.Options{})
-	for i := range 200 {
-		w.declare("web", fmt.Sprint("x", i), nil)
-	}
-	c := w.admit(api.Operator, 64)
-	c.ask(t, w.Server, api.Subscribe, fmt.Sprintf(`{"resource_version":%q,"request_id":"first"}`, w.Store.Version(0)))
-	r := newRequest(c, inbound{event: api.Subscribe, data: json.RawMessage(`{"events":["status_changed"],"request_id":"second"}`), args: 1, ack: "2"})
-	w.Handle(c, r)
-	var ends []string
-	for len(ends) < 3 {
-		if h := c.next(t); h.name == api.ErrorEvent || h.name == "ack" || h.name == api.Subscribed {
-			ends = append(ends, fmt.Sprint(h.name, " ", h.body["request_id"], " ", h.body["error_type"]))
-		}
-	}
-	want := []string{"error first conflict_error", "ack second <nil>", "subscribed second <nil>"}
-	if diff := cmp.Diff(want, ends); diff != "" {
-		t.Error(diff)
-	}
-}
-
-// What is forgotten before a slow client has read it is told to be missing, in its place.
-func TestSubscribe_OvertakenByTheRetention(t *testing.T) {
-	now := time.Now()
-	w := watching(t, store.Options{Now: func() time.Time { return now }, Retention: time.Hour})
-	c := w.admit(api.Operator, 64)
-	c.ask(t, w.Server, api.Subscribe, `{"events":["activity_log"]}`)
-	for i := range 1000 {
-		w.declare("web", fmt.Sprint("x", i), nil)
-	}
-	now = now.Add(3 * time.Hour)
-	for i := range 3000 {
-		w.declare("web", fmt.Sprint("y", i), nil)
-	}
-	last, missing := 0.0, 0.0
-	for last < 4000 {
-		switch h := c.next(t); h.name {
-		case api.EventsDropped:
-			missing += h.body["events"].(float64)
-			if from, to := revisionIn(t, h.body["from"]), revisionIn(t, h.body["to"]); float64(to-from+1) != missing || from != int(last)+1 {
-				t.Errorf("after %v: %v", last, h.body)
-			}
-		case api.ActivityLog:
-			generation := h.body["details"].(map[string]any)["generation"].(float64)
-			if generation != last+missing+1 {
-				t.Fatalf("generation %v follows %v and a gap of %v", generation, last, missing)
-			}
-			if last = generation; missing > 0 {
-				return
-			}
-		}
-		if missing > 0 { // the gap goes up to the newest: something more has to happen
-			w.declare("web", "z", nil)
-		}
-	}
-	t.Error("nothing was dropped: the test proves nothing")
-}
-
 // labels are so many, in JSON.
 func labels(n int) string {
 	list := make([]string, n)
@@ -428,39 +196,6 @@ func TestSubscribe_AcknowledgesWhereItBegins(t *testing.T) {
 	}
 }
 
-func revisionIn(t *testing.T, version any) int {
-	t.Helper()
-	_, number, _ := strings.Cut(fmt.Sprint(version), "-")
-	n, err := strconv.Atoi(number)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
-}
-
-// Of what comes from the file it is not known any more how a container stood. One that is gone by now is told as deleted to all who
-// may have been told of it, and what else happened to it by the labels that it had last.
-func TestSubscribe_TellsAgainFromTheFile(t *testing.T) {
-	w := watching(t, store.Options{})
-	gone := w.declare("gone", "x", map[string]string{"tier": "front"})
-	from := w.Store.Version(w.Store.Revision())
-	w.declare("gone", "x", map[string]string{"tier": "back"})
-	w.bury(gone)
-	for i := range 2500 { // more than stay in memory
-		w.declare("web", fmt.Sprint("x", i), nil)
-	}
-	for body, want := range map[string][]string{
-		`"labels":{"tier":"front"},"events":["container_changed"]`: {"deleted gone"},
-		`"labels":{"tier":"back"},"events":["activity_log"]`:       {api.ActivityLog},
-		`"container_ids":["` + gone + `"]`:                         {api.ActivityLog, "deleted gone"},
-	} {
-		told := w.subscribe(w.admit(api.Operator, 8192), fmt.Sprintf(`{"resource_version":%q,%s}`, from, body))
-		if diff := cmp.Diff(want, told); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", body, diff)
-		}
-	}
-}
-
 // A viewer's containers are masked, now and when told again.
 func TestSubscribe_AViewerSeesNoSecretPlace(t *testing.T) {
 	w := watching(t, store.Options{})
@@ -478,12 +213,4 @@ func TestSubscribe_AViewerSeesNoSecretPlace(t *testing.T) {
 			t.Errorf("as %s: only %d events", c.Principal().Role, n)
 		}
 	}
-}
-
-func bodies(all []heard) []map[string]any {
-	list := make([]map[string]any, len(all))
-	for i := range all {
-		list[i] = all[i].body
-	}
-	return list
 }
