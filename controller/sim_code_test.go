@@ -177,6 +177,7 @@ func (c *court) endsCode(o *simContainer) {
 	if f.from != "" && o.runs() != f.from && o.asked.IsZero() && time.Since(o.StartedAt) < simMonitor && time.Since(f.hands) > simSlack {
 		f.spent = o.runs()
 	}
+	f.from = ""
 }
 
 // startsCode holds that code that did not stay up is not what runs next where something else is known to work.
