@@ -174,7 +174,10 @@ func (c *court) asksStopOf(l *simLife, o *simContainer, r *store.Record) {
 // endsCode notes code that did not stay up in the place of code that did.
 func (c *court) endsCode(o *simContainer) {
 	f := c.file(o.ID)
-	if f.from != "" && o.runs() != f.from && o.asked.IsZero() && time.Since(o.StartedAt) < simMonitor && time.Since(f.hands) > simSlack {
+	if f.from == "" || o.runs() == f.from {
+		return
+	}
+	if o.asked.IsZero() && time.Since(o.StartedAt) < simMonitor && time.Since(f.hands) > simSlack {
 		f.spent = o.runs()
 	}
 	f.from = ""
