@@ -74,7 +74,8 @@ func (c *conn) readFrame(r *bufio.Reader) ([]byte, error) {
 	}
 	body, err := readFrame(r, c.endpoint.cfg.MaxFrame)
 	if e, ok := errors.AsType[*tooLongError](err); ok {
-		c.answer(errorFrame(lostConnection(e, nil, 0)))
+		_, problem := lostConnection(e, nil, 0)
+		c.answer(errorFrame(problem))
 	}
 	if err != nil {
 		return nil, err

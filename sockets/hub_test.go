@@ -86,7 +86,7 @@ func TestHub_Close_WaitsForTheWatcher(t *testing.T) {
 		heard := make(ear)
 		h := openHub(t, Config{RunDir: t.TempDir(), Watcher: heard})
 		id := xid.New().String()
-		h.endpoints[id] = newEndpoint(id, &h.cfg)
+		h.endpoints[id] = newEndpoint(id, &h.cfg, &h.counts)
 		pipe(t, h, id)
 		closed := make(chan error)
 		go func() { closed <- h.Close() }()
