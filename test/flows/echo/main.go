@@ -33,9 +33,8 @@ type echo struct {
 	*flow.Flow
 	ignoreTerm atomic.Bool
 
-	mu         sync.Mutex
-	statuses   []any
-	lifecycles []any
+	mu       sync.Mutex
+	statuses []any
 }
 
 func main() {
@@ -48,7 +47,7 @@ func main() {
 	_ = os.Remove(sick) // a new run is well
 	e := &echo{Flow: flow.New("")}
 	go e.obeySignals()
-	e.OnLifecycle(func(event string, _ time.Duration) { e.remember(&e.lifecycles, event) })
+	e.OnLifecycle(e.told)
 	e.Handle("status", e.status)
 	e.Handle("error", func(_ context.Context, m *flow.Message) { fmt.Fprintf(os.Stderr, "the manager: %s\n", m.Body) })
 	e.Handle("", e.answer)
@@ -77,10 +76,17 @@ func (e *echo) obeySignals() {
 	}
 }
 
+// told repeats what is about to happen, as fast as it can.
+func (e *echo) told(event string, grace time.Duration) {
+	if err := e.Emit(context.Background(), object{"type": "told", "event": event, "grace_seconds": grace.Seconds()}); err != nil {
+		fmt.Fprintln(os.Stderr, "tell of", event, err)
+	}
+}
+
 func (e *echo) status(_ context.Context, m *flow.Message) {
 	var news object
 	if m.Decode(&news) == nil {
-		e.remember(&e.statuses, news["status"])
+		e.remember(news["status"])
 	}
 }
 
@@ -101,11 +107,11 @@ func (e *echo) answer(ctx context.Context, m *flow.Message) {
 	}
 }
 
-func (e *echo) remember(list *[]any, item any) {
+func (e *echo) remember(status any) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	*list = append(*list, item)
-	*list = (*list)[max(0, len(*list)-maxRemembers):]
+	e.statuses = append(e.statuses, status)
+	e.statuses = e.statuses[max(0, len(e.statuses)-maxRemembers):]
 }
 
 // acts are the message types that do more than be repeated.
@@ -135,7 +141,7 @@ func (e *echo) dump() object {
 	return object{
 		"args": os.Args, "env": os.Environ(), "uid": os.Getuid(), "gid": os.Getgid(), "pid": os.Getpid(), "hostname": host, "cwd": dir,
 		"mounts": strings.Split(strings.TrimSpace(string(mounts)), "\n"), "socket_dir_changes": changes(),
-		"statuses": e.statuses, "lifecycles": e.lifecycles,
+		"statuses": e.statuses,
 	}
 }
 
