@@ -12,7 +12,7 @@ const (
 	notReading                          // frames to the flow that it does not take
 	lostUnanswered                      // a connection that ended while messages depended on it
 	refusedConnection                   // one more than are allowed
-	throttledConnections                // one that had to wait, for there were many before
+	throttledConnections                // one that was refused, for there were many before
 	throttledFrames                     // one that had to wait, for the flow had said much before
 	unaskedReply                        // a reply that nobody waits for, or not any longer
 	offences                            // how many there are

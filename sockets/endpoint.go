@@ -16,6 +16,9 @@ import (
 // joinBurst is how often a flow may connect at once, in all the connections that it may have.
 const joinBurst = 4
 
+// refusePause is how long a listener waits after it refused a flow that connects too often.
+const refusePause = 2 * time.Millisecond
+
 // acceptPause is how long a listener waits after a failed accept: most likely the process is out of file descriptors.
 const acceptPause = 100 * time.Millisecond
 
@@ -121,8 +124,9 @@ func (e *endpoint) accept(l net.Listener) {
 		nc, err := l.Accept()
 		switch {
 		case err == nil:
-			e.paceJoin()
-			e.admit(nc)
+			if ended := e.welcome(nc); ended {
+				return
+			}
 		case errors.Is(err, net.ErrClosed):
 			return
 		default:
@@ -134,15 +138,16 @@ func (e *endpoint) accept(l net.Listener) {
 	}
 }
 
-// paceJoin holds up the accepting of a flow that connects too often. What is not accepted waits in the listener's own queue,
-// and the flow for that.
-func (e *endpoint) paceJoin() {
-	wait := e.joins.Reserve().Delay()
-	if wait == 0 {
-		return
+// welcome admits nc, unless the flow connects too often, and tells whether the endpoint ended meanwhile. What is refused is
+// accepted all the same, at a pace: left in the listener's queue, connections of a flow that has ended would stand before
+// those of its next run.
+func (e *endpoint) welcome(nc net.Conn) (ended bool) {
+	if e.joins.Allow() {
+		e.admit(nc)
+		return false
 	}
-	e.fault(throttledConnections, api.Errorf(api.SocketError, "the flow connects more than %d times a second; its connections are accepted more slowly", e.cfg.MaxJoins))
-	e.pause(wait)
+	e.refuse(nc, throttledConnections, api.Errorf(api.SocketError, "the flow connects more than %d times a second; this connection was refused, try again later", e.cfg.MaxJoins))
+	return e.pause(refusePause)
 }
 
 // pause waits for d and tells whether the endpoint ended meanwhile.
@@ -169,7 +174,7 @@ func (e *endpoint) admit(nc net.Conn) {
 	case closed:
 		nc.Close()
 	case full:
-		e.refuse(nc)
+		e.refuse(nc, refusedConnection, api.Errorf(api.SocketError, "a flow may have %d connections and has them already; this one was refused", e.cfg.MaxConnections))
 	}
 }
 
@@ -183,14 +188,13 @@ func (e *endpoint) joinLocked(c *conn) {
 }
 
 // refuse says why before it closes nc. Its buffer is empty and takes the frame at once.
-func (e *endpoint) refuse(nc net.Conn) {
+func (e *endpoint) refuse(nc net.Conn, what offence, problem *api.Error) {
 	defer nc.Close()
-	problem := api.Errorf(api.SocketError, "a flow may have %d connections and has them already; this one was refused", e.cfg.MaxConnections)
 	if err := nc.SetWriteDeadline(time.Now().Add(e.cfg.WriteTimeout)); err == nil {
 		_, err = nc.Write(errorFrame(problem))
 		problem = problem.Because(err)
 	}
-	e.fault(refusedConnection, problem)
+	e.fault(what, problem)
 }
 
 // leave takes c off: reading from it ended with err.

@@ -59,7 +59,7 @@ type Config struct {
 	MaxWaiting      int           // messages per container that are not yet written; 256
 	MaxWaitingBytes int           // and their bytes; 4 MiB
 	MaxHeard        int           // bytes a second that a container may say unasked, half of them at once; 8 MiB
-	MaxJoins        int           // connections a second, over time, that it may make; 10
+	MaxJoins        int           // connections a second that it may make, and four times MaxConnections at once; 10
 }
 
 func (c Config) withDefaults() Config {

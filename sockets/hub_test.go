@@ -144,7 +144,7 @@ func TestHub_TooManyConnections(t *testing.T) {
 
 func TestHub_Order(t *testing.T) {
 	const n = 2000
-	h, id, heard := newHub(t, Config{})
+	h, id, heard := newHub(t, Config{MaxHeard: 1 << 30})
 	f := join(t, h, id)
 	var saying sync.WaitGroup
 	saying.Go(func() {

@@ -39,40 +39,38 @@ func TestEndpoint_Pace(t *testing.T) {
 	})
 }
 
-// A flow that connects again and again is accepted at a pace.
-func TestEndpoint_PaceJoin(t *testing.T) {
+// A flow that connects again and again is refused, and let in again later.
+func TestEndpoint_Welcome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, id, heard := newBubble(t, Config{MaxConnections: 2, MaxJoins: 2})
 		e, begin := h.endpoints[id], time.Now()
 		l := &flakyListener{conns: make(chan net.Conn)}
 		e.tasks.Go(func() { e.accept(l) })
-		for range joinBurst*2 + 3 {
+		connect := func() flow {
 			ours, theirs := net.Pipe()
 			l.conns <- ours
-			theirs.Close()
-			synctest.Wait()
+			return flow{t, theirs}
 		}
-		l.conns <- nopConn{} // it comes when the one before has had its turn
-		if took := time.Since(begin); took != 1500*time.Millisecond {
-			t.Errorf("three more than the burst took %v, want 1.5s", took)
-		}
-		close(l.conns)
 		for range joinBurst * 2 {
+			connect().Close()
+			synctest.Wait()
 			heard.hears(t, "connection true", "connection false")
 		}
-		heard.hears(t, "fault socket_error map[]")
-		if n := h.Counts()["throttled_connections"]; n < 3 {
-			t.Errorf("counted %d, want 3 or more", n)
+		for range 3 {
+			if got := field(t, connect().next(), "type"); got != "error" {
+				t.Errorf("the flow heard %s", got)
+			}
 		}
+		heard.hears(t, "fault socket_error map[]")
+		if took, n := time.Since(begin), h.Counts()["throttled_connections"]; took != 2*refusePause || n != 3 {
+			t.Errorf("three were refused within %v, and %d counted; want 4ms", took, n)
+		}
+		time.Sleep(time.Second / 2)
+		connect().handshake()
+		heard.hears(t, "connection true")
+		close(l.conns)
 	})
 }
-
-type nopConn struct{ net.Conn }
-
-func (nopConn) Read([]byte) (int, error)         { return 0, net.ErrClosed }
-func (nopConn) Write([]byte) (int, error)        { return 0, net.ErrClosed }
-func (nopConn) SetWriteDeadline(time.Time) error { return nil }
-func (nopConn) Close() error                     { return nil }
 
 // A status that changes nothing is not said again.
 func TestEndpoint_Status_Unchanged(t *testing.T) {
