@@ -78,4 +78,7 @@ func TestHub_Queue_ManyWaiting(t *testing.T) {
 	if n := settled.Load(); n != many {
 		t.Errorf("%d of %d were settled when the socket was removed", n, many)
 	}
+	if left := (spending().bytes - before.bytes) / many; left > 64 {
+		t.Errorf("of each settled message %d bytes are left", left)
+	}
 }

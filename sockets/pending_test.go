@@ -51,6 +51,21 @@ func TestNewRequest_ErrValidation(t *testing.T) {
 	}
 }
 
+// Of a type no more is remembered than is worth it, and that is text.
+func TestKindOf(t *testing.T) {
+	for message, want := range map[string]string{
+		`{}`: "", `{"type":7}`: "", `{"type":"go"}`: "go", `{"type":"` + strings.Repeat("☃", 1000) + `"}`: strings.Repeat("☃", 21),
+	} {
+		o, err := parseObject([]byte(message))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := kindOf(o); got != want {
+			t.Errorf("%.20s: %q, want %q", message, got, want)
+		}
+	}
+}
+
 // pendingMachine drives a pending through what can happen to it in any order and knows what must hold.
 type pendingMachine struct {
 	p       pending

@@ -81,7 +81,7 @@ func (e *endpoint) expire(r *request, cause error) {
 		return
 	}
 	r.done(outcome{err: gaveUp(cause, was, connected).For("", "", e.id)})
-	if connected || e.outage || !errors.Is(cause, context.DeadlineExceeded) {
+	if connected || !errors.Is(cause, context.DeadlineExceeded) {
 		return
 	}
 	e.outage = true

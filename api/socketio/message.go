@@ -56,6 +56,6 @@ func (s *Server) sent(c *Session, r *Request, in *api.MessageRequest, id string,
 	r.AckWait(c.Context(), api.Encode(ack))
 	c.EmitWait(c.Context(), api.MessageSent, api.Encode(body))
 	if reply != nil {
-		c.EmitWait(c.Context(), api.MessageReceived, api.Encode(map[string]any{"container_id": id, "message": reply, "timestamp": time.Now().UTC()}))
+		c.EmitWait(c.Context(), api.MessageReceived, api.Received{ContainerID: id, Message: reply}.Event().Stamped(time.Now(), ""))
 	}
 }
