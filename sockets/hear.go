@@ -76,7 +76,7 @@ func (e *endpoint) hear(c *conn, body []byte) {
 }
 
 // frameCost is what any frame of a flow is taken for, in bytes, however short it is.
-const frameCost = 4 << 10
+const frameCost = 2 << 10
 
 // pace holds up the reading of a flow that says more than clients can be told. Replies that somebody waits for are as many as
 // clients ask for, and are not held up.

@@ -58,7 +58,7 @@ type Config struct {
 	WriteTimeout    time.Duration // for the flow to take a frame; 10 s
 	MaxWaiting      int           // messages per container that are not yet written; 256
 	MaxWaitingBytes int           // and their bytes; 4 MiB
-	MaxHeard        int           // bytes a second that a container may say unasked, half of them at once; 8 MiB
+	MaxHeard        int           // bytes a second that a container may say unasked, half of them at once; 4 MiB
 	MaxJoins        int           // connections a second that it may make, and four times MaxConnections at once; 10
 }
 
@@ -69,7 +69,7 @@ func (c Config) withDefaults() Config {
 	c.WriteTimeout = cmp.Or(c.WriteTimeout, 10*time.Second)
 	c.MaxWaiting = cmp.Or(c.MaxWaiting, 256)
 	c.MaxWaitingBytes = cmp.Or(c.MaxWaitingBytes, 4<<20)
-	c.MaxHeard = cmp.Or(c.MaxHeard, 8<<20)
+	c.MaxHeard = cmp.Or(c.MaxHeard, 4<<20)
 	c.MaxJoins = cmp.Or(c.MaxJoins, 10)
 	return c
 }

@@ -109,7 +109,9 @@ func crowd(net.Conn) {
 // malformed says what is no message, or one that parsers read differently.
 func malformed(conn net.Conn) {
 	go io.Copy(io.Discard, conn)
-	deep := func(n int) string { return `{"type":"deep","a":` + strings.Repeat("[", n) + strings.Repeat("]", n) + `}` }
+	deep := func(n int) string {
+		return `{"type":"deep","a":` + strings.Repeat("[", n) + strings.Repeat("]", n) + `}`
+	}
 	repeat(conn, deep(5_000), deep(400_000), "{\"type\":\"\xff\"}", `"text"`, `{"type":"a","type":"status","id":1,"id":{}}`, `{"type":`, "",
 		`{"type":"actor_event","actor":{}}`)
 }
