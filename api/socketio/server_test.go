@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -535,6 +536,26 @@ func TestServer_StatusAndMessages(t *testing.T) {
 	}
 	if ack := p.ask(api.SendMessage, `{"container_id":"web","message":{"lost":1}}`); ack["error_type"] != "socket_connection_error" {
 		t.Errorf("lost: %v", ack)
+	}
+}
+
+// Messages that wait for their flow cost no goroutines, however many they are.
+func TestServer_MessagesThatWaitHaveNoGoroutines(t *testing.T) {
+	const many = 200
+	s := serve(t)
+	p := s.join()
+	p.ask(api.CreateContainer, webSpec)
+	before := runtime.NumGoroutine()
+	for range many {
+		p.send(`42["send_message",{"container_id":"web","message":{"late":1}}]`)
+	}
+	p.ask(api.ListContainers, `{}`) // the messages are queued
+	if more := runtime.NumGoroutine() - before; more > 10 {
+		t.Errorf("%d messages have %d goroutines", many, more)
+	}
+	s.server.Drain()
+	for range many {
+		p.event(api.ErrorEvent)
 	}
 }
 
