@@ -45,6 +45,9 @@ func TestHostile(t *testing.T) {
 	m := newManager(t)
 	w := watch(m.uneager())
 	w.neighbours = m.neighbours(t)
+	w.prober = m.uneager()
+	w.prober.must(t, "subscribe", object{"container_ids": w.neighbours}) // whoever talks to them need not hear the others
+	go w.prober.drain()
 	ids := map[string]string{}
 	for _, h := range hostiles() {
 		ids[h.attack] = m.declareHostile(t, h)
@@ -203,7 +206,7 @@ func (m *manager) phase(t *testing.T, w *witness, d time.Duration, meanwhile fun
 	}
 	trips := make([][]time.Duration, len(w.neighbours))
 	for n, id := range w.neighbours {
-		busy.Go(func() { trips[n] = w.client.roundTrips(t, id, done) })
+		busy.Go(func() { trips[n] = w.prober.roundTrips(t, id, done) })
 	}
 	time.Sleep(d) // the length of the phase
 	close(done)
@@ -263,17 +266,17 @@ func (m *manager) counted(t *testing.T, h hostile) {
 	})
 }
 
-// witness is a client that notes what is said of faulty flows.
+// witness notes what a client that hears all is told of faulty flows.
 type witness struct {
-	client     *wsClient
 	neighbours []string
+	prober     *wsClient // talks to them
 
 	mu     sync.Mutex
 	faults map[string]int // by event and container
 }
 
 func watch(c *wsClient) *witness {
-	w := &witness{client: c, faults: map[string]int{}}
+	w := &witness{faults: map[string]int{}}
 	go func() {
 		for e := range c.events {
 			if e.Name == "communication_error" || e.Name == "message_format_error" {
