@@ -21,6 +21,7 @@ type conn struct {
 
 	// The rest is guarded by the endpoint's mutex.
 	hello    uint64   // which of the container's hellos was this connection's last; 0: it said none
+	ready    bool     // it said that the flow is
 	notices  []notice // unsent
 	writeErr error
 }

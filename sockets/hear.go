@@ -1,6 +1,7 @@
 package sockets
 
 import (
+	"slices"
 	"time"
 
 	"github.com/flow-manager/flow-manager/api"
@@ -63,7 +64,7 @@ func (e *endpoint) hear(c *conn, body []byte) {
 	case "ping":
 		c.answer(pongFrame(o))
 	case "ready":
-		e.noteReady()
+		e.noteReady(c)
 		e.tell(func(w Watcher) { w.Ready(e.id) })
 	case "heartbeat":
 		e.tell(func(w Watcher) { w.Heartbeat(e.id) })
@@ -118,10 +119,21 @@ func (e *endpoint) note(isObject bool) {
 	}
 }
 
-func (e *endpoint) noteReady() {
+func (e *endpoint) noteReady(c *conn) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.facts.LastReady = e.facts.LastReceived
+	e.facts.LastReady, c.ready = e.facts.LastReceived, true
+}
+
+// spoke tells when the flow last said anything, and when it was last ready. The engine notes a start once that is done, and a
+// process may have said that it is ready before then; but while a connection stands, so does the process behind it.
+func (e *endpoint) spoke() (last, ready time.Time) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if slices.ContainsFunc(e.conns, func(c *conn) bool { return c.ready }) {
+		return e.facts.LastReceived, time.Now()
+	}
+	return e.facts.LastReceived, e.facts.LastReady
 }
 
 // completes tells whether o is the reply that a request waits for, and if so hands it over.

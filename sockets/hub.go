@@ -231,10 +231,14 @@ func (h *Hub) Facts(id string) Facts {
 	return e.look()
 }
 
-// Heard tells when the flow last sent anything, and when it last said that it is ready; zero: never.
+// Heard tells when the flow last sent anything, and when it was last ready: now, while a connection stands on which it said
+// so; else when it said so. Zero: never.
 func (h *Hub) Heard(id string) (last, ready time.Time) {
-	f := h.Facts(id)
-	return f.LastReceived, f.LastReady
+	e, err := h.find(id)
+	if err != nil {
+		return time.Time{}, time.Time{}
+	}
+	return e.spoke()
 }
 
 func (h *Hub) find(id string) (*endpoint, *api.Error) {

@@ -30,6 +30,29 @@ func TestEndpoint_Reachable(t *testing.T) {
 	})
 }
 
+// A flow is ready for as long as the connection stands that it said so on: it may have been faster than whoever notes its start.
+func TestHub_Heard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, id, _ := newBubble(t, Config{})
+		if last, ready := h.Heard(id); !last.IsZero() || !ready.IsZero() {
+			t.Errorf("before anything was said: %v %v", last, ready)
+		}
+		f := pipe(t, h, id)
+		f.say(`{"type":"ready"}`)
+		f.handshake()
+		said := time.Now()
+		time.Sleep(time.Hour)
+		if last, ready := h.Heard(id); !last.Equal(said) || !ready.Equal(time.Now()) {
+			t.Errorf("it spoke at %v and is ready at %v, want %v and now", last, ready, said)
+		}
+		f.Close()
+		synctest.Wait()
+		if _, ready := h.Heard(id); !ready.Equal(said) {
+			t.Errorf("it was ready at %v, want %v", ready, said)
+		}
+	})
+}
+
 // A message that its sender takes back, and one to a flow that is there and does not take it, make no outage.
 func TestEndpoint_Reachable_NoOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -29,6 +29,7 @@ func TestFlows(t *testing.T) {
 			t.Parallel()
 			needFlows(t)
 			spec["name"], spec["readiness"] = named(t, "flow"), "socket"
+			spec["stop_signal"], spec["stop_grace_seconds"] = "SIGURG", 1 // which they pass over: they have time to answer
 			m := newManager(t)
 			c := m.dial()
 			id := c.run(t, spec)
@@ -96,7 +97,7 @@ func (c *wsClient) tellsOf(t *testing.T, id, request, event, done string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if told := data["message"].(object); told["event"] != event || told["grace_seconds"] != 10.0 {
+	if told := data["message"].(object); told["event"] != event || told["grace_seconds"] != 1.0 {
 		t.Errorf("the flow was told %v, want %s", told, event)
 	}
 	c.wait(t, done, id)
