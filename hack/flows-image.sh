@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Puts the flows in Python and Node, and the hostile one, into the local engine as an image FROM scratch, with this machine's
+# Puts the flows in Go, Python and Node, and the hostile one, into the local engine as an image FROM scratch, with this machine's
 # own interpreters and what those are linked with: no registry is asked.
 #
 #   hack/flows-image.sh [IMAGE]     default flow-manager/flows:latest
@@ -24,7 +24,7 @@ for file in $(libraries "$python") $(libraries "$node"); do
   cp --dereference --parents "$file" "$dir"
 done
 mkdir -p "$dir/flows" "$dir/tmp"
-CGO_ENABLED=0 go build -trimpath -o "$dir/flows/hostile" ./test/flows/hostile
+CGO_ENABLED=0 go build -trimpath -o "$dir/flows/" ./test/flows/echo ./test/flows/hostile
 cp test/flows/python/*.py test/flows/node/*.mjs "$dir/flows"
 # Of Python's library, nothing that a flow without a screen and a compiler would miss.
 tar --create --directory / --dereference --hard-dereference --exclude='*/test' --exclude='*/config-*' --exclude='*/idlelib' --exclude='*/lib2to3' \

@@ -20,7 +20,7 @@ func needFlows(t *testing.T) {
 // done to it, and comes back to the manager that follows one that died.
 func TestFlows(t *testing.T) {
 	specs := map[string]object{
-		"go":     {"image": echoImage},
+		"go":     {"image": flowsImage, "entrypoint": []string{"/flows/echo"}},
 		"python": {"image": flowsImage, "entrypoint": []string{"/usr/bin/python3", "/flows/echo.py"}},
 		"node":   {"image": flowsImage, "entrypoint": []string{"/usr/bin/node", "/flows/echo.mjs"}},
 	}
