@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"fmt"
 	"time"
 )
 
@@ -65,6 +66,7 @@ const (
 	EngineUnavailable    = "engine_unavailable"
 	EngineAvailable      = "engine_available"
 	ContainerUnreachable = "container_unreachable"
+	ContainerReachable   = "container_reachable"
 	EventsDropped        = "events_dropped"
 )
 
@@ -156,8 +158,44 @@ type CrashDetails struct {
 	Logs  []string `json:"logs"`
 }
 
-// Event makes r into an event.
-func (r Received) Event() Event { return Event{MessageReceived, Encode(r)} }
+// Event makes r into an event. The flow's object stays as it came, byte for byte, and is not read again: it may be long.
+func (r Received) Event() Event {
+	data := append(json.RawMessage(`{"container_id":`), Encode(r.ContainerID)...)
+	data = append(append(data, `,"message":`...), r.Message...)
+	return Event{MessageReceived, append(data, '}')}
+}
+
+// Reach is the body of container_unreachable and container_reachable.
+type Reach struct {
+	ContainerID string `json:"container_id"`
+	Message     string `json:"message"`
+}
+
+// ReachNews is the event that messages do not get to a flow, or do again.
+func ReachNews(id string, reachable bool) Event {
+	if reachable {
+		return Event{ContainerReachable, Encode(Reach{id, "the flow is connected again"})}
+	}
+	return Event{ContainerUnreachable, Encode(Reach{id, "a message waited out its time and the flow did not connect; this is told once, until it is back"})}
+}
+
+// Traffic is what one of the aggregated activities about messages stands for: how many there were, of how many bytes, and of
+// what type the last one was.
+type Traffic struct {
+	Count    int
+	Bytes    int
+	LastType string
+}
+
+// Activity is t about a container; activityType says which way the messages went.
+func (t Traffic) Activity(activityType, id string) Activity {
+	verb := "sent to"
+	if activityType == ActivityReceived {
+		verb = "received from"
+	}
+	return Activity{ActivityType: activityType, ContainerID: id, Message: fmt.Sprintf("%d messages (%d bytes) %s the flow", t.Count, t.Bytes, verb),
+		Details: map[string]any{"count": t.Count, "bytes": t.Bytes, "last_type": t.LastType}}
+}
 
 // Fault is the body of communication_error and message_format_error: what is wrong with a flow's connection.
 type Fault struct {

@@ -36,7 +36,7 @@ type UnsubscribeRequest struct {
 // WatchableEvents are those that a session can subscribe to, sorted. Answers and errors always come.
 func WatchableEvents() []string {
 	return []string{
-		ActivityLog, CommunicationError, ContainerChanged, ContainerCrashed, HealthWarned, ContainerStatusUpdate, ContainerUnreachable,
+		ActivityLog, CommunicationError, ContainerChanged, ContainerCrashed, HealthWarned, ContainerReachable, ContainerStatusUpdate, ContainerUnreachable,
 		EngineAvailable, EngineUnavailable, ImagePullProgress, MessageFormatFlaw, MessageReceived, StatusChanged,
 	}
 }

@@ -33,6 +33,7 @@ step hack/apt.sh "${packages[@]}"
 step client
 step make --no-print-directory build
 step hack/echo-image.sh
+step hack/flows-image.sh
 step env CGO_ENABLED=1 go test -race ./api/... ./store/... ./controller/... ./sockets/... ./cmd/...
 # 2,000 lives of the loop in fake time, and some of them under the race detector; `make sim` plays more.
 step env SIM_SEEDS=2000 go test -tags sim -run '^TestSimulator$' -count=1 ./controller

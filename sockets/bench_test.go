@@ -22,6 +22,8 @@ func (deaf) Message(string, json.RawMessage)                    {}
 func (deaf) ActorEvent(string, string, string, json.RawMessage) {}
 func (deaf) Ready(string)                                       {}
 func (deaf) Heartbeat(string)                                   {}
+func (deaf) Reachable(string, bool)                             {}
+func (deaf) Traffic(string, Way, string, int)                   {}
 func (deaf) Fault(string, *api.Error)                           {}
 
 // BenchmarkHub_Send measures a message of 256 bytes to a flow in this process and its reply, from many callers at once.

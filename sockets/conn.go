@@ -21,6 +21,7 @@ type conn struct {
 
 	// The rest is guarded by the endpoint's mutex.
 	hello    uint64   // which of the container's hellos was this connection's last; 0: it said none
+	ready    bool     // it said that the flow is
 	notices  []notice // unsent
 	writeErr error
 }
@@ -74,7 +75,8 @@ func (c *conn) readFrame(r *bufio.Reader) ([]byte, error) {
 	}
 	body, err := readFrame(r, c.endpoint.cfg.MaxFrame)
 	if e, ok := errors.AsType[*tooLongError](err); ok {
-		c.answer(errorFrame(lostConnection(e, nil, 0)))
+		_, problem := lostConnection(e, nil, 0)
+		c.answer(errorFrame(problem))
 	}
 	if err != nil {
 		return nil, err

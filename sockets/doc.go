@@ -10,12 +10,15 @@
 //   - No blocking. Status and Lifecycle never block; of several unsent statuses the newest is kept. A flow that does not read
 //     costs its own messages and, after the write deadline, its connection; nothing else.
 //   - Bounds. Frames, connections, waiting messages and unsent notices are limited per container; what is over the limit is
-//     refused, and the Watcher or the caller is told.
+//     refused, and the Watcher or the caller is told. How much a container says unasked is limited by reading no faster: a
+//     flow that runs wild waits for itself. How often it connects is limited as well.
+//   - Outages. The Watcher is told once when a message waited out its time and nobody was connected, and once when the flow is
+//     back.
 //   - Ends. Close and Remove return when every goroutine that they end has ended. Close leaves the sockets' files, so that a
 //     flow finds the next manager at the same path; Open takes over whatever stands there.
 //
 // A frame is a length of four bytes, big-endian, and so many bytes of UTF-8 JSON: one object. Nothing is kept across a crash:
 // messages that wait are lost with the process, and their senders know that they got no answer.
 //
-// Each listener has one goroutine and each connection two. A waiting message costs no goroutine but its caller's.
+// Each listener has one goroutine and each connection two. A waiting message has none.
 package sockets

@@ -8,8 +8,16 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/flow-manager/flow-manager/api"
 )
+
+// joinBurst is how often a flow may connect at once, in all the connections that it may have.
+const joinBurst = 4
+
+// refusePause is how long a listener waits after it refused a flow that connects too often.
+const refusePause = 2 * time.Millisecond
 
 // acceptPause is how long a listener waits after a failed accept: most likely the process is out of file descriptors.
 const acceptPause = 100 * time.Millisecond
@@ -26,29 +34,38 @@ type Facts struct {
 
 // endpoint is the manager's side of one container's socket.
 type endpoint struct {
-	id    string
-	cfg   *Config
-	tasks sync.WaitGroup // listeners and connections
-	ended chan struct{}  // closed by shut
+	id     string
+	cfg    *Config
+	counts *counts
+	heard  *rate.Limiter  // bytes that the flow says unasked
+	joins  *rate.Limiter  // its connections
+	tasks  sync.WaitGroup // listeners, connections and what they leave to be told
+	ended  chan struct{}  // closed by shut
 
 	socket *socket // guarded by the hub's turn
 
 	// deliver is held while the watcher is told something, so that it hears of one container in order. It is taken before mu.
 	deliver   sync.Mutex
 	announced bool
+	missed    bool // the watcher knows of an outage
 	faults    faults
 
 	mu      sync.Mutex
 	closed  bool
 	conns   []*conn // oldest first
 	hellos  uint64
+	outage  bool   // a message has waited out its time, and nobody has connected since
 	status  []byte // the frame of the last one pushed
 	pending pending
 	facts   Facts
 }
 
-func newEndpoint(id string, cfg *Config) *endpoint {
-	return &endpoint{id: id, cfg: cfg, ended: make(chan struct{}), faults: faults{}, pending: newPending()}
+func newEndpoint(id string, cfg *Config, counts *counts) *endpoint {
+	return &endpoint{
+		id: id, cfg: cfg, counts: counts, ended: make(chan struct{}), faults: faults{}, pending: newPending(),
+		heard: rate.NewLimiter(rate.Limit(cfg.MaxHeard), max(cfg.MaxHeard/2, cfg.MaxFrame, frameCost)),
+		joins: rate.NewLimiter(rate.Limit(cfg.MaxJoins), joinBurst*cfg.MaxConnections),
+	}
 }
 
 // open listens at the container's path, unless the listener that we have stands there already.
@@ -89,7 +106,7 @@ func (e *endpoint) stands() bool {
 func (e *endpoint) shut() {
 	e.mu.Lock()
 	e.closed = true
-	e.pending.fail(errGone())
+	e.pending.fail(errGone().For("", "", e.id))
 	conns := slices.Clone(e.conns)
 	e.mu.Unlock()
 	close(e.ended)
@@ -107,7 +124,9 @@ func (e *endpoint) accept(l net.Listener) {
 		nc, err := l.Accept()
 		switch {
 		case err == nil:
-			e.admit(nc)
+			if ended := e.welcome(nc); ended {
+				return
+			}
 		case errors.Is(err, net.ErrClosed):
 			return
 		default:
@@ -117,6 +136,18 @@ func (e *endpoint) accept(l net.Listener) {
 			}
 		}
 	}
+}
+
+// welcome admits nc, unless the flow connects too often, and tells whether the endpoint ended meanwhile. What is refused is
+// accepted all the same, at a pace: left in the listener's queue, connections of a flow that has ended would stand before
+// those of its next run.
+func (e *endpoint) welcome(nc net.Conn) (ended bool) {
+	if e.joins.Allow() {
+		e.admit(nc)
+		return false
+	}
+	e.refuse(nc, throttledConnections, api.Errorf(api.SocketError, "the flow connects more than %d times a second; this connection was refused, try again later", e.cfg.MaxJoins))
+	return e.pause(refusePause)
 }
 
 // pause waits for d and tells whether the endpoint ended meanwhile.
@@ -143,12 +174,13 @@ func (e *endpoint) admit(nc net.Conn) {
 	case closed:
 		nc.Close()
 	case full:
-		e.refuse(nc)
+		e.refuse(nc, refusedConnection, api.Errorf(api.SocketError, "a flow may have %d connections and has them already; this one was refused", e.cfg.MaxConnections))
 	}
 }
 
 func (e *endpoint) joinLocked(c *conn) {
 	e.conns = append(e.conns, c)
+	e.outage = false
 	if e.status != nil {
 		c.notifyLocked(notice{"status", e.status})
 	}
@@ -156,28 +188,27 @@ func (e *endpoint) joinLocked(c *conn) {
 }
 
 // refuse says why before it closes nc. Its buffer is empty and takes the frame at once.
-func (e *endpoint) refuse(nc net.Conn) {
+func (e *endpoint) refuse(nc net.Conn, what offence, problem *api.Error) {
 	defer nc.Close()
-	problem := api.Errorf(api.SocketError, "a flow may have %d connections and has them already; this one was refused", e.cfg.MaxConnections)
 	if err := nc.SetWriteDeadline(time.Now().Add(e.cfg.WriteTimeout)); err == nil {
 		_, err = nc.Write(errorFrame(problem))
 		problem = problem.Because(err)
 	}
-	e.fault(problem)
+	e.fault(what, problem)
 }
 
 // leave takes c off: reading from it ended with err.
 func (e *endpoint) leave(c *conn, err error) {
 	e.mu.Lock()
 	e.conns = slices.DeleteFunc(e.conns, func(other *conn) bool { return other == c })
-	problem := lostConnection(err, c.writeErr, e.pending.dependsOn(c))
+	what, problem := lostConnection(err, c.writeErr, e.pending.dependsOn(c))
 	if e.closed {
 		problem = nil
 	}
 	e.nudgeTargetLocked()
 	e.mu.Unlock()
 	if problem != nil {
-		e.fault(problem)
+		e.fault(what, problem)
 	}
 	e.announce()
 }

@@ -229,7 +229,8 @@ func TestEndpoint_Target_Take(t *testing.T) {
 	e.conns = []*conn{oldest, other}
 	defer func() { e.conns = nil }()
 	r, _ := newRequest([]byte(`{}`), false, 100)
-	if err := e.enqueue(r); err != nil {
+	r.done = func(outcome) {}
+	if err := e.enqueue(t.Context(), r, time.Hour); err != nil {
 		t.Fatal(err)
 	}
 	e.prefer(other)

@@ -30,6 +30,8 @@ func (e ear) Message(id string, m json.RawMessage) { e <- "message " + string(m)
 func (e ear) Ready(id string)                      { e <- "ready" }
 func (e ear) Heartbeat(id string)                  { e <- "heartbeat" }
 func (e ear) Fault(id string, err *api.Error)      { e <- fmt.Sprint("fault ", err.Type, " ", err.Details) }
+func (e ear) Traffic(string, Way, string, int)     {}
+func (e ear) Reachable(id string, reachable bool)  { e <- fmt.Sprint("reachable ", reachable) }
 func (e ear) ActorEvent(id, actor, event string, data json.RawMessage) {
 	e <- fmt.Sprintf("actor %s %s %s", actor, event, data)
 }
@@ -228,7 +230,7 @@ func newBubble(t *testing.T, cfg Config) (h *Hub, id string, heard ear) {
 	cfg.Watcher = heard
 	h = openHub(t, cfg)
 	id = xid.New().String()
-	h.endpoints[id] = newEndpoint(id, &h.cfg)
+	h.endpoints[id] = newEndpoint(id, &h.cfg, &h.counts)
 	return h, id, heard
 }
 

@@ -41,24 +41,24 @@ func (f faults) admit(err *api.Error, now time.Time) *api.Error {
 
 // lostConnection says what is wrong with a connection's end; nil where nothing is. readErr and writeErr are why reading and
 // writing ended, waiting how many requests still depended on it.
-func lostConnection(readErr, writeErr error, waiting int) *api.Error {
+func lostConnection(readErr, writeErr error, waiting int) (what offence, err *api.Error) {
 	if e, ok := errors.AsType[*tooLongError](readErr); ok {
-		return api.Errorf(api.MessageFormatError, "%s", e.Error())
+		return tooLongFrame, api.Errorf(api.MessageFormatError, "%s", e.Error())
 	}
 	var problem string
 	switch {
 	case errors.Is(writeErr, os.ErrDeadlineExceeded):
-		problem = "the flow does not read from its socket; its connection was closed"
+		what, problem = notReading, "the flow does not read from its socket; its connection was closed"
 	case writeErr != nil:
-		problem = "writing to the flow's socket failed"
+		what, problem = lostUnanswered, "writing to the flow's socket failed"
 	case errors.Is(readErr, os.ErrDeadlineExceeded):
-		problem = "the flow began a frame and did not end it in time; its connection was closed"
+		what, problem = unfinishedFrame, "the flow began a frame and did not end it in time; its connection was closed"
 	case errors.Is(readErr, io.ErrUnexpectedEOF):
-		problem = "the flow's connection ended in the middle of a frame"
+		what, problem = unfinishedFrame, "the flow's connection ended in the middle of a frame"
 	case waiting > 0:
-		problem = fmt.Sprintf("the flow's connection was lost with %d messages unanswered", waiting)
+		what, problem = lostUnanswered, fmt.Sprintf("the flow's connection was lost with %d messages unanswered", waiting)
 	default:
-		return nil
+		return 0, nil
 	}
-	return api.Errorf(api.SocketError, "%s", problem).Because(errors.Join(writeErr, readErr))
+	return what, api.Errorf(api.SocketError, "%s", problem).Because(errors.Join(writeErr, readErr))
 }

@@ -26,10 +26,25 @@ type Watcher interface {
 	ActorEvent(id, actor, event string, data json.RawMessage)
 	Ready(id string)
 	Heartbeat(id string)
+	// Reachable is told that the flow is missed: a message has waited out its time and nobody was connected; and then, once,
+	// that it is back.
+	Reachable(id string, reachable bool)
+	// Traffic counts a client's message that was written whole, or a message or reply from the flow, with the beginning of
+	// its type and its size in bytes. Unlike the others it is called from any goroutine and while the hub holds locks.
+	Traffic(id string, way Way, kind string, size int)
 	// Fault gets a message_format_error or a socket_error, of each type and container at most one a minute;
 	// details.suppressed counts those that were not said.
 	Fault(id string, err *api.Error)
 }
+
+// Way is where a message goes.
+type Way int
+
+// The ways.
+const (
+	ToFlow Way = iota
+	FromFlow
+)
 
 // Config is what a Hub is made from. A limit that is zero gets its default.
 type Config struct {
@@ -43,6 +58,8 @@ type Config struct {
 	WriteTimeout    time.Duration // for the flow to take a frame; 10 s
 	MaxWaiting      int           // messages per container that are not yet written; 256
 	MaxWaitingBytes int           // and their bytes; 4 MiB
+	MaxHeard        int           // bytes a second that a container may say unasked, half of them at once; 4 MiB
+	MaxJoins        int           // connections a second that it may make, and four times MaxConnections at once; 10
 }
 
 func (c Config) withDefaults() Config {
@@ -52,6 +69,8 @@ func (c Config) withDefaults() Config {
 	c.WriteTimeout = cmp.Or(c.WriteTimeout, 10*time.Second)
 	c.MaxWaiting = cmp.Or(c.MaxWaiting, 256)
 	c.MaxWaitingBytes = cmp.Or(c.MaxWaitingBytes, 4<<20)
+	c.MaxHeard = cmp.Or(c.MaxHeard, 4<<20)
+	c.MaxJoins = cmp.Or(c.MaxJoins, 10)
 	return c
 }
 
@@ -59,7 +78,8 @@ var errClosed = errors.New("the hub is closed")
 
 // Hub holds the sockets of all containers. Its methods may be called at any time from any goroutine.
 type Hub struct {
-	cfg Config
+	cfg    Config
+	counts counts
 
 	// turn is held by Open, Remove and Close: one at a time changes files and listeners. It is taken before mu.
 	turn sync.Mutex
@@ -112,7 +132,7 @@ func (h *Hub) openLocked(id string) error {
 	if e != nil {
 		return e.open()
 	}
-	e = newEndpoint(id, &h.cfg)
+	e = newEndpoint(id, &h.cfg, &h.counts)
 	if err := e.open(); err != nil {
 		return err
 	}
@@ -211,10 +231,14 @@ func (h *Hub) Facts(id string) Facts {
 	return e.look()
 }
 
-// Heard tells when the flow last sent anything, and when it last said that it is ready; zero: never.
+// Heard tells when the flow last sent anything, and when it was last ready: now, while a connection stands on which it said
+// so; else when it said so. Zero: never.
 func (h *Hub) Heard(id string) (last, ready time.Time) {
-	f := h.Facts(id)
-	return f.LastReceived, f.LastReady
+	e, err := h.find(id)
+	if err != nil {
+		return time.Time{}, time.Time{}
+	}
+	return e.spoke()
 }
 
 func (h *Hub) find(id string) (*endpoint, *api.Error) {

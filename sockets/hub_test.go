@@ -86,7 +86,7 @@ func TestHub_Close_WaitsForTheWatcher(t *testing.T) {
 		heard := make(ear)
 		h := openHub(t, Config{RunDir: t.TempDir(), Watcher: heard})
 		id := xid.New().String()
-		h.endpoints[id] = newEndpoint(id, &h.cfg)
+		h.endpoints[id] = newEndpoint(id, &h.cfg, &h.counts)
 		pipe(t, h, id)
 		closed := make(chan error)
 		go func() { closed <- h.Close() }()
@@ -144,7 +144,7 @@ func TestHub_TooManyConnections(t *testing.T) {
 
 func TestHub_Order(t *testing.T) {
 	const n = 2000
-	h, id, heard := newHub(t, Config{})
+	h, id, heard := newHub(t, Config{MaxHeard: 1 << 30})
 	f := join(t, h, id)
 	var saying sync.WaitGroup
 	saying.Go(func() {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"unicode/utf8"
 )
 
@@ -11,7 +12,11 @@ var (
 	errNotUTF8   = errors.New("the message is not valid UTF-8")
 	errNotJSON   = errors.New("the message is not valid JSON")
 	errNotObject = errors.New("the message is JSON, but no object")
+	errTooDeep   = fmt.Errorf("the message is nested more than %d deep", maxDepth)
 )
+
+// maxDepth is how deep a message may be nested. Parsers that clients use give up at 1,000, and what carries the message adds some.
+const maxDepth = 512
 
 // object is a JSON object taken apart at its top level only. Values keep their bytes and members their order, so that a
 // message passes through unchanged; keys match exactly, where encoding/json would take "Type" for "type".
@@ -34,7 +39,11 @@ func parseObject(data []byte) (object, error) {
 	if s.skipSpace(); s.data[s.at] != '{' {
 		return nil, errNotObject
 	}
-	return s.members(), nil
+	o := s.members()
+	if s.deepest >= maxDepth {
+		return nil, errTooDeep
+	}
+	return o, nil
 }
 
 // value is that of the last member called key, which is the one most parsers see; nil where there is none.
@@ -104,8 +113,9 @@ func unquote(raw []byte) string {
 
 // scanner walks over JSON that is known to be valid.
 type scanner struct {
-	data []byte
-	at   int
+	data    []byte
+	at      int
+	deepest int // nesting of a value within the object
 }
 
 func (s *scanner) members() object {
@@ -136,6 +146,7 @@ func (s *scanner) value() json.RawMessage {
 			continue
 		case c == '{' || c == '[':
 			depth++
+			s.deepest = max(s.deepest, depth)
 		case depth == 0 && (c == ',' || c == '}'):
 			return bytes.TrimRight(s.data[start:s.at], " \t\r\n")
 		case c == '}' || c == ']':

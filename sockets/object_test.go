@@ -19,7 +19,9 @@ func TestParseObject(t *testing.T) {
 		"OK":                   {`{"type":"hello"}`, nil},
 		"OK/Empty":             {`{}`, nil},
 		"OK/Spaces":            {" \n{ \"a\" : 1 , \"b\" : [ ] }\t", nil},
-		"OK/Deep":              {nested(500), nil},
+		"OK/Deep":              {nested(maxDepth - 1), nil},
+		"ErrTooDeep":           {nested(maxDepth), errTooDeep},
+		"ErrTooDeep/Valid":     {nested(9_000), errTooDeep},
 		"OK/Unicode":           {`{"a":"naïve ☃"}`, nil},
 		"ErrNotJSON/Empty":     {"", errNotJSON},
 		"ErrNotJSON/Cut":       {`{"a":`, errNotJSON},
@@ -95,7 +97,7 @@ func FuzzParseObject(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, input []byte) {
 		o, err := parseObject(input)
-		if err == errNotUTF8 {
+		if err == errNotUTF8 || err == errTooDeep {
 			return
 		}
 		var want map[string]json.RawMessage

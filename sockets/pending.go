@@ -1,9 +1,11 @@
 package sockets
 
 import (
+	"bytes"
 	"encoding/json"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/rs/xid"
 
@@ -36,18 +38,20 @@ func (p phase) delivery() string {
 type request struct {
 	id           string          // the manager's own, unique
 	clientID     json.RawMessage // nil: the client gave none
-	frame        []byte
+	kind         string          // the message's type, for the tally
+	frame        []byte          // nil once it was written whole: it may wait for its reply for long
 	expectsReply bool
-	done         chan outcome // holds one, so that settling never blocks
+	done         func(outcome) // called once, with the endpoint's mutex held
 
 	// The rest is guarded by the endpoint's mutex.
-	phase phase
-	conn  *conn // the connection it was last written to
+	phase   phase
+	conn    *conn  // the connection it was last written to
+	unwatch func() // ends what waits for the request's time to be up
 }
 
 type outcome struct {
 	reply json.RawMessage
-	err   *api.Error
+	err   error // an *api.Error
 }
 
 // newRequest takes a client's message and gives it the manager's own id.
@@ -64,9 +68,22 @@ func newRequest(message json.RawMessage, expectsReply bool, maxFrame int) (*requ
 	if len(body) > maxFrame {
 		return nil, invalid("the message is longer than a frame may be")
 	}
+	// What outlives the message's body is copied out of it.
 	return &request{
-		id: id, clientID: o.value("id"), frame: frame(body), expectsReply: expectsReply, done: make(chan outcome, 1),
+		id: id, clientID: bytes.Clone(o.value("id")), kind: kindOf(o), frame: frame(body), expectsReply: expectsReply,
 	}, nil
+}
+
+// maxKind is how many bytes of a message's type are remembered.
+const maxKind = 64
+
+// kindOf is a message's type, as far as it is remembered.
+func kindOf(o object) string {
+	kind := o.text("type")
+	if len(kind) <= maxKind {
+		return kind
+	}
+	return strings.ToValidUTF8(strings.Clone(kind[:maxKind]), "")
 }
 
 func invalid(problem string) *api.Error {
@@ -88,8 +105,19 @@ func reservedType(o object) string {
 }
 
 func (r *request) settle(reply json.RawMessage, err *api.Error) {
+	r.settled()
+	if err != nil {
+		r.done(outcome{err: err})
+		return
+	}
+	r.done(outcome{reply: reply})
+}
+
+func (r *request) settled() {
 	r.phase = settled
-	r.done <- outcome{reply, err}
+	if r.unwatch != nil {
+		r.unwatch()
+	}
 }
 
 // pending holds a container's requests from Send until each is settled. It does not lock.
@@ -134,7 +162,7 @@ func (p *pending) written() {
 	switch {
 	case r.phase == settled: // its caller gave up, or the reply was faster than our own bookkeeping
 	case r.expectsReply:
-		r.phase = asked
+		r.phase, r.frame = asked, nil
 		p.asked[r.id] = r
 	default:
 		r.settle(nil, nil)
@@ -167,7 +195,8 @@ func (p *pending) reply(id string, answer object) bool {
 	return true
 }
 
-// drop lets go of r, whose caller waits no more, and tells how far it had come.
+// drop lets go of r, which has waited long enough, and tells how far it had come. Unless it was settled before, its caller is
+// to be told.
 func (p *pending) drop(r *request) phase {
 	was := r.phase
 	switch was {
@@ -176,7 +205,7 @@ func (p *pending) drop(r *request) phase {
 	case asked:
 		delete(p.asked, r.id)
 	}
-	r.phase = settled
+	r.settled()
 	return was
 }
 

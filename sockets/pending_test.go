@@ -51,12 +51,28 @@ func TestNewRequest_ErrValidation(t *testing.T) {
 	}
 }
 
+// Of a type no more is remembered than is worth it, and that is text.
+func TestKindOf(t *testing.T) {
+	for message, want := range map[string]string{
+		`{}`: "", `{"type":7}`: "", `{"type":"go"}`: "go", `{"type":"` + strings.Repeat("☃", 1000) + `"}`: strings.Repeat("☃", 21),
+	} {
+		o, err := parseObject([]byte(message))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := kindOf(o); got != want {
+			t.Errorf("%.20s: %q, want %q", message, got, want)
+		}
+	}
+}
+
 // pendingMachine drives a pending through what can happen to it in any order and knows what must hold.
 type pendingMachine struct {
 	p       pending
 	added   []*request // in order
 	taken   []*request // in the order of their first take
 	dropped map[*request]bool
+	settled map[*request]int
 }
 
 const machineCount, machineBytes = 4, 40
@@ -64,8 +80,9 @@ const machineCount, machineBytes = 4, 40
 func (m *pendingMachine) Add(t *rapid.T) {
 	r := &request{
 		id: fmt.Sprint(len(m.added)), frame: make([]byte, rapid.IntRange(1, 20).Draw(t, "size")),
-		expectsReply: rapid.Bool().Draw(t, "expects"), done: make(chan outcome, 1),
+		expectsReply: rapid.Bool().Draw(t, "expects"),
 	}
+	r.done = func(outcome) { m.settled[r]++ }
 	fits := len(m.p.queue) < machineCount && m.p.bytes+len(r.frame) <= machineBytes
 	if err := m.p.add(r, machineCount, machineBytes); (err == nil) != fits {
 		t.Fatalf("add: %v, where fits = %v", err, fits)
@@ -145,7 +162,7 @@ func (m *pendingMachine) Check(t *rapid.T) {
 		t.Fatal("requests changed places")
 	}
 	for _, r := range m.added {
-		if answered := len(r.done) == 1; (r.phase == settled) != (answered != m.dropped[r]) {
+		if answered := m.settled[r] == 1; (r.phase == settled) != (answered != m.dropped[r]) || m.settled[r] > 1 {
 			t.Fatalf("request %s is in phase %d; answered: %v, dropped: %v", r.id, r.phase, answered, m.dropped[r])
 		}
 	}
@@ -157,7 +174,7 @@ func (m *pendingMachine) order(a, b *request) int {
 
 func TestPending_Property(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		m := &pendingMachine{p: newPending(), dropped: map[*request]bool{}}
+		m := &pendingMachine{p: newPending(), dropped: map[*request]bool{}, settled: map[*request]int{}}
 		t.Repeat(rapid.StateMachineActions(m))
 	})
 }
@@ -166,8 +183,10 @@ func TestPending_Fail(t *testing.T) {
 	p := newPending()
 	want := []string{"unknown", "not_sent"}
 	var all []*request
+	failed := map[*request]error{}
 	for range want {
-		r := &request{done: make(chan outcome, 1)}
+		r := &request{}
+		r.done = func(got outcome) { failed[r] = got.err }
 		all = append(all, r)
 		if err := p.add(r, 10, 10); err != nil {
 			t.Fatal(err)
@@ -176,7 +195,7 @@ func TestPending_Fail(t *testing.T) {
 	p.take(nil)
 	p.fail(errGone())
 	for i, r := range all {
-		err := (<-r.done).err
+		err, _ := failed[r].(*api.Error)
 		if err == nil || err.Type != api.SocketConnectionError || err.Details["delivery"] != want[i] {
 			t.Errorf("request %d failed with %v, want delivery %s", i, err, want[i])
 		}

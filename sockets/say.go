@@ -1,6 +1,7 @@
 package sockets
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"os"
@@ -69,6 +70,7 @@ func (e *endpoint) wrote(c *conn, r *request, err error) {
 	case err != nil:
 		e.pending.cutOff()
 	default:
+		e.cfg.Watcher.Traffic(e.id, ToFlow, r.kind, len(r.frame)-headerSize)
 		e.pending.written()
 		e.facts.Sent++
 		e.facts.LastCommunication = time.Now()
@@ -76,10 +78,13 @@ func (e *endpoint) wrote(c *conn, r *request, err error) {
 	e.nudgeTargetLocked()
 }
 
-// notify leaves n for every connection.
+// notify leaves n for every connection, unless it is a status that they have.
 func (e *endpoint) notify(n notice) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if n.kind == "status" && bytes.Equal(n.frame, e.status) {
+		return
+	}
 	if n.kind == "status" {
 		e.status = n.frame
 	}

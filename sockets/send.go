@@ -18,48 +18,44 @@ type SendOptions struct {
 	ExpectReply bool
 }
 
-// Send writes a client's message to the flow, as it is but for its id, which becomes the manager's own. It returns when the
-// frame was written whole or, if a reply is expected, with the reply, whose reply_to is the client's id again.
-//
-// While nobody is connected the message waits. Errors are *api.Error: container_not_found (no such socket is open),
-// validation_error (no object, a reserved type, too long), rate_limit_error (too much waits already),
-// socket_connection_error (nobody was connected when the time was up, or the socket was closed), and socket_timeout_error.
-// In the last two, details.delivery tells whether the flow has the message: sent, not_sent or unknown.
+// Send is Queue for a caller that waits.
 func (h *Hub) Send(ctx context.Context, id string, message json.RawMessage, o SendOptions) (json.RawMessage, error) {
-	wait, err := h.Queue(id, message, o)
+	settled := make(chan outcome, 1)
+	err := h.Queue(ctx, id, message, o, func(reply json.RawMessage, err error) { settled <- outcome{reply, err} })
 	if err != nil {
 		return nil, err
 	}
-	return wait(ctx)
+	got := <-settled
+	return got.reply, got.err
 }
 
-// Queue is the first half of Send: it puts the message in its place behind those queued before it, and never blocks. wait is
-// the other half; it must be called, once, and its time has begun already.
-func (h *Hub) Queue(id string, message json.RawMessage, o SendOptions) (wait func(ctx context.Context) (json.RawMessage, error), err error) {
+// Queue writes a client's message to the flow, as it is but for its id, which becomes the manager's own. It puts the message in
+// its place behind those queued before it, and never blocks. done is called when the frame was written whole or, if a reply is
+// expected, with the reply, whose reply_to is the client's id again. Where Queue returns an error, done is not called; else it
+// is called once, while the hub holds locks: it must not block nor call the hub. Nothing but memory is spent on a message
+// that waits, no goroutine.
+//
+// While nobody is connected the message waits, until its time is up or ctx ends. Errors are *api.Error: container_not_found (no
+// such socket is open), validation_error (no object, a reserved type, too long), rate_limit_error (too much waits already),
+// socket_connection_error (nobody was connected when the time was up, or the socket was closed), and socket_timeout_error.
+// In the last two, details.delivery tells whether the flow has the message: sent, not_sent or unknown.
+func (h *Hub) Queue(ctx context.Context, id string, message json.RawMessage, o SendOptions, done func(reply json.RawMessage, err error)) error {
 	e, gone := h.find(id)
 	if gone != nil {
-		return nil, gone.For("", "", id)
+		return gone.For("", "", id)
 	}
 	r, bad := newRequest(message, o.ExpectReply, h.cfg.MaxFrame)
 	if bad != nil {
-		return nil, bad.For("", "", id)
+		return bad.For("", "", id)
 	}
-	if full := e.enqueue(r); full != nil {
-		return nil, full.For("", "", id)
+	r.done = func(got outcome) { done(got.reply, got.err) }
+	if full := e.enqueue(ctx, r, cmp.Or(o.Timeout, defaultSendTimeout)); full != nil {
+		return full.For("", "", id)
 	}
-	deadline := time.Now().Add(cmp.Or(o.Timeout, defaultSendTimeout))
-	return func(ctx context.Context) (json.RawMessage, error) {
-		ctx, cancel := context.WithDeadline(ctx, deadline)
-		defer cancel()
-		done := e.await(ctx, r)
-		if done.err != nil {
-			return nil, done.err.For("", "", id)
-		}
-		return done.reply, nil
-	}, nil
+	return nil
 }
 
-func (e *endpoint) enqueue(r *request) *api.Error {
+func (e *endpoint) enqueue(ctx context.Context, r *request, timeout time.Duration) *api.Error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
@@ -68,27 +64,28 @@ func (e *endpoint) enqueue(r *request) *api.Error {
 	if err := e.pending.add(r, e.cfg.MaxWaiting, e.cfg.MaxWaitingBytes); err != nil {
 		return err
 	}
+	timer := time.AfterFunc(timeout, func() { e.expire(r, context.DeadlineExceeded) })
+	cancelled := context.AfterFunc(ctx, func() { e.expire(r, ctx.Err()) })
+	r.unwatch = func() { timer.Stop(); cancelled() }
 	e.nudgeTargetLocked()
 	return nil
 }
 
-func (e *endpoint) await(ctx context.Context, r *request) outcome {
-	select {
-	case done := <-r.done:
-		return done
-	case <-ctx.Done():
-	}
-	was, connected := e.drop(r)
-	if was == settled {
-		return <-r.done // it was settled while we came to give up
-	}
-	return outcome{err: gaveUp(ctx.Err(), was, connected)}
-}
-
-func (e *endpoint) drop(r *request) (was phase, connected bool) {
+// expire gives up on r for a cause, unless it was settled meanwhile. The first message that waits out its time while nobody is
+// connected makes an outage of that.
+func (e *endpoint) expire(r *request, cause error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.pending.drop(r), len(e.conns) > 0
+	was, connected := e.pending.drop(r), len(e.conns) > 0
+	if was == settled {
+		return
+	}
+	r.done(outcome{err: gaveUp(cause, was, connected).For("", "", e.id)})
+	if connected || !errors.Is(cause, context.DeadlineExceeded) {
+		return
+	}
+	e.outage = true
+	e.tasks.Go(e.announce) // it ends before Close and Remove return: the endpoint is open, or r were settled
 }
 
 // gaveUp explains a request whose caller waits no more; was is how far it had come.

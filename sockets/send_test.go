@@ -206,22 +206,20 @@ func TestEndpoint_Enqueue_ErrClosed(t *testing.T) {
 		t.Fatal(err)
 	}
 	r, _ := newRequest([]byte(`{}`), false, 100)
-	if err := e.enqueue(r); err == nil || err.Type != api.SocketConnectionError {
+	if err := e.enqueue(t.Context(), r, time.Hour); err == nil || err.Type != api.SocketConnectionError {
 		t.Errorf("err = %v, want a socket_connection_error", err)
 	}
 }
 
 // A message that is written at the moment its time is up was sent.
-func TestEndpoint_Await_SettledInTime(t *testing.T) {
+func TestEndpoint_Expire_Settled(t *testing.T) {
 	h, id, _ := newBubble(t, Config{})
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	for range 100 { // select chooses at random
-		r, _ := newRequest([]byte(`{}`), false, 100)
-		r.settle(nil, nil)
-		if done := h.endpoints[id].await(ctx, r); done.err != nil {
-			t.Fatal(done.err)
-		}
+	r, _ := newRequest([]byte(`{}`), false, 100)
+	settled := 0
+	r.done = func(outcome) { settled++ }
+	r.settle(nil, nil)
+	if h.endpoints[id].expire(r, context.DeadlineExceeded); settled != 1 || h.endpoints[id].outage {
+		t.Errorf("settled %d times; an outage: %v", settled, h.endpoints[id].outage)
 	}
 }
 
@@ -296,7 +294,7 @@ func TestHub_Send_ReplyOfAnotherContainer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, id, _ := newBubble(t, Config{})
 		other := xid.New().String()
-		h.endpoints[other] = newEndpoint(other, &h.cfg)
+		h.endpoints[other] = newEndpoint(other, &h.cfg, &h.counts)
 		f := pipe(t, h, id)
 		done := send(t.Context(), h, id, `{}`, SendOptions{Timeout: time.Second, ExpectReply: true})
 		pipe(t, h, other).say(`{"reply_to":"` + field(t, f.next(), "id") + `"}`)

@@ -31,6 +31,7 @@ type wsClient struct {
 	hello  object // the connected event
 
 	judging atomic.Bool // whether what it hears is held against the document
+	uneager atomic.Bool // whether it passes over what flows say, without decoding it
 
 	mu    sync.Mutex
 	next  int
@@ -148,6 +149,7 @@ func (c *wsClient) read() {
 		switch {
 		case frame == "2":
 			_ = c.write("3") // a broken connection ends the next read
+		case c.uneager.Load() && strings.HasPrefix(frame, `42["message_received"`):
 		case strings.HasPrefix(frame, "42"):
 			c.event(frame[2:])
 		case strings.HasPrefix(frame, "43"):

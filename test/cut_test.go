@@ -125,8 +125,8 @@ func (still) Admit(context.Context, string, *api.Spec, bool) error {
 	return nil
 }
 func (still) AdmitPorts(*api.Spec, iter.Seq[*store.Record]) error { return nil }
-func (still) Queue(string, json.RawMessage, time.Duration, bool) (func(context.Context) (json.RawMessage, error), error) {
-	return nil, errors.New("nobody is there")
+func (still) Queue(context.Context, string, json.RawMessage, time.Duration, bool, func(json.RawMessage, error)) error {
+	return errors.New("nobody is there")
 }
 
 // newFront serves clients without an engine, and soon notices those that are gone without a word.

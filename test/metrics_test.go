@@ -31,8 +31,10 @@ func measures() map[string]measure {
 		"reconcile_duration_seconds": {dto.MetricType_HISTOGRAM, map[string]*regexp.Regexp{"result": only("settled again error")}},
 		"engine_call_duration_seconds": {dto.MetricType_HISTOGRAM, map[string]*regexp.Regexp{"class": only("none absent conflict invalid unavailable engine"),
 			"kind": only("info list inspect image pull create start kill pause unpause rename limit remove remove_volume logs stats probe")}},
-		"containers":                    {dto.MetricType_GAUGE, map[string]*regexp.Regexp{"state": only("created running stopped paused restarting removing exited dead")}},
-		"client_faults_total":           {dto.MetricType_COUNTER, map[string]*regexp.Regexp{"reason": only("(refused|request|broke|ended|closed)_[a-z_]+")}},
+		"containers":          {dto.MetricType_GAUGE, map[string]*regexp.Regexp{"state": only("created running stopped paused restarting removing exited dead")}},
+		"client_faults_total": {dto.MetricType_COUNTER, map[string]*regexp.Regexp{"reason": only("(refused|request|broke|ended|closed)_[a-z_]+")}},
+		"flow_faults_total": {dto.MetricType_COUNTER, map[string]*regexp.Regexp{"reason": only(
+			"malformed_message too_long_frame unfinished_frame not_reading lost_unanswered refused_connection throttled_connections throttled_frames unasked_reply")}},
 		"queue_depth":                   {kind: dto.MetricType_GAUGE},
 		"queue_oldest_seconds":          {kind: dto.MetricType_GAUGE},
 		"loop_idle_seconds":             {kind: dto.MetricType_GAUGE},

@@ -24,19 +24,24 @@ func (s *Server) sendMessage(c *Session, r *Request) error {
 	if err != nil {
 		return err
 	}
-	wait, err := s.Messenger.Queue(record.ID, in.Message, time.Duration(timeout*float64(time.Second)), in.ExpectReply)
-	if err != nil {
-		return api.AsError(err).For("", in.RequestID, record.ID)
+	resume := s.hold(r)
+	settled := func(reply json.RawMessage, err error) {
+		resume(func() { s.settled(c, r, in, record.ID, reply, err) })
 	}
-	s.later(r, func() {
-		reply, err := wait(s.life)
-		if err != nil {
-			s.refuse(r, api.AsError(err).For("", in.RequestID, record.ID))
-			return
-		}
-		s.sent(c, r, in, record.ID, reply)
-	})
+	err = s.Messenger.Queue(s.life, record.ID, in.Message, time.Duration(timeout*float64(time.Second)), in.ExpectReply, settled)
+	if err != nil {
+		settled(nil, err)
+	}
 	return nil
+}
+
+// settled answers r, whose message is through or will never be.
+func (s *Server) settled(c *Session, r *Request, in *api.MessageRequest, id string, reply json.RawMessage, err error) {
+	if err != nil {
+		s.refuse(r, api.AsError(err).For("", in.RequestID, id))
+		return
+	}
+	s.sent(c, r, in, id, reply)
 }
 
 func (s *Server) sent(c *Session, r *Request, in *api.MessageRequest, id string, reply json.RawMessage) {
@@ -51,6 +56,6 @@ func (s *Server) sent(c *Session, r *Request, in *api.MessageRequest, id string,
 	r.AckWait(c.Context(), api.Encode(ack))
 	c.EmitWait(c.Context(), api.MessageSent, api.Encode(body))
 	if reply != nil {
-		c.EmitWait(c.Context(), api.MessageReceived, api.Encode(map[string]any{"container_id": id, "message": reply, "timestamp": time.Now().UTC()}))
+		c.EmitWait(c.Context(), api.MessageReceived, api.Received{ContainerID: id, Message: reply}.Event().Stamped(time.Now(), ""))
 	}
 }

@@ -21,9 +21,10 @@ type Messenger interface {
 	Path(id string) string
 	// Facts tells whether a flow is connected and when it last said something (zero: never).
 	Facts(id string) (connected bool, last time.Time)
-	// Queue puts a message for the flow behind those queued before it. wait returns when it was written whole, or with
-	// the reply where one is expected, or with why not. Errors are *api.Error.
-	Queue(id string, message json.RawMessage, timeout time.Duration, expectReply bool) (wait func(context.Context) (json.RawMessage, error), err error)
+	// Queue puts a message for the flow behind those queued before it. done is told when it was written whole, or the reply
+	// where one is expected, or why not, as when ctx ends; it is called once, unless Queue fails, and must not block. Errors
+	// are *api.Error.
+	Queue(ctx context.Context, id string, message json.RawMessage, timeout time.Duration, expectReply bool, done func(reply json.RawMessage, err error)) error
 }
 
 // Stats tells what a container consumes.
@@ -191,13 +192,20 @@ func requestID(data json.RawMessage) string {
 }
 
 // later goes on with r when its handler has returned; the session's next request may be what r waits for.
-func (s *Server) later(r *Request, goOn func()) {
+func (s *Server) later(r *Request, goOn func()) { s.hold(r)(goOn) }
+
+// hold keeps r for resume, which is called once and goes on with r in a goroutine of its own. Until then r has none.
+func (s *Server) hold(r *Request) (resume func(goOn func())) {
 	release := r.Hold()
-	s.tasks.Go(func() {
-		defer release()
-		defer r.session.recovered(r.Event, func() { r.Fail(systemError()) })
-		goOn()
-	})
+	s.tasks.Add(1)
+	return func(goOn func()) {
+		go func() {
+			defer s.tasks.Done()
+			defer release()
+			defer r.session.recovered(r.Event, func() { r.Fail(systemError()) })
+			goOn()
+		}()
+	}
 }
 
 // Drain has all that clients still wait for answered now, for better or worse.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -86,24 +87,25 @@ func (b *backend) AdmitPorts(s *api.Spec, others iter.Seq[*store.Record]) error 
 	return nil
 }
 
-func (b *backend) Queue(_ string, message json.RawMessage, _ time.Duration, expectReply bool) (func(context.Context) (json.RawMessage, error), error) {
+func (b *backend) Queue(ctx context.Context, _ string, message json.RawMessage, _ time.Duration, expectReply bool, done func(json.RawMessage, error)) error {
 	b.mu.Lock()
 	b.sent = append(b.sent, string(message))
 	b.mu.Unlock()
-	return func(ctx context.Context) (json.RawMessage, error) {
-		switch {
-		case strings.Contains(string(message), "bug"):
-			panic("a bug")
-		case strings.Contains(string(message), "lost"):
-			return nil, api.Errorf(api.SocketConnectionError, "nobody is there")
-		case strings.Contains(string(message), "late"):
-			<-ctx.Done()
-			return nil, api.Errorf(api.SocketTimeoutError, "nobody answered in time")
-		case expectReply:
-			return json.RawMessage(`{"reply_to":"x"}`), nil
-		}
-		return nil, nil
-	}, nil
+	switch {
+	case strings.Contains(string(message), "refused"):
+		return api.Errorf(api.RateLimitError, "too many wait")
+	case strings.Contains(string(message), "bug"):
+		done(json.RawMessage(`no JSON`), nil) // whoever encodes it panics
+	case strings.Contains(string(message), "lost"):
+		done(nil, api.Errorf(api.SocketConnectionError, "nobody is there"))
+	case strings.Contains(string(message), "late"):
+		context.AfterFunc(ctx, func() { done(nil, api.Errorf(api.SocketTimeoutError, "nobody answered in time")) })
+	case expectReply:
+		done(json.RawMessage(`{"reply_to":"x"}`), nil)
+	default:
+		done(nil, nil)
+	}
+	return nil
 }
 
 // served is a Server on a real store behind a real transport; tests play the controller.
@@ -529,8 +531,31 @@ func TestServer_StatusAndMessages(t *testing.T) {
 	}
 	p.event(api.MessageReceived)
 	other.quiet(api.MessageReceived)
+	if ack := p.ask(api.SendMessage, `{"container_id":"web","message":{"refused":1}}`); ack["error_type"] != "rate_limit_error" {
+		t.Errorf("refused: %v", ack)
+	}
 	if ack := p.ask(api.SendMessage, `{"container_id":"web","message":{"lost":1}}`); ack["error_type"] != "socket_connection_error" {
 		t.Errorf("lost: %v", ack)
+	}
+}
+
+// Messages that wait for their flow cost no goroutines, however many they are.
+func TestServer_MessagesThatWaitHaveNoGoroutines(t *testing.T) {
+	const many = 200
+	s := serve(t)
+	p := s.join()
+	p.ask(api.CreateContainer, webSpec)
+	before := runtime.NumGoroutine()
+	for range many {
+		p.send(`42["send_message",{"container_id":"web","message":{"late":1}}]`)
+	}
+	p.ask(api.ListContainers, `{}`) // the messages are queued
+	if more := runtime.NumGoroutine() - before; more > 10 {
+		t.Errorf("%d messages have %d goroutines", many, more)
+	}
+	s.server.Drain()
+	for range many {
+		p.event(api.ErrorEvent)
 	}
 }
 

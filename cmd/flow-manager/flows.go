@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -19,28 +20,32 @@ const maxActorData = 4 << 10
 // maxActorEvents is how many actor events wait to be stored; a flow that raises more than the disk takes loses the rest.
 const maxActorEvents = 256
 
-// flows hears what flows say and passes it on: to every session at once, and actor events to the store.
+// flows hears what flows say and passes it on: to every session at once, actor events to the store, and sums of all messages
+// to both.
 type flows struct {
-	store  *store.Store
-	log    zerolog.Logger
-	tell   func(api.Event)
-	look   func(id string) // has the loop look at a container
-	actors chan api.Activity
+	store   *store.Store
+	log     zerolog.Logger
+	tell    func(api.Event)
+	look    func(id string) // has the loop look at a container
+	actors  chan api.Activity
+	traffic *traffic
 }
 
 func newFlows(s *store.Store, log zerolog.Logger) *flows {
-	return &flows{store: s, log: log, tell: func(api.Event) {}, look: func(string) {}, actors: make(chan api.Activity, maxActorEvents)}
+	f := &flows{store: s, log: log, tell: func(api.Event) {}, look: func(string) {}, actors: make(chan api.Activity, maxActorEvents)}
+	f.traffic = f.newTraffic()
+	return f
 }
 
-// run stores actor events until ctx ends.
+// run stores what is to be kept until ctx ends.
 func (f *flows) run(ctx context.Context) error {
+	var storing sync.WaitGroup
+	defer storing.Wait()
+	storing.Go(func() { f.traffic.run(ctx) })
 	for {
 		select {
 		case a := <-f.actors:
-			_, err := f.store.Observe(ctx, a.ContainerID, func(*store.Record) []api.Event { return []api.Event{a.Event()} })
-			if err != nil && !errors.Is(err, store.ErrNotFound) && ctx.Err() == nil {
-				f.line(a.ContainerID).Warn().Err(err).Str("operation", "actor_event").Msg("an actor event could not be stored")
-			}
+			f.keep(ctx, a.ContainerID, []api.Activity{a})
 		case <-ctx.Done():
 			return nil
 		}
@@ -75,7 +80,7 @@ func (f *flows) ActorEvent(id, actor, event string, data json.RawMessage) {
 		a.Details["data"] = data
 	}
 	select {
-	case f.actors <- a.Masked(redactorOf(f.store, id)):
+	case f.actors <- a:
 	default:
 		f.line(id).Warn().Str("operation", "actor_event").Msg("actor events come faster than they can be stored; one was dropped")
 	}
@@ -86,6 +91,17 @@ func (f *flows) Ready(id string) { f.look(id) }
 
 // Heartbeat implements sockets.Watcher.
 func (f *flows) Heartbeat(id string) { f.look(id) }
+
+// Reachable implements sockets.Watcher.
+func (f *flows) Reachable(id string, reachable bool) {
+	f.line(id).Info().Str("operation", "flow_reachable").Bool("reachable", reachable).Msg("messages wait for the flow in vain, or do no longer")
+	f.tell(api.ReachNews(id, reachable))
+}
+
+// Traffic implements sockets.Watcher.
+func (f *flows) Traffic(id string, way sockets.Way, kind string, size int) {
+	f.traffic.count(id, way, kind, size)
+}
 
 // Fault implements sockets.Watcher.
 func (f *flows) Fault(id string, e *api.Error) {
@@ -130,6 +146,6 @@ func push(ctx context.Context, s *store.Store, hub *sockets.Hub) error {
 func pushStatus(hub *sockets.Hub, r *store.Record) { hub.Status(r.ID, api.Encode(r.Status)) }
 
 // Queue implements socketio.Messenger.
-func (m messenger) Queue(id string, message json.RawMessage, timeout time.Duration, expectReply bool) (func(context.Context) (json.RawMessage, error), error) {
-	return m.Hub.Queue(id, message, sockets.SendOptions{Timeout: timeout, ExpectReply: expectReply})
+func (m messenger) Queue(ctx context.Context, id string, message json.RawMessage, timeout time.Duration, expectReply bool, done func(json.RawMessage, error)) error {
+	return m.Hub.Queue(ctx, id, message, sockets.SendOptions{Timeout: timeout, ExpectReply: expectReply}, done)
 }

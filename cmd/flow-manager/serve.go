@@ -154,7 +154,7 @@ func (m *manager) tellWritable(err error) {
 func (m *manager) register() error {
 	m.metrics = prometheus.NewRegistry()
 	m.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	m.metrics.MustRegister(sessionCounts{m.transport}, quarantinedRecords(m.store), storeWritable(m.store))
+	m.metrics.MustRegister(sessionCounts{m.transport}, flowCounts{m.hub}, quarantinedRecords(m.store), storeWritable(m.store))
 	return m.controller.Register(m.metrics)
 }
 

@@ -6,34 +6,35 @@ package main
 
 import (
 	"bytes"
-	"encoding/binary"
+	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"net"
 	"os"
 	"os/signal"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/flow-manager/flow-manager/sockets/flow"
 )
 
 const (
 	socketDir    = "/run/flow"
-	maxFrame     = 1 << 20
-	retryPause   = 50 * time.Millisecond
 	maxRemembers = 100
 )
 
 type object = map[string]any
 
-// flow is the state that outlives a connection to the manager.
-type flow struct {
+// echo is what the flow keeps in mind.
+type echo struct {
+	*flow.Flow
 	ignoreTerm atomic.Bool
-	statuses   []any
-	lifecycles []any
+
+	mu       sync.Mutex
+	statuses []any
 }
 
 func main() {
@@ -44,12 +45,14 @@ func main() {
 		os.Exit(health())
 	}
 	_ = os.Remove(sick) // a new run is well
-	f := &flow{}
-	go f.obeySignals()
-	for {
-		f.serve(os.Getenv("FLOW_SOCKET"))
-		time.Sleep(retryPause) // the manager is away, or not listening yet
-	}
+	e := &echo{Flow: flow.New("")}
+	go e.obeySignals()
+	e.OnLifecycle(e.told)
+	e.Handle("status", e.status)
+	e.Handle("error", func(_ context.Context, m *flow.Message) { fmt.Fprintf(os.Stderr, "the manager: %s\n", m.Body) })
+	e.Handle("", e.answer)
+	e.Ready()
+	fmt.Fprintln(os.Stderr, e.Run(context.Background()))
 }
 
 // sick is a file that makes the flow's health check fail for as long as it is there.
@@ -63,89 +66,82 @@ func health() int {
 	return 0
 }
 
-func (f *flow) obeySignals() {
+func (e *echo) obeySignals() {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	for range signals {
-		if !f.ignoreTerm.Load() {
+		if !e.ignoreTerm.Load() {
 			os.Exit(0)
 		}
 	}
 }
 
-// serve answers messages until the connection ends.
-func (f *flow) serve(path string) {
-	conn, err := net.Dial("unix", path)
-	if err != nil {
-		return
-	}
-	defer conn.Close()
-	if send(conn, object{"type": "hello"}) != nil || send(conn, object{"type": "ready"}) != nil {
-		return
-	}
-	for {
-		message, err := receive(conn)
-		if err != nil {
-			fmt.Fprintln(os.Stderr, "the manager is gone:", err)
-			return
-		}
-		if err := f.handle(conn, message); err != nil {
-			return
-		}
+// told repeats what is about to happen, as fast as it can.
+func (e *echo) told(event string, grace time.Duration) {
+	if err := e.Emit(context.Background(), object{"type": "told", "event": event, "grace_seconds": grace.Seconds()}); err != nil {
+		fmt.Fprintln(os.Stderr, "tell of", event, err)
 	}
 }
 
-func (f *flow) handle(conn net.Conn, message object) error {
-	switch message["type"] {
-	case "status":
-		f.statuses = remember(f.statuses, message["status"])
-		return nil
-	case "lifecycle":
-		f.lifecycles = remember(f.lifecycles, message["event"])
-		return nil
-	case "error", "pong", "hello":
-		return nil
-	case "ping":
-		return send(conn, object{"type": "pong"})
+func (e *echo) status(_ context.Context, m *flow.Message) {
+	var news object
+	if m.Decode(&news) == nil {
+		e.remember(news["status"])
 	}
-	answer := message
-	if act, ok := f.acts()[fmt.Sprint(message["type"])]; ok {
-		answer = act(conn, message)
-	}
-	return send(conn, object{"type": "echo", "reply_to": message["id"], "message": answer})
 }
 
-func remember(list []any, item any) []any {
-	list = append(list, item)
-	return list[max(0, len(list)-maxRemembers):]
+// answer does what a message says and repeats it.
+func (e *echo) answer(ctx context.Context, m *flow.Message) {
+	numbers := json.NewDecoder(bytes.NewReader(m.Body))
+	numbers.UseNumber() // what is repeated keeps every digit
+	var message object
+	if err := numbers.Decode(&message); err != nil {
+		fmt.Fprintln(os.Stderr, "read a message:", err)
+		return
+	}
+	if act, ok := e.acts()[m.Type]; ok {
+		message = act(ctx, message)
+	}
+	if err := m.Reply(ctx, object{"type": "echo", "message": message}); err != nil {
+		fmt.Fprintln(os.Stderr, "answer:", err)
+	}
+}
+
+func (e *echo) remember(status any) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.statuses = append(e.statuses, status)
+	e.statuses = e.statuses[max(0, len(e.statuses)-maxRemembers):]
 }
 
 // acts are the message types that do more than be repeated.
-func (f *flow) acts() map[string]func(net.Conn, object) object {
-	return map[string]func(net.Conn, object) object{
-		"dump":        func(net.Conn, object) object { return f.dump() },
-		"actor":       raise,
-		"flood":       flood,
-		"say":         func(conn net.Conn, m object) object { return object{"said": text(send(conn, m["frame"].(object)))} },
+func (e *echo) acts() map[string]func(context.Context, object) object {
+	return map[string]func(context.Context, object) object{
+		"dump":        func(context.Context, object) object { return e.dump() },
+		"actor":       e.raise,
+		"flood":       e.flood,
+		"say":         func(ctx context.Context, m object) object { return object{"said": text(e.Emit(ctx, m["frame"]))} },
 		"read":        read,
 		"write":       write,
 		"log":         logLine,
-		"exit":        func(_ net.Conn, m object) object { os.Exit(number(m, "code")); return nil },
-		"crash":       func(net.Conn, object) object { panic("told to crash") },
-		"hang":        func(net.Conn, object) object { select {} },
-		"oom":         func(_ net.Conn, m object) object { return eat(number(m, "bytes")) },
-		"ignore_term": func(_ net.Conn, m object) object { f.ignoreTerm.Store(true); return m },
+		"exit":        func(_ context.Context, m object) object { os.Exit(number(m, "code")); return nil },
+		"crash":       func(context.Context, object) object { panic("told to crash") },
+		"hang":        func(context.Context, object) object { select {} },
+		"oom":         func(_ context.Context, m object) object { return eat(number(m, "bytes")) },
+		"ignore_term": func(_ context.Context, m object) object { e.ignoreTerm.Store(true); return m },
 	}
 }
 
-func (f *flow) dump() object {
+func (e *echo) dump() object {
 	host, _ := os.Hostname()
 	dir, _ := os.Getwd()
 	mounts, _ := os.ReadFile("/proc/self/mounts")
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	return object{
 		"args": os.Args, "env": os.Environ(), "uid": os.Getuid(), "gid": os.Getgid(), "pid": os.Getpid(), "hostname": host, "cwd": dir,
 		"mounts": strings.Split(strings.TrimSpace(string(mounts)), "\n"), "socket_dir_changes": changes(),
-		"statuses": f.statuses, "lifecycles": f.lifecycles,
+		"statuses": e.statuses,
 	}
 }
 
@@ -166,30 +162,30 @@ func text(err error) string {
 	return err.Error()
 }
 
-func raise(conn net.Conn, m object) object {
-	return object{"raised": text(send(conn, object{"type": "actor_event", "actor": m["actor"], "event": m["event"], "data": m["data"]}))}
+func (e *echo) raise(ctx context.Context, m object) object {
+	return object{"raised": text(e.Event(ctx, fmt.Sprint(m["actor"]), fmt.Sprint(m["event"]), m["data"]))}
 }
 
-func flood(conn net.Conn, m object) object {
+func (e *echo) flood(ctx context.Context, m object) object {
 	body := strings.Repeat("x", number(m, "size"))
 	for i := range number(m, "count") {
-		if err := send(conn, object{"type": "flood", "n": i, "body": body}); err != nil {
+		if err := e.Emit(ctx, object{"type": "flood", "n": i, "body": body}); err != nil {
 			return object{"sent": i}
 		}
 	}
 	return object{"sent": m["count"]}
 }
 
-func read(_ net.Conn, m object) object {
+func read(_ context.Context, m object) object {
 	content, err := os.ReadFile(fmt.Sprint(m["path"]))
 	return object{"content": string(content), "result": text(err)}
 }
 
-func write(_ net.Conn, m object) object {
+func write(_ context.Context, m object) object {
 	return object{"result": text(os.WriteFile(fmt.Sprint(m["path"]), []byte(fmt.Sprint(m["content"])), 0o600))}
 }
 
-func logLine(_ net.Conn, m object) object {
+func logLine(_ context.Context, m object) object {
 	out := os.Stdout
 	if m["stderr"] == true {
 		out = os.Stderr
@@ -211,34 +207,4 @@ func number(m object, key string) int {
 	n, _ := m[key].(json.Number)
 	i, _ := n.Int64()
 	return int(i)
-}
-
-func send(conn net.Conn, message object) error {
-	body, err := json.Marshal(message)
-	if err != nil {
-		return err
-	}
-	frame := binary.BigEndian.AppendUint32(nil, uint32(len(body)))
-	_, err = conn.Write(append(frame, body...))
-	return err
-}
-
-func receive(conn net.Conn) (object, error) {
-	var head [4]byte
-	if _, err := io.ReadFull(conn, head[:]); err != nil {
-		return nil, err
-	}
-	length := binary.BigEndian.Uint32(head[:])
-	if length > maxFrame {
-		return nil, fmt.Errorf("a frame of %d bytes", length)
-	}
-	body := make([]byte, length)
-	if _, err := io.ReadFull(conn, body); err != nil {
-		return nil, err
-	}
-	numbers := json.NewDecoder(bytes.NewReader(body))
-	numbers.UseNumber() // what is repeated keeps every digit
-	var message object
-	err := numbers.Decode(&message)
-	return message, err
 }

@@ -1,0 +1,47 @@
+package sockets
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/flow-manager/flow-manager/api"
+)
+
+// FuzzEndpoint_Hear has a flow say anything while a client waits for its reply: what is passed on is what was said, byte for
+// byte, in an event that is JSON, and whatever is no message is an offence.
+func FuzzEndpoint_Hear(f *testing.F) {
+	for _, seed := range []string{
+		`{}`, `{"type":"hello"}`, `{"type":"ping","id":{"n":1}}`, `{"type":"ready"}`, `{"type":"heartbeat"}`, `{"type":"actor_event","actor":"a","event":"e","data":[1]}`,
+		`{"type":"actor_event","actor":{}}`, `{"reply_to":"asked"}`, `{"reply_to":"asked","reply_to":"other"}`, ` { "a" : 1.0 , "a" : 2 } `, `{"type":"\u0061"}`,
+		`{"type":"` + strings.Repeat("☃", 40) + `"}`, `{"a":` + strings.Repeat("[", 600) + strings.Repeat("]", 600) + `}`, `"text"`, "{\"a\":\"\xff\"}", ``,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		heard := make(ear, 8)
+		cfg := Config{Watcher: heard, MaxHeard: 1 << 40}.withDefaults()
+		e := newEndpoint("id", &cfg, &counts{})
+		var reply json.RawMessage
+		asker := &request{id: "asked", clientID: json.RawMessage(`7`), phase: asked, done: func(got outcome) { reply = got.reply }}
+		e.pending.asked[asker.id] = asker
+		e.hear(newConn(e, nil), body)
+		close(heard)
+		for said := range heard {
+			message, ok := strings.CutPrefix(said, "message ")
+			if ok && message != string(body) {
+				t.Errorf("%q was passed on as %q", body, message)
+			}
+			if event := (api.Received{ContainerID: "id", Message: json.RawMessage(message)}).Event(); ok && (!json.Valid(event.Data) || !bytes.Contains(event.Data, body)) {
+				t.Errorf("%q became %q", body, event.Data)
+			}
+		}
+		if asker.phase == settled && !json.Valid(reply) {
+			t.Errorf("the reply %q became %q", body, reply)
+		}
+		if o, err := parseObject(body); (err != nil) != (e.counts[malformedMessage].Load() > 0) && o.text("type") != "actor_event" {
+			t.Errorf("%q: %v, and %d malformed messages", body, err, e.counts[malformedMessage].Load())
+		}
+	})
+}

@@ -1,0 +1,88 @@
+package sockets
+
+import (
+	"net"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// What a flow says unasked is read at a pace; what clients asked it for is not held up by that.
+func TestEndpoint_Pace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, id, heard := newBubble(t, Config{MaxHeard: 2 * frameCost, MaxFrame: 2 * frameCost})
+		f := pipe(t, h, id)
+		f.handshake()
+		begin := time.Now()
+		f.say(`{}`)
+		done := send(t.Context(), h, id, `{}`, SendOptions{ExpectReply: true})
+		f.say(`{"reply_to":"` + field(t, f.next(), "id") + `"}`)
+		succeeds(t, done)
+		if took := time.Since(begin); took != 0 {
+			t.Errorf("what is within the limit took %v", took)
+		}
+		f.say(`{"n":1}`, `{"n":2}`)
+		heard.hears(t, "connection true", "message {}", "fault socket_error map[]", `message {"n":1}`, `message {"n":2}`)
+		if took := time.Since(begin); took != time.Second {
+			t.Errorf("two frames more than the limit took %v, want 1s", took)
+		}
+		if n := h.Counts()["throttled_frames"]; n != 2 {
+			t.Errorf("counted %d, want 2", n)
+		}
+		f.handshake()
+		begin = time.Now()
+		f.say("1", "2", "3")
+		f.handshake()
+		if took := time.Since(begin); took != 2*time.Second {
+			t.Errorf("three frames that are no messages, and a ping, took %v, want 2s", took)
+		}
+	})
+}
+
+// A flow that connects again and again is refused, and let in again later.
+func TestEndpoint_Welcome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, id, heard := newBubble(t, Config{MaxConnections: 2, MaxJoins: 2})
+		e, begin := h.endpoints[id], time.Now()
+		l := &flakyListener{conns: make(chan net.Conn)}
+		e.tasks.Go(func() { e.accept(l) })
+		connect := func() flow {
+			ours, theirs := net.Pipe()
+			l.conns <- ours
+			return flow{t, theirs}
+		}
+		for range joinBurst * 2 {
+			connect().Close()
+			synctest.Wait()
+			heard.hears(t, "connection true", "connection false")
+		}
+		for range 3 {
+			if got := field(t, connect().next(), "type"); got != "error" {
+				t.Errorf("the flow heard %s", got)
+			}
+		}
+		heard.hears(t, "fault socket_error map[]")
+		if took, n := time.Since(begin), h.Counts()["throttled_connections"]; took != 2*refusePause || n != 3 {
+			t.Errorf("three were refused within %v, and %d counted; want 4ms", took, n)
+		}
+		time.Sleep(time.Second / 2)
+		connect().handshake()
+		heard.hears(t, "connection true")
+		close(l.conns)
+	})
+}
+
+// A status that changes nothing is not said again.
+func TestEndpoint_Status_Unchanged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, id, _ := newBubble(t, Config{})
+		f := pipe(t, h, id)
+		f.handshake()
+		for _, status := range []string{"1", "2"} {
+			h.Status(id, []byte(status))
+			f.hears(`{"type":"status","status":` + status + `}`)
+			h.Status(id, []byte(status))
+			f.handshake()
+		}
+	})
+}
