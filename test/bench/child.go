@@ -1,0 +1,5 @@
+package main
+
+const childCommand = "child"
+
+func serveChild(string) error { return nil }
