@@ -51,7 +51,7 @@ func (b *bench) managed(ctx context.Context, args ...string) (*session, error) {
 func (b *bench) join(ctx context.Context, addr string) (*session, error) {
 	c, err := dial(ctx, addr)
 	if err == nil {
-		b.later(c.close)
+		b.later(func() error { c.close(); return nil })
 	}
 	return c, err
 }

@@ -30,22 +30,33 @@ type session struct {
 
 var errRefused = errors.New("refused")
 
+// The bare library loses a CONNECT that comes too soon for it: then there is another try after a moment.
+const (
+	maxTries = 5
+	joinTime = 2 * time.Second
+)
+
 // dial joins a server, ours or the bare library.
 func dial(ctx context.Context, addr string) (*session, error) {
-	conn, _, err := websocket.DefaultDialer.DialContext(ctx, "ws://"+addr+"/socket.io/?EIO=4&transport=websocket", nil)
-	if err != nil {
-		return nil, fmt.Errorf("dial %s: %w", addr, err)
+	for tries := 1; ; tries++ {
+		conn, _, err := websocket.DefaultDialer.DialContext(ctx, "ws://"+addr+"/socket.io/?EIO=4&transport=websocket", nil)
+		if err != nil {
+			return nil, fmt.Errorf("dial %s: %w", addr, err)
+		}
+		c := &session{conn: conn, acks: map[int]chan []byte{}, expected: map[string]chan []byte{}}
+		if err = c.join(); err == nil {
+			go c.read()
+			return c, nil
+		}
+		c.close()
+		if tries == maxTries {
+			return nil, fmt.Errorf("join %s: %w", addr, err)
+		}
 	}
-	c := &session{conn: conn, acks: map[int]chan []byte{}, expected: map[string]chan []byte{}}
-	if err := c.join(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("join %s: %w", addr, err), conn.Close())
-	}
-	go c.read()
-	return c, nil
 }
 
-// join asks again where the bare library has lost a CONNECT that came too soon for it.
-func (c *session) join(ctx context.Context) error {
+func (c *session) join() error {
+	_ = c.conn.SetReadDeadline(time.Now().Add(joinTime)) // fails on a closed connection only, which the read tells
 	_, frame, err := c.conn.ReadMessage()
 	if err != nil || len(frame) == 0 || frame[0] != '0' {
 		return fmt.Errorf("handshake %q: %w", frame, err)
@@ -53,8 +64,6 @@ func (c *session) join(ctx context.Context) error {
 	if err := c.write([]byte("40")); err != nil {
 		return err
 	}
-	deadline, _ := ctx.Deadline()
-	_ = c.conn.SetReadDeadline(deadline)
 	_, frame, err = c.conn.ReadMessage()
 	if err != nil || !bytes.HasPrefix(frame, []byte("40")) {
 		return fmt.Errorf("connect %q: %w", frame, err)
@@ -62,7 +71,8 @@ func (c *session) join(ctx context.Context) error {
 	return c.conn.SetReadDeadline(time.Time{})
 }
 
-func (c *session) close() error { return c.conn.Close() }
+// close may be repeated.
+func (c *session) close() { _ = c.conn.Close() }
 
 func (c *session) write(frame []byte) error {
 	c.writing.Lock()
