@@ -27,7 +27,7 @@ func (b *bench) populated(ctx context.Context, n int, args ...string) (*manager,
 	if err := m.ready(ctx); err != nil {
 		return nil, nil, err
 	}
-	clients, err := b.clients(ctx, func() (string, error) { return m.addr, nil })
+	clients, err := b.clients(ctx, m.addr, inFlight)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -140,13 +140,13 @@ func (g *gaps) rawCrash(ctx context.Context) (float64, error) {
 	return g.gap(ctx, g.raw, g.kill(ctx, g.raw), g.start(ctx, g.raw))
 }
 
-// crash leaves the flow as one that has never exited: an explicit start ends what the manager remembers of that.
+// crash leaves the flow as one that has never exited: a restart that was asked for ends what the manager remembers of that.
 func (g *gaps) crash(ctx context.Context) (float64, error) {
 	figure, err := g.gap(ctx, g.own, g.kill(ctx, g.own), nothing)
 	if err != nil {
 		return 0, err
 	}
-	_, err = g.c.declare(ctx, "start_container", map[string]any{"container_id": g.own})
+	_, err = g.c.declare(ctx, "restart_container", map[string]any{"container_id": g.own})
 	return figure, err
 }
 
