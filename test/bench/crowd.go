@@ -25,7 +25,7 @@ func crowdRow(ctx context.Context, b *bench) ([]finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := b.times(4, crowd)
+	n := b.times(2, crowd)
 	raw := func(ctx context.Context) (float64, error) { return b.rawCrowd(ctx, p, n) }
 	trials := []trial{raw, raw, func(ctx context.Context) (float64, error) { return b.declareCrowd(ctx, c, n) }}
 	compose, absent := exec.LookPath("docker-compose")

@@ -20,7 +20,7 @@ func declareRow(ctx context.Context, b *bench) ([]finding, error) {
 	}
 	raw := func(ctx context.Context) (float64, error) { return b.rawOne(ctx, p) }
 	ours := func(ctx context.Context) (float64, error) { return b.declareOne(ctx, c) }
-	figures, err := contest(ctx, b.times(2, 60), raw, raw, ours)
+	figures, err := contest(ctx, b.times(1, 50), raw, raw, ours)
 	if err != nil {
 		return nil, err
 	}

@@ -88,7 +88,7 @@ func (e *fakeEngine) mux() *http.ServeMux {
 		say(w, object{"Id": imageID, "RepoTags": []string{image}, "Config": object{}, "Os": "linux"})
 	})
 	mux.HandleFunc("GET /{v}/events", e.events)
-	mux.HandleFunc("GET /{v}/containers/json", e.list)
+	mux.HandleFunc(listPattern, e.list)
 	mux.HandleFunc("GET /{v}/containers/{id}/json", e.inspect)
 	mux.HandleFunc("POST /{v}/containers/create", e.create)
 	mux.HandleFunc("POST /{v}/containers/{id}/start", e.start)

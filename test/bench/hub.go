@@ -30,7 +30,7 @@ func hubRow(ctx context.Context, b *bench) ([]finding, error) {
 	}
 	n := b.times(640, 40_000)
 	raw := func(ctx context.Context) (float64, error) { return exchanged(ctx, lib.send, n) }
-	figures, err := warmed(ctx, b.times(2, 7), raw, raw, func(ctx context.Context) (float64, error) { return exchanged(ctx, own, n) })
+	figures, err := warmed(ctx, b.times(1, 7), raw, raw, func(ctx context.Context) (float64, error) { return exchanged(ctx, own, n) })
 	if err != nil {
 		return nil, err
 	}

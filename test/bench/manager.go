@@ -99,7 +99,7 @@ func (m *manager) ready(ctx context.Context) error {
 
 // eventually asks again and again for what another process brings about.
 func eventually(ctx context.Context, what string, check func() error) error {
-	const pause = 2 * time.Millisecond
+	const pause = 10 * time.Millisecond
 	end := after(ctx)
 	every := time.NewTicker(pause)
 	defer every.Stop()

@@ -29,7 +29,7 @@ func messageRow(ctx context.Context, b *bench) ([]finding, error) {
 	crowded := func(c *session, event string, body []byte) trial {
 		return func(ctx context.Context) (float64, error) { return pipelined(ctx, []*session{c}, event, body, n) }
 	}
-	rates, err := warmed(ctx, b.times(2, 5), crowded(lib, echoEvent, message()), crowded(lib, echoEvent, message()), crowded(own, event, body))
+	rates, err := warmed(ctx, b.times(1, 5), crowded(lib, echoEvent, message()), crowded(lib, echoEvent, message()), crowded(own, event, body))
 	if err != nil {
 		return nil, err
 	}

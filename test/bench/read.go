@@ -30,7 +30,7 @@ func (b *bench) small(ctx context.Context) (status, memory finding, err error) {
 	if err != nil {
 		return status, memory, err
 	}
-	n := b.times(2, 10)
+	n := b.times(1, 10)
 	flows := make([]map[string]any, n)
 	for i := range flows {
 		flows[i] = spec(b.name())

@@ -19,7 +19,7 @@ func restartRow(ctx context.Context, b *bench) ([]finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	figures, err := contest(ctx, b.times(2, 20), g.rawCrash, g.rawCrash, g.crash)
+	figures, err := contest(ctx, b.times(1, 20), g.rawCrash, g.rawCrash, g.crash)
 	if err != nil {
 		return nil, err
 	}
@@ -156,7 +156,7 @@ func updateRow(ctx context.Context, b *bench) ([]finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	figures, err := contest(ctx, b.times(2, 20), g.rawRestart, g.rawRestart, g.update, g.restart)
+	figures, err := contest(ctx, b.times(1, 20), g.rawRestart, g.rawRestart, g.update, g.restart)
 	if err != nil {
 		return nil, err
 	}
