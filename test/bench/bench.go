@@ -112,11 +112,18 @@ func (b *bench) describe(ctx context.Context) []string {
 	if v, err := b.engine.ServerVersion(ctx); err == nil {
 		facts = append(facts, "Docker engine "+v.Version+", kernel "+v.KernelVersion)
 	}
-	version, err := exec.CommandContext(ctx, b.binary, "version").Output()
-	if err == nil {
-		facts = append(facts, strings.TrimSpace(string(version)))
-	}
+	facts = append(facts, tells(ctx, "flow-manager at ", "git", "log", "-1", "--format=%h")...)
+	facts = append(facts, tells(ctx, "docker-compose ", "docker-compose", "version", "--short")...)
 	return append(facts, runtime.Version())
+}
+
+// tells is what a program says of itself, nothing where it is not there.
+func tells(ctx context.Context, label, program string, arguments ...string) []string {
+	out, err := exec.CommandContext(ctx, program, arguments...).Output()
+	if err != nil {
+		return nil
+	}
+	return []string{label + strings.TrimSpace(string(out))}
 }
 
 func processor() string {
