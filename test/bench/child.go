@@ -31,9 +31,15 @@ const (
 // echoEvent is what the bare library answers with what it was sent.
 const echoEvent = "echo"
 
+// serving answers clients, fanOut tells all of them something.
+type (
+	serving func(net.Listener) error
+	fanOut  func(i int)
+)
+
 // serveChild prints the address that it serves on, then does what each line of its input says until that ends.
 func serveChild(kind string) error {
-	handler, fanOut, err := map[string]func() (http.Handler, func(i int), error){bareChild: bare, ourChild: sessions}[kind]()
+	serve, tell, err := map[string]func() (serving, fanOut, error){bareChild: bare, ourChild: sessions}[kind]()
 	if err != nil {
 		return err
 	}
@@ -41,7 +47,7 @@ func serveChild(kind string) error {
 	if err != nil {
 		return err
 	}
-	go func() { _ = http.Serve(l, handler) }() // it ends with the process
+	go func() { _ = serve(l) }() // it ends with the process
 	fmt.Println(l.Addr())
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
 		var n int
@@ -49,14 +55,14 @@ func serveChild(kind string) error {
 			return fmt.Errorf("%q: %w", lines.Text(), err)
 		}
 		for i := range n {
-			fanOut(i)
+			tell(i)
 		}
 	}
 	return nil
 }
 
 // bare is the library with nothing of ours around it.
-func bare() (http.Handler, func(i int), error) {
+func bare() (serving, fanOut, error) {
 	var mu sync.Mutex
 	var clients []*socket.Socket
 	io := socket.NewServer(nil, nil)
@@ -68,7 +74,8 @@ func bare() (http.Handler, func(i int), error) {
 		next(nil)
 	})
 	frame := append(append([]byte(`2["`+api.StatusChanged+`",`), news(0).Stamped(time.Now(), "d4u0c3k1q2w9-1")...), ']')
-	return io.ServeHandler(nil), func(int) {
+	serve := func(l net.Listener) error { return http.Serve(l, io.ServeHandler(nil)) }
+	return serve, func(int) {
 		mu.Lock()
 		defer mu.Unlock()
 		for _, s := range clients {
@@ -84,7 +91,7 @@ func news(i int) api.Event {
 }
 
 // sessions is our server on a store of its own.
-func sessions() (http.Handler, func(i int), error) {
+func sessions() (serving, fanOut, error) {
 	dir, err := os.MkdirTemp("", "flow-manager-bench-sessions-")
 	if err != nil {
 		return nil, nil, err
@@ -99,7 +106,8 @@ func sessions() (http.Handler, func(i int), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return transport.Handler(), func(i int) { server.Broadcast(news(i)) }, nil
+	serve := func(l net.Listener) error { return transport.Server(transport.Handler()).Serve(transport.Listener(l)) }
+	return serve, func(i int) { server.Broadcast(news(i)) }, nil
 }
 
 // child is such a process, as seen from here.

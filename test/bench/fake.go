@@ -256,7 +256,7 @@ func (e *fakeEngine) tellLocked(f *faked, action events.Action) {
 	attributes := map[string]string{"name": f.name, "image": f.made.Image}
 	maps.Copy(attributes, f.made.Labels)
 	now := time.Now()
-	line := encode(events.Message{Status: string(action), ID: f.id, From: f.made.Image, Type: events.ContainerEventType, Action: action, Scope: "local",
+	line := encode(events.Message{Type: events.ContainerEventType, Action: action, Scope: "local",
 		Actor: events.Actor{ID: f.id, Attributes: attributes}, Time: now.Unix(), TimeNano: now.UnixNano()})
 	for heard := range e.hearing {
 		select {

@@ -56,6 +56,6 @@ func (f *faked) inspected() container.InspectResponse {
 				"LowerDir": layer + "-init/diff:" + layer + "/diff", "MergedDir": layer + "/merged", "UpperDir": layer + "/diff", "WorkDir": layer + "/work"}},
 		},
 		Mounts: f.mounts(), Config: f.made.Config,
-		NetworkSettings: &container.NetworkSettings{NetworkSettingsBase: container.NetworkSettingsBase{SandboxID: f.id, SandboxKey: "/var/run/docker/netns/" + f.id[:12]}, Networks: f.networks()},
+		NetworkSettings: &container.NetworkSettings{Networks: f.networks()},
 	}
 }

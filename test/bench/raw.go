@@ -9,8 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
-	"github.com/docker/docker/client"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -78,7 +78,7 @@ func (b *bench) remove(ctx context.Context, refs []string) error {
 	for _, ref := range refs {
 		group.Go(func() error {
 			err := b.engine.ContainerRemove(ctx, ref, container.RemoveOptions{Force: true, RemoveVolumes: true})
-			if client.IsErrNotFound(err) {
+			if errdefs.IsNotFound(err) {
 				return nil
 			}
 			return err
