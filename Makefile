@@ -16,7 +16,7 @@ test: ## Run all tests, those on a real Docker engine included
 check: ## Check format, vet, staticcheck, go.mod and the layering
 	@hack/check.sh
 
-bench: ## Measure the manager beside its yardsticks and write BENCHMARKS.md (eight minutes; ROWS=declare,fanout or QUICK=1 for less)
+bench: ## Measure the manager beside its yardsticks and write BENCHMARKS.md (ten minutes of an idle machine; ROWS=declare,fanout or QUICK=1 for less)
 	@hack/bench.sh
 
 load: ## Show what 1,000 idle clients, 4,000 that vanish and some that never read cost (five minutes of an idle machine)

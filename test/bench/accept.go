@@ -126,20 +126,21 @@ func (a *acceptance) crowded(ctx context.Context) (finding, error) {
 	if err != nil {
 		return finding{}, err
 	}
-	n, body := a.b.times(128, 3200), wish(a.b.name(), "created")
-	echo := func(ctx context.Context) (float64, error) { return pipelined(ctx, lib, echoEvent, body, n) }
-	batch := func(ctx context.Context) (float64, error) {
-		return exchanged(ctx, func(context.Context) error { return a.disk.batch() }, n)
-	}
-	own := func(ctx context.Context) (float64, error) {
+	n := a.b.times(128, 3200)
+	echo, batch := errand{lib, echoEvent, wish(a.b.name(), "created")}.crowded(n), exchange(a.disk.batch).crowded(n)
+	figures, err := warmed(ctx, a.b.times(1, 5), echo, echo, batch, batch, func(ctx context.Context) (float64, error) {
 		began := time.Now()
 		err := a.b.declareAll(ctx, clients, n, "created")
 		return perSecond(n, began), err
-	}
-	figures, err := warmed(ctx, a.b.times(1, 5), echo, echo, batch, batch, own)
+	})
 	if err != nil {
 		return finding{}, err
 	}
+	return a.besideSmaller(figures, narrowed), nil
+}
+
+// besideSmaller takes the smaller of the two yardsticks.
+func (a *acceptance) besideSmaller(figures [][]float64, narrowed bool) finding {
 	smaller, what := figures[:2], "bare echo"
 	if median(figures[2]) < median(figures[0]) {
 		smaller, what = figures[2:4], "bbolt Batch"
@@ -152,7 +153,7 @@ func (a *acceptance) crowded(ctx context.Context) (finding, error) {
 	}
 	f.note = fmt.Sprintf("create_container with the engine away, until its acknowledgement, by sessions %s; the yardstick is the smaller of bare echo (%s) and bbolt Batch (%s; %d callers, 1 ms, %d bytes)",
 		told, rate(median(figures[0])), rate(median(figures[2])), inFlight, len(a.disk.value))
-	return f, nil
+	return f
 }
 
 // alone is measured first, while there is nobody else to tell.
@@ -173,20 +174,18 @@ func (a *acceptance) alone(ctx context.Context) (finding, error) {
 	if a.disk, err = a.b.disk(record); err != nil {
 		return finding{}, err
 	}
-	body := wish(a.b.name(), "created")
-	echo := func(ctx context.Context) (float64, error) { return timed(ctx, lib, echoEvent, body) }
-	update := func(context.Context) (float64, error) {
-		began := time.Now()
-		err := a.disk.update()
-		return took(began), err
-	}
-	own := func(ctx context.Context) (float64, error) {
-		return timed(ctx, c, "create_container", wish(a.b.name(), "created"))
-	}
-	figures, err := warmed(ctx, a.b.times(20, 500), echo, echo, update, update, own)
+	echo := errand{[]*session{lib}, echoEvent, wish(a.b.name(), "created")}.alone
+	figures, err := warmed(ctx, a.b.times(20, 500), echo, echo, a.disk.update, a.disk.update, func(ctx context.Context) (float64, error) {
+		return errand{[]*session{c}, "create_container", wish(a.b.name(), "created")}.alone(ctx)
+	})
 	if err != nil {
 		return finding{}, err
 	}
+	return besideSum(figures), nil
+}
+
+// besideSum takes an echo and two transactions together for the yardstick.
+func besideSum(figures [][]float64) finding {
 	most := median(figures[0]) + 2*median(figures[2])
 	again := median(figures[1]) + 2*median(figures[3])
 	return finding{
@@ -194,7 +193,7 @@ func (a *acceptance) alone(ctx context.Context) (finding, error) {
 		yardstick: fmt.Sprintf("bare echo %s + 2 x bbolt Update %s = %s", span(median(figures[0])), span(median(figures[2])), span(most)),
 		versus:    fmt.Sprintf("%.2f x", median(figures[4])/most), noise: fmt.Sprintf("%.2f x", again/most),
 		hold: "p50 <= 1 x", verdict: judge(median(figures[4]) <= most),
-	}, nil
+	}
 }
 
 // disk is bbolt with nothing around it.
@@ -226,5 +225,10 @@ func (d *disk) put(tx *bbolt.Tx) error {
 	return bucket.Put(fmt.Appendf(nil, "%020d", d.last.Add(1)), d.value)
 }
 
-func (d *disk) batch() error  { return d.db.Batch(d.put) }
-func (d *disk) update() error { return d.db.Update(d.put) }
+func (d *disk) batch(context.Context) error { return d.db.Batch(d.put) }
+
+func (d *disk) update(context.Context) (float64, error) {
+	began := time.Now()
+	err := d.db.Update(d.put)
+	return took(began), err
+}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,29 +29,37 @@ func crowdRow(ctx context.Context, b *bench) ([]finding, error) {
 	n := b.times(2, crowd)
 	raw := func(ctx context.Context) (float64, error) { return b.rawCrowd(ctx, p, n) }
 	trials := []trial{raw, raw, func(ctx context.Context) (float64, error) { return b.declareCrowd(ctx, c, n) }}
-	compose, absent := exec.LookPath("docker-compose")
-	if absent == nil {
+	compose, err := exec.LookPath("docker-compose")
+	if err == nil {
 		trials = append(trials, func(ctx context.Context) (float64, error) { return b.composeCrowd(ctx, compose, n) })
 	}
 	figures, err := contest(ctx, b.times(1, 3), trials...)
 	if err != nil {
 		return nil, err
 	}
+	return []finding{besideRaw(figures, n), besidePeers(figures[3:], figures[2])}, nil
+}
+
+func besideRaw(figures [][]float64, n int) finding {
 	f := faster(fmt.Sprintf("%d declared at once -> all running", n), figures, 0.95)
 	noise := median(pairwise(figures[1], figures[0], quotient)) - 1
 	ratio := median(pairwise(figures[2], pairwise(figures[0], figures[1], mean), quotient))
 	f.yardstick = fmt.Sprintf("create + start, %d parallel: %s", parallel, f.yardstick)
-	f.hold, f.verdict = ">= 0.95 x - A/A", judge(ratio >= 0.95-abs(noise))
+	f.hold, f.verdict = ">= 0.95 x - A/A", judge(ratio >= 0.95-math.Abs(noise))
 	f.note = "Swarm is left out: it would change the engine that others use"
-	if absent != nil {
-		return []finding{f, {work: "the same by docker-compose", verdict: notMeasured, note: "docker-compose is not installed"}}, nil
-	}
-	rival := finding{work: "the same by docker-compose", ours: f.ours, yardstick: "docker-compose up: " + rate(median(figures[3])),
-		versus: spread(pairwise(figures[2], figures[3], quotient)), noise: f.noise, verdict: notJudged, note: "as a peer, nothing to hold"}
-	return []finding{f, rival}, nil
+	return f
 }
 
-func abs(x float64) float64 { return max(x, -x) }
+// besidePeers compares with docker-compose, where that is installed.
+func besidePeers(peers [][]float64, own []float64) finding {
+	f := finding{work: "the same beside docker-compose", ours: rate(median(own)), verdict: notJudged, note: "a peer, with nothing to hold"}
+	if len(peers) == 0 {
+		f.yardstick = "docker-compose is not installed"
+		return f
+	}
+	f.yardstick, f.versus = "docker-compose up: "+rate(median(peers[0])), spread(pairwise(own, peers[0], quotient))
+	return f
+}
 
 // perSecond is the rate of n things that have taken until now.
 func perSecond(n int, began time.Time) float64 { return float64(n) / time.Since(began).Seconds() }

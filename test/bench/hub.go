@@ -9,10 +9,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
-	"time"
 
 	"github.com/rs/xid"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/flow-manager/flow-manager/api"
 	"github.com/flow-manager/flow-manager/sockets"
@@ -29,8 +27,8 @@ func hubRow(ctx context.Context, b *bench) ([]finding, error) {
 		return nil, err
 	}
 	n := b.times(640, 40_000)
-	raw := func(ctx context.Context) (float64, error) { return exchanged(ctx, lib.send, n) }
-	figures, err := warmed(ctx, b.times(1, 7), raw, raw, func(ctx context.Context) (float64, error) { return exchanged(ctx, own, n) })
+	raw := exchange(lib.send).crowded(n)
+	figures, err := warmed(ctx, b.times(1, 7), raw, raw, own.crowded(n))
 	if err != nil {
 		return nil, err
 	}
@@ -43,23 +41,11 @@ func hubRow(ctx context.Context, b *bench) ([]finding, error) {
 // exchange sends a message and returns with the reply.
 type exchange func(ctx context.Context) error
 
-func exchanged(ctx context.Context, send exchange, n int) (float64, error) {
-	group, ctx := errgroup.WithContext(ctx)
-	began := time.Now()
-	for range inFlight {
-		group.Go(func() error {
-			for range n / inFlight {
-				if err := send(ctx); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
+// crowded does n of them.
+func (e exchange) crowded(n int) trial {
+	return func(ctx context.Context) (float64, error) {
+		return crowded(ctx, n, func(ctx context.Context, _ int) error { return e(ctx) })
 	}
-	if err := group.Wait(); err != nil {
-		return 0, err
-	}
-	return perSecond(n/inFlight*inFlight, began), nil
 }
 
 // hub is the product's own, with a flow in this process.
@@ -77,12 +63,9 @@ func (b *bench) hub() (exchange, error) {
 	if err := h.Open(id); err != nil {
 		return nil, err
 	}
-	conn, err := net.Dial("unix", h.Path(id))
-	if err != nil {
+	if err := b.flow(h.Path(id)); err != nil {
 		return nil, err
 	}
-	b.later(conn.Close)
-	go answerMessages(conn)
 	return func(ctx context.Context) error {
 		_, err := h.Send(ctx, id, message(), sockets.SendOptions{ExpectReply: true})
 		return err
@@ -122,12 +105,9 @@ func (b *bench) bareHub() (*bareHub, error) {
 		return nil, err
 	}
 	defer l.Close()
-	flow, err := net.Dial("unix", filepath.Join(dir, "s"))
-	if err != nil {
+	if err := b.flow(filepath.Join(dir, "s")); err != nil {
 		return nil, err
 	}
-	b.later(flow.Close)
-	go answerMessages(flow)
 	h := &bareHub{waiting: map[string]chan []byte{}}
 	if h.conn, err = l.Accept(); err != nil {
 		return nil, err

@@ -16,7 +16,7 @@ const inFlight = 64
 
 // messageRow measures messages from a client to a flow and back, beside the library's bare echo.
 func messageRow(ctx context.Context, b *bench) ([]finding, error) {
-	own, body, err := b.talking(ctx)
+	own, err := b.talking(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -24,19 +24,12 @@ func messageRow(ctx context.Context, b *bench) ([]finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	n, alone := b.times(640, 20_000), b.times(50, 1000)
-	const event = "send_message"
-	crowded := func(c *session, event string, body []byte) trial {
-		return func(ctx context.Context) (float64, error) { return pipelined(ctx, []*session{c}, event, body, n) }
-	}
-	rates, err := warmed(ctx, b.times(1, 5), crowded(lib, echoEvent, message()), crowded(lib, echoEvent, message()), crowded(own, event, body))
+	echo, n := errand{[]*session{lib}, echoEvent, message()}, b.times(640, 20_000)
+	rates, err := warmed(ctx, b.times(1, 5), echo.crowded(n), echo.crowded(n), own.crowded(n))
 	if err != nil {
 		return nil, err
 	}
-	one := func(c *session, event string, body []byte) trial {
-		return func(ctx context.Context) (float64, error) { return timed(ctx, c, event, body) }
-	}
-	times, err := warmed(ctx, alone, one(lib, echoEvent, message()), one(lib, echoEvent, message()), one(own, event, body))
+	times, err := warmed(ctx, b.times(50, 1000), echo.alone, echo.alone, own.alone)
 	if err != nil {
 		return nil, err
 	}
@@ -47,31 +40,79 @@ func messageRow(ctx context.Context, b *bench) ([]finding, error) {
 	return []finding{f, g}, nil
 }
 
-// talking is a session, and a request of it that reaches a flow in this process and comes back.
-func (b *bench) talking(ctx context.Context) (*session, []byte, error) {
+// errand is a request that sessions make again and again.
+type errand struct {
+	clients []*session
+	event   string
+	body    []byte
+}
+
+// alone makes it once.
+func (e errand) alone(ctx context.Context) (float64, error) {
+	began := time.Now()
+	_, err := e.clients[0].ask(ctx, e.event, e.body)
+	return took(began), err
+}
+
+// crowded makes it n times, inFlight of them at once over all sessions together.
+func (e errand) crowded(n int) trial {
+	return func(ctx context.Context) (float64, error) {
+		return crowded(ctx, n, func(ctx context.Context, i int) error {
+			_, err := e.clients[i%len(e.clients)].ask(ctx, e.event, e.body)
+			return err
+		})
+	}
+}
+
+// crowded has inFlight callers do something n times together, and gives how often that was a second.
+func crowded(ctx context.Context, n int, do func(ctx context.Context, caller int) error) (float64, error) {
+	group, ctx := errgroup.WithContext(ctx)
+	began := time.Now()
+	for i := range inFlight {
+		group.Go(func() error {
+			for range n / inFlight {
+				if err := do(ctx, i); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	err := group.Wait()
+	return perSecond(n/inFlight*inFlight, began), err
+}
+
+// talking is a message that reaches a flow in this process and comes back.
+func (b *bench) talking(ctx context.Context) (e errand, err error) {
 	engine, err := b.fakeEngine()
 	if err != nil {
-		return nil, nil, err
+		return e, err
 	}
 	m, err := b.manage(ctx, "--docker-host", engine.host)
 	if err != nil {
-		return nil, nil, err
+		return e, err
 	}
 	c, err := b.join(ctx, m.addr)
 	if err != nil {
-		return nil, nil, err
+		return e, err
 	}
 	id, err := declared(ctx, c, b.name())
 	if err != nil {
-		return nil, nil, err
+		return e, err
 	}
-	conn, err := net.Dial("unix", filepath.Join(m.dir, "run", id, id+".sock"))
+	body := fmt.Appendf(nil, `{"container_id":%q,"message":%s,"expect_reply":true}`, id, message())
+	return errand{[]*session{c}, "send_message", body}, b.flow(filepath.Join(m.dir, "run", id, id+".sock"))
+}
+
+// flow joins a socket as a flow that answers messages.
+func (b *bench) flow(path string) error {
+	conn, err := net.Dial("unix", path)
 	if err != nil {
-		return nil, nil, fmt.Errorf("join as a flow: %w", err)
+		return fmt.Errorf("join as a flow: %w", err)
 	}
 	b.later(conn.Close)
 	go answerMessages(conn)
-	return c, fmt.Appendf(nil, `{"container_id":%q,"message":%s,"expect_reply":true}`, id, message()), nil
+	return nil
 }
 
 // declared has a flow run, and gives its id.
@@ -93,31 +134,4 @@ func (b *bench) bareSession(ctx context.Context) (*session, error) {
 		return nil, err
 	}
 	return b.join(ctx, c.addr)
-}
-
-// pipelined makes n requests over sessions that have inFlight open together, and gives how many were answered a second.
-func pipelined(ctx context.Context, clients []*session, event string, body []byte, n int) (float64, error) {
-	group, ctx := errgroup.WithContext(ctx)
-	began := time.Now()
-	for i := range inFlight {
-		group.Go(func() error {
-			for range n / inFlight {
-				if _, err := clients[i%len(clients)].ask(ctx, event, body); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-	}
-	if err := group.Wait(); err != nil {
-		return 0, err
-	}
-	return perSecond(n/inFlight*inFlight, began), nil
-}
-
-// timed makes one request.
-func timed(ctx context.Context, c *session, event string, body []byte) (float64, error) {
-	began := time.Now()
-	_, err := c.ask(ctx, event, body)
-	return took(began), err
 }

@@ -9,7 +9,29 @@ import (
 
 // readRow measures what clients ask most often, and what a manager takes that has little to do.
 func readRow(ctx context.Context, b *bench) ([]finding, error) {
-	status, memory, err := b.small(ctx)
+	m, err := b.manage(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.ready(ctx); err != nil {
+		return nil, err
+	}
+	c, err := b.join(ctx, m.addr)
+	if err != nil {
+		return nil, err
+	}
+	flows := make([]map[string]any, b.times(1, 10))
+	for i := range flows {
+		flows[i] = spec(b.name())
+	}
+	if err := each(ctx, c, "apply_container", flows); err != nil {
+		return nil, err
+	}
+	status, err := b.status(ctx, errand{[]*session{c}, "get_container_status", encode(map[string]any{"container_id": flows[0]["name"]})})
+	if err != nil {
+		return nil, err
+	}
+	memory, err := m.small(len(flows))
 	if err != nil {
 		return nil, err
 	}
@@ -17,39 +39,21 @@ func readRow(ctx context.Context, b *bench) ([]finding, error) {
 	return []finding{status, list, memory}, err
 }
 
-// small is a manager with a few real flows.
-func (b *bench) small(ctx context.Context) (status, memory finding, err error) {
-	m, err := b.manage(ctx)
+func (b *bench) status(ctx context.Context, question errand) (finding, error) {
+	const most = 5 // ms
+	figures, err := contest(ctx, b.times(20, 300), question.alone, question.alone)
 	if err != nil {
-		return status, memory, err
+		return finding{}, err
 	}
-	if err = m.ready(ctx); err != nil {
-		return status, memory, err
-	}
-	c, err := b.join(ctx, m.addr)
-	if err != nil {
-		return status, memory, err
-	}
-	n := b.times(1, 10)
-	flows := make([]map[string]any, n)
-	for i := range flows {
-		flows[i] = spec(b.name())
-	}
-	if err = each(ctx, c, "apply_container", flows); err != nil {
-		return status, memory, err
-	}
-	question := encode(map[string]any{"container_id": flows[0]["name"]})
-	ask := func(ctx context.Context) (float64, error) { return timed(ctx, c, "get_container_status", question) }
-	figures, err := contest(ctx, b.times(20, 300), ask, ask)
-	if err != nil {
-		return status, memory, err
-	}
+	return finding{work: question.event, ours: lasting(figures[0]), noise: "again: " + lasting(figures[1]),
+		hold: fmt.Sprintf("p50 < %d ms", most), verdict: judge(median(figures[0]) < most)}, nil
+}
+
+// small is what a manager takes that has n flows.
+func (m *manager) small(n int) (finding, error) {
+	const mebibytes = 30
 	share, err := m.memory()
-	const most, mebibytes = 5, 30
-	status = finding{work: "get_container_status", ours: lasting(figures[0]), noise: "again: " + lasting(figures[1]),
-		hold: fmt.Sprintf("p50 < %d ms", most), verdict: judge(median(figures[0]) < most)}
-	memory = finding{work: fmt.Sprintf("memory with %d flows (PSS)", n), ours: mib(share), hold: fmt.Sprintf("< %d MiB", mebibytes), verdict: judge(share < mebibytes<<20)}
-	return status, memory, err
+	return finding{work: fmt.Sprintf("memory with %d flows (PSS)", n), ours: mib(share), hold: fmt.Sprintf("< %d MiB", mebibytes), verdict: judge(share < mebibytes<<20)}, err
 }
 
 func mib(bytes float64) string { return fmt.Sprintf("%.1f MiB", bytes/(1<<20)) }
