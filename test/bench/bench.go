@@ -23,7 +23,7 @@ import (
 const image = "flow-manager/echo:latest"
 
 // patience is how long one thing may take that has to happen.
-const patience = time.Minute
+const patience = 2 * time.Minute
 
 // bench is what the rows share: a folder, the engine, names that are nobody else's, and what is to be undone.
 type bench struct {
@@ -93,7 +93,7 @@ func (b *bench) cleanUp() error {
 
 // removeAll has a context of its own: it must work after an interrupt.
 func (b *bench) removeAll() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	left, err := b.engine.ContainerList(ctx, container.ListOptions{All: true, Filters: filters.NewArgs(filters.Arg("name", b.prefix))})
 	if err != nil {

@@ -275,7 +275,7 @@ func (e *fakeEngine) await(ctx context.Context) error {
 	select {
 	case <-e.listed:
 		return nil
-	case <-time.After(2 * patience):
+	case <-time.After(patience):
 		return errors.New("the engine was not listed again")
 	case <-ctx.Done():
 		return context.Cause(ctx)
