@@ -37,7 +37,7 @@ func TestFakeEngine_BodiesAreAsLongAsReal(t *testing.T) {
 		made: container.CreateRequest{Config: config, HostConfig: host}}
 	f.summarize()
 	for what, length := range map[string]struct{ got, want int }{"list": {len(f.summary), listed}, "inspect": {len(encode(f.inspected())), inspected}} {
-		if length.got < length.want*8/10 || length.got > length.want*12/10 {
+		if length.got < length.want*9/10 || length.got > length.want*11/10 {
 			t.Errorf("%s: %d bytes, the real engine says %d", what, length.got, length.want)
 		}
 	}

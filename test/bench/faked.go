@@ -46,12 +46,15 @@ func (f *faked) inspected() container.InspectResponse {
 	if !f.started.IsZero() {
 		started, pid = f.started.Format(time.RFC3339Nano), 4711
 	}
+	host := *f.made.HostConfig
+	host.MaskedPaths = []string{"/proc/asound", "/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware"}
+	host.ReadonlyPaths = []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
 	home, layer := "/var/lib/docker/containers/"+f.id+"/", "/var/lib/docker/overlay2/"+f.id
 	return container.InspectResponse{
 		ContainerJSONBase: &container.ContainerJSONBase{
 			ID: f.id, Created: f.created.Format(time.RFC3339Nano), Path: "/echo", Args: []string{}, Image: imageID, Name: "/" + f.name, Driver: "overlay2", Platform: "linux",
 			State:          &container.State{Status: f.state(), Running: pid > 0, Pid: pid, StartedAt: started, FinishedAt: never},
-			ResolvConfPath: home + "resolv.conf", HostnamePath: home + "hostname", HostsPath: home + "hosts", LogPath: home + f.id + "-json.log", HostConfig: f.made.HostConfig,
+			ResolvConfPath: home + "resolv.conf", HostnamePath: home + "hostname", HostsPath: home + "hosts", LogPath: home + f.id + "-json.log", HostConfig: &host,
 			GraphDriver: storage.DriverData{Name: "overlay2", Data: map[string]string{
 				"LowerDir": layer + "-init/diff:" + layer + "/diff", "MergedDir": layer + "/merged", "UpperDir": layer + "/diff", "WorkDir": layer + "/work"}},
 		},
