@@ -120,7 +120,7 @@ type idling struct {
 
 // idle begins when the first list of what runs has been dealt with, and ends when the next one has: reading is what that gets.
 func (m *manager) idle(ctx context.Context, engine *fakeEngine, c *session, reading time.Duration) (i idling, err error) {
-	if err := errors.Join(engine.await(ctx), engine.settle(ctx, c)); err != nil {
+	if err := errors.Join(engine.await(ctx), wait(ctx, reading), engine.settle(ctx, c)); err != nil {
 		return i, err
 	}
 	before, err := m.look(ctx, c)
