@@ -200,6 +200,14 @@ func (i *idling) findings(n int) []finding {
 	share := 100 * i.busy.Seconds() / i.lasted.Seconds()
 	lists := i.asked[listPattern]
 	delete(i.asked, listPattern)
+	others := 0
+	for _, times := range i.asked {
+		others += times
+	}
+	stored := "nothing written"
+	if i.written {
+		stored = "the store was written"
+	}
 	note := "an engine faked over a Unix socket, with bodies as long as the real one's; from one resync to the next, with every flow's socket open"
 	if len(i.asked) > 0 {
 		note += fmt.Sprint("; it also asked for ", i.asked)
@@ -208,8 +216,8 @@ func (i *idling) findings(n int) []finding {
 	work := func(what string) string { return fmt.Sprintf("%d idle flows: %s", n, what) }
 	return []finding{
 		{work: work("CPU"), ours: fmt.Sprintf("%.2f %% of a core over %.0f s", share, i.lasted.Seconds()), hold: fmt.Sprintf("< %d %%", mostShare), verdict: judge(share < mostShare)},
-		{work: work("engine calls, writes"), ours: fmt.Sprintf("%d list, %d kinds of others, written: %t", lists, len(i.asked), i.written), hold: "1 list, nothing else",
-			verdict: judge(lists == 1 && len(i.asked) == 0 && !i.written), note: note},
+		{work: work("engine calls, writes"), ours: fmt.Sprintf("%d list, %d others, %s", lists, others, stored), hold: "1 list, nothing else",
+			verdict: judge(lists == 1 && others == 0 && !i.written), note: note},
 		{work: work("memory (PSS)"), ours: mib(i.memory), hold: fmt.Sprintf("< %d MiB", mostMemory), verdict: judge(i.memory < mostMemory<<20)},
 		{work: work("resync"), ours: span(i.resync), hold: fmt.Sprintf("< %d ms", mostResync), verdict: judge(i.resync < mostResync)},
 	}

@@ -82,12 +82,16 @@ func choose(rows []row, only string) ([]row, error) {
 // trial does one piece of work and gives its figure: milliseconds, or pieces a second.
 type trial func(ctx context.Context) (float64, error)
 
-// contest lets all take turns for so many rounds, each of which begins with another one: what the machine does meanwhile, and
-// what one leaves behind for the next, is then everybody's share. It gives the figures by trial and round.
+// contest lets all take turns for so many rounds, each of which begins with another one, and every other of which goes the
+// other way round: what the machine does meanwhile, and what one leaves behind for the next, is then everybody's share. It
+// gives the figures by trial and round.
 func contest(ctx context.Context, rounds int, trials ...trial) ([][]float64, error) {
 	figures := make([][]float64, len(trials))
 	for i := range rounds {
 		for j := range trials {
+			if i%2 == 1 {
+				j = len(trials) - 1 - j
+			}
 			turn := (i + j) % len(trials)
 			figure, err := trials[turn](ctx)
 			if err != nil {

@@ -42,7 +42,7 @@ func TestFinding_IsJudgedRoundByRound(t *testing.T) {
 	}
 }
 
-func TestContest_EachRoundBeginsWithAnother(t *testing.T) {
+func TestContest_TurnsAreShared(t *testing.T) {
 	var order []float64
 	turn := func(n float64) trial {
 		return func(context.Context) (float64, error) { order = append(order, n); return n, nil }
@@ -51,7 +51,7 @@ func TestContest_EachRoundBeginsWithAnother(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]float64{0, 1, 2, 1, 2, 0, 2, 0, 1}, order) + cmp.Diff([][]float64{{0, 0, 0}, {1, 1, 1}, {2, 2, 2}}, figures); diff != "" {
+	if diff := cmp.Diff([]float64{0, 1, 2, 0, 2, 1, 2, 0, 1}, order) + cmp.Diff([][]float64{{0, 0, 0}, {1, 1, 1}, {2, 2, 2}}, figures); diff != "" {
 		t.Error(diff)
 	}
 }
