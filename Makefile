@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help build demo test check load sim mutants fuzz clean
+.PHONY: help build demo test check bench load sim mutants fuzz clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,6 +15,9 @@ test: ## Run all tests, those on a real Docker engine included
 
 check: ## Check format, vet, staticcheck, go.mod and the layering
 	@hack/check.sh
+
+bench: ## Measure the manager beside its yardsticks and write BENCHMARKS.md (ten minutes of an idle machine; ROWS=declare,fanout or QUICK=1 for less)
+	@hack/bench.sh
 
 load: ## Show what 1,000 idle clients, 4,000 that vanish and some that never read cost (five minutes of an idle machine)
 	SOCKETIO_TEST_LOAD=1 go test -count=1 -v -run 'Load|churn' ./api/socketio/

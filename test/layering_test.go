@@ -54,6 +54,8 @@ func layers() []layer {
 			why: "programs for people stand outside: they are clients or flows"},
 		{folder: "test", imports: []string{"api", "sockets/flow"}, tests: append(all, "test/asyncapi"),
 			why: "black box: it talks to the built programs"},
+		{folder: "test/bench", imports: []string{"api", "api/socketio", "sockets", "store"},
+			why: "it measures the built manager, and beside that the parts that it can drive without one"},
 		{folder: "test/asyncapi", imports: []string{"api"},
 			why: "it judges by the document alone, whoever sent what it judges"},
 	}
@@ -68,11 +70,11 @@ type owner struct {
 
 func owners() []owner {
 	return []owner{
-		{"github.com/zishang520", []string{"api/socketio"},
+		{"github.com/zishang520", []string{"api/socketio", "test/bench"},
 			"the library is safe only behind the guards of api/socketio"},
-		{"go.etcd.io/bbolt", []string{"store"},
+		{"go.etcd.io/bbolt", []string{"store", "test/bench"},
 			"transactions and their rules end at the store's surface"},
-		{"github.com/docker/docker", []string{"controller/docker", "test"},
+		{"github.com/docker/docker", []string{"controller/docker", "test", "test/bench"},
 			"the engine's types and errors are translated in one place"},
 	}
 }
@@ -134,6 +136,8 @@ func TestLayering_Forbidden(t *testing.T) {
 		"owned by another":           {listed{ImportPath: "controller", Imports: []string{"go.etcd.io/bbolt"}}, true},
 		"owned by another, in test":  {listed{ImportPath: "cmd/flowctl", TestImports: []string{"github.com/docker/docker/client"}}, true},
 		"owned, for test as well":    {listed{ImportPath: "test", TestImports: []string{"github.com/docker/docker/client"}}, false},
+		"bench: a bare yardstick":    {listed{ImportPath: "test/bench", Imports: []string{"go.etcd.io/bbolt", "github.com/zishang520/socket.io/v2/socket"}}, false},
+		"bench: the loop":            {listed{ImportPath: "test/bench", Imports: ours("controller")}, true},
 		"new folder":                 {listed{ImportPath: "utils"}, true},
 		"new command":                {listed{ImportPath: "cmd/other"}, true},
 		"name that begins alike":     {listed{ImportPath: "storehouse"}, true},
