@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"fmt"
 	"reflect"
 )
 
@@ -23,7 +24,36 @@ func MergePatch(s *Spec, patch json.RawMessage, name string) (Spec, []FieldError
 		bad[i].Field = join("spec", bad[i].Field)
 	}
 	patched.Default(name)
-	return patched, bad
+	return patched, append(bad, neverThere(patch)...)
+}
+
+// neverThere names what a patch takes out of the maps of a spec under names that nothing there can have: whoever asks for that
+// means something else.
+func neverThere(patch json.RawMessage) []FieldError {
+	var maps struct{ Environment, Volumes, Ports map[string]json.RawMessage }
+	_ = json.Unmarshal(patch, &maps) // that the patch is sound is judged elsewhere
+	probe, v := Spec{Environment: map[string]string{}, Volumes: map[string]string{}}, validation{}
+	for key, value := range maps.Environment {
+		if kind(value) == "null" {
+			probe.Environment[key] = ""
+		}
+	}
+	for key, value := range maps.Volumes {
+		if kind(value) == "null" {
+			probe.Volumes[key] = fmt.Sprint("/", len(probe.Volumes))
+		}
+	}
+	for key, value := range maps.Ports {
+		if kind(value) == "null" {
+			v.ports(map[string]HostPort{key: {}})
+		}
+	}
+	v.environment(probe.Environment)
+	v.volumes(&probe)
+	for i := range v.bad {
+		v.bad[i].Field = join("spec", v.bad[i].Field)
+	}
+	return v.bad
 }
 
 // merge gives target with patch merged into it, both JSON objects that stand for an of. What it takes away would not be missed

@@ -28,6 +28,8 @@ func TestMergePatch(t *testing.T) {
 		{"null", `null`, "spec", nil},
 		{"twice", `{"image":"a","image":"b"}`, "spec.image", nil},
 		{"twice, deep", `{"environment":{"A":"1","A":"2"}}`, "spec.environment.A", nil},
+		{"a name that no port has", `{"ports":{"":null}}`, "spec.ports.", nil},
+		{"a name that no variable has", `{"environment":{"A=":null}}`, "spec.environment.A=", nil},
 		{"too deep", `{"code":{"a":{"a":{"a":{"a":{"a":{"a":{"a":{"a":1}}}}}}}}}`, "spec.code.a.a.a.a.a.a.a", nil},
 	}
 	for _, tt := range tests {

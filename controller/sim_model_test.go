@@ -111,7 +111,7 @@ func wish(op string, arg int, w *store.Wish) error {
 	case !w.Exists:
 		return errRefused
 	case op == "start":
-		w.Wake = w.Spec.DesiredState != api.DesiredRunning || w.Status.State != api.StateRunning
+		w.Wake = w.Spec.DesiredState != api.DesiredRunning || w.Status.State != api.StateRunning || w.Status.CrashStreak > 0
 		w.Spec.DesiredState = api.DesiredRunning
 	case op == "restart":
 		w.Wake, w.Restart, w.Spec.DesiredState = !runs, true, api.DesiredRunning

@@ -88,7 +88,7 @@ func (s *Server) refusal(c *Session, name string, spec *api.Spec) error {
 
 func (s *Server) startContainer(c *Session, r *Request) error {
 	return s.change(c, r, api.ContainerStarted, wishRunning, func(w *store.Wish) error {
-		w.Wake = w.Spec.DesiredState != api.DesiredRunning || w.Status.State != api.StateRunning
+		w.Wake = w.Spec.DesiredState != api.DesiredRunning || w.Status.State != api.StateRunning || w.Status.CrashStreak > 0
 		w.Spec.DesiredState = api.DesiredRunning
 		return nil
 	})

@@ -68,7 +68,7 @@ func FuzzPatch(f *testing.F) {
 		f.Fatal(err)
 	}
 	in.Spec.Default("web")
-	for _, seed := range []string{`{}`, `{"image":"b","environment":{"A":null,"B":"2"},"ports":{"80":null}}`, `{"healthcheck":{"retries":3},"liveness":null,"resources":{"pids_limit":null}}`, `{"command":["x"],"volumes":{"data":"/d:ro"}}`} {
+	for _, seed := range []string{`{}`, `{"image":"b","environment":{"A":null,"B":"2"},"ports":{"80":null}}`, `{"healthcheck":{"retries":3},"liveness":null,"resources":{"pids_limit":null}}`, `{"command":["x"],"volumes":{"data":"/d:ro"}}`, `{"ports":{"":null},"environment":{"=":null}}`} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, patch []byte) {
