@@ -292,13 +292,17 @@ func watch(c *wsClient) *witness {
 // told fails the test unless a hostile was spoken of, and of each kind at most once a minute.
 func (w *witness) told(t *testing.T, h hostile, id string, since time.Duration) {
 	t.Helper()
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	most := 1 + int(since/time.Minute)
-	failed, broken := w.faults["communication_error "+id], w.faults["message_format_error "+id]
-	if h.attack != "liar" && failed+broken == 0 {
-		t.Errorf("nothing was said of %s", h.attack)
-	}
+	var failed, broken int
+	eventually(t, "it is said that "+h.attack+" is hostile", func() error {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		failed, broken = w.faults["communication_error "+id], w.faults["message_format_error "+id]
+		if h.attack != "liar" && failed+broken == 0 {
+			return errNotYet
+		}
+		return nil
+	})
 	if failed > most || broken > most {
 		t.Errorf("within %v %s was spoken of %d times as failing and %d as broken", since, h.attack, failed, broken)
 	}
