@@ -105,6 +105,7 @@ func (c *wsClient) revision(t *testing.T, id string) string {
 // Other code is another run of the same container, which keeps what it has written; what does not stay up is taken back; an
 // earlier generation can be gone back to though the host has other code by now.
 func TestCodeUpdate(t *testing.T) {
+	t.Parallel()
 	base := flowCode(t, "one")
 	m := newManager(t, "--allow-host-path", base, "--resync-interval", "1s")
 	c := m.dial()
@@ -184,6 +185,7 @@ func TestCodeUpdate(t *testing.T) {
 
 // What cannot be taken is named, and leaves what runs as it is and nothing on the disk.
 func TestCodeUpdate_Refuses(t *testing.T) {
+	t.Parallel()
 	base := flowCode(t, "one")
 	m := newManager(t, "--allow-host-path", base)
 	c := m.dial()

@@ -184,6 +184,7 @@ type tally struct {
 // Clients whose connections are cut again and again get each request answered in the end, whose tries have failed in a way
 // that they see, and none has taken effect twice.
 func TestCut_EveryRequestIsAnsweredAndNoneTakesEffectTwice(t *testing.T) {
+	t.Parallel()
 	transport, declared, addr := newFront(t)
 	const count = 24
 	var clients sync.WaitGroup

@@ -59,6 +59,7 @@ func TestDelete_ByForce(t *testing.T) {
 
 // A step of a deletion that fails three times is told to who asked, with how far it has come. It is gone on with.
 func TestDelete_TellsHowFarItHasCome(t *testing.T) {
+	t.Parallel()
 	m := newManager(t)
 	c := m.dial()
 	id := c.run(t, object{"name": named(t, "web")})

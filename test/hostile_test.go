@@ -109,14 +109,7 @@ func (r *trial) judge() {
 
 func together(t *testing.T) time.Duration {
 	t.Helper()
-	seconds, err := strconv.Atoi(os.Getenv(hostileSeconds))
-	if os.Getenv(hostileSeconds) == "" {
-		seconds, err = 10, nil
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return time.Duration(seconds) * time.Second
+	return time.Duration(number(t, hostileSeconds, 10)) * time.Second
 }
 
 // uneager is a client that spends nothing on what flows say: what is measured is the manager, and not this program's decoding

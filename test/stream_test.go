@@ -3,9 +3,7 @@ package test
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -14,20 +12,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// churnSeconds is how long TestStream changes things; STREAM_SECONDS wins over it.
-const churnSeconds = 15
-
 // A client that is cut off at random while containers come, change and go, and whose manager is killed in the middle, rebuilds by
-// events alone what the store holds, and has read every event that is kept once and in order.
+// events alone what the store holds, and has read every event that is kept once and in order. STREAM_SECONDS (30) says for how
+// long.
 func TestStream_RebuildsWhatTheStoreHolds(t *testing.T) {
 	t.Parallel()
-	long := churnSeconds
-	if text := os.Getenv("STREAM_SECONDS"); text != "" {
-		var err error
-		if long, err = strconv.Atoi(text); err != nil {
-			t.Fatal(err)
-		}
-	}
+	long := number(t, "STREAM_SECONDS", 30)
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	m := newManager(t)

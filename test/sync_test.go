@@ -16,6 +16,7 @@ import (
 // What is acknowledged is on disk: between the read of a request and the write of its acknowledgement the kernel was asked
 // to sync the store's file, and had answered.
 func TestSync_BeforeTheAcknowledgement(t *testing.T) {
+	t.Parallel()
 	for _, clients := range []int{1, 64} {
 		t.Run(fmt.Sprintf("%d clients", clients), func(t *testing.T) {
 			m := newTraced(t)

@@ -27,6 +27,7 @@ func (m *manager) stable(t *testing.T, name string) {
 }
 
 func TestUpdate_ReplacesBesideAndKeepsTheVolume(t *testing.T) {
+	t.Parallel()
 	m := newManager(t)
 	c := m.dial()
 	name := named(t, "web")
@@ -96,6 +97,7 @@ func volumeAt(c container.InspectResponse) int {
 
 // What does not stay up, what cannot be started and what cannot be made leave the flow as it was.
 func TestUpdate_ThatFailsIsTakenBack(t *testing.T) {
+	t.Parallel()
 	m := newManager(t)
 	c := m.dial()
 	name := named(t, "web")
