@@ -12,13 +12,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/rs/zerolog"
 	"github.com/zishang520/engine.io/v2/types"
 	"github.com/zishang520/socket.io/v2/socket"
 
 	"github.com/flow-manager/flow-manager/api"
-	"github.com/flow-manager/flow-manager/api/socketio"
-	"github.com/flow-manager/flow-manager/store"
 )
 
 // A server of sessions runs in a child process, as the manager does: what it costs is not its clients' share.
@@ -88,26 +85,6 @@ func bare() (serving, fanOut, error) {
 func news(i int) api.Event {
 	return api.StatusChange{ContainerID: fmt.Sprintf("d7l0v3q8r6a1%08d", i), Name: "web", OldState: api.StateRunning, NewState: api.StateRestarting,
 		Reason: "CrashLoop", Cause: api.CauseExit, Generation: 7, ObservedGeneration: 7, RestartCount: 3}.Event()
-}
-
-// sessions is our server on a store of its own.
-func sessions() (serving, fanOut, error) {
-	dir, err := os.MkdirTemp("", "flow-manager-bench-sessions-")
-	if err != nil {
-		return nil, nil, err
-	}
-	s, err := store.Open(dir, store.Options{})
-	if err != nil {
-		return nil, nil, err
-	}
-	_ = os.RemoveAll(dir) // the open file is enough
-	server := socketio.NewServer(socketio.Backend{Store: s, Log: zerolog.Nop()})
-	transport, err := socketio.New(socketio.Config{Log: zerolog.Nop(), Events: api.Requests()}, server)
-	if err != nil {
-		return nil, nil, err
-	}
-	serve := func(l net.Listener) error { return transport.Server(transport.Handler()).Serve(transport.Listener(l)) }
-	return serve, func(i int) { server.Broadcast(news(i)) }, nil
 }
 
 // child is such a process, as seen from here.
