@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/flow-manager/flow-manager/api"
@@ -34,21 +35,19 @@ func (k *Controller) Admit(ctx context.Context, name string, s *api.Spec, admin 
 	if err := k.Policy.admitNetwork(s); err != nil {
 		return err
 	}
-	var others []hostpath.Claim
+	others := sync.OnceValue(func() []hostpath.Claim {
+		return k.claims(func(r *store.Record) bool { return r.Name == name && name != "" })
+	})
 	for _, m := range s.Mounts() {
 		if !m.IsHostPath() {
 			continue
 		}
-		if others == nil {
-			others = k.claims(func(r *store.Record) bool { return r.Name == name && name != "" })
-		}
-		if _, err := k.Policy.resolve(m.Source, !m.ReadOnly, others, admin); err != nil {
+		if _, err := k.Policy.resolve(m.Source, !m.ReadOnly, others(), admin); err != nil {
 			return err
 		}
 	}
 	if s.Code != nil {
-		others = k.claims(func(r *store.Record) bool { return r.Name == name && name != "" })
-		if _, err := k.Policy.resolve(s.Code.Path, false, others, admin); err != nil {
+		if _, err := k.Policy.resolve(s.Code.Path, false, others(), admin); err != nil {
 			return err
 		}
 	}

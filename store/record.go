@@ -2,6 +2,7 @@ package store
 
 import (
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/flow-manager/flow-manager/api"
@@ -95,14 +96,14 @@ const maxOutcomes = 10
 
 // Conclude notes what became of a generation, in place of what was noted for it before.
 func (t *Tracking) Conclude(o Outcome) {
-	kept := make([]Outcome, 0, maxOutcomes)
-	for _, old := range t.Outcomes {
-		if old.Generation != o.Generation {
-			kept = append(kept, old)
-		}
-	}
-	kept = append(kept, o)
-	t.Outcomes = kept[max(0, len(kept)-maxOutcomes):]
+	t.Outcomes = newest(t.Outcomes, maxOutcomes, func(old Outcome) bool { return old.Generation == o.Generation }, o)
+}
+
+// newest puts what is new in the place of those entries that it replaces, at the end of a list that keeps so many, and leaves
+// the list itself as it is: other records share it.
+func newest[T any](list []T, most int, replaced func(T) bool, added ...T) []T {
+	kept := append(slices.DeleteFunc(slices.Clone(list), replaced), added...)
+	return kept[max(0, len(kept)-most):]
 }
 
 // Resolved is what a template's image was when it was looked up.
@@ -127,14 +128,7 @@ func (t *Tracking) Image(template string) Resolved {
 
 // NoteImage puts what a template's image means in the place of what it meant before.
 func (t *Tracking) NoteImage(n Resolved) {
-	kept := make([]Resolved, 0, maxResolved)
-	for _, old := range t.Images {
-		if old.Template != n.Template {
-			kept = append(kept, old)
-		}
-	}
-	kept = append(kept, n)
-	t.Images = kept[max(0, len(kept)-maxResolved):]
+	t.Images = newest(t.Images, maxResolved, func(old Resolved) bool { return old.Template == n.Template }, n)
 }
 
 // Taken is the snapshot, by its digest, that a request for code led to.
@@ -158,14 +152,7 @@ func (t *Tracking) Taken(code int64) string {
 
 // NoteTaken puts what a request for code led to in the place of what it led to before.
 func (t *Tracking) NoteTaken(n Taken) {
-	kept := make([]Taken, 0, maxTaken)
-	for _, old := range t.Codes {
-		if old.Code != n.Code {
-			kept = append(kept, old)
-		}
-	}
-	kept = append(kept, n)
-	t.Codes = kept[max(0, len(kept)-maxTaken):]
+	t.Codes = newest(t.Codes, maxTaken, func(old Taken) bool { return old.Code == n.Code }, n)
 }
 
 // Trial counts how often a template was tried in the place of a container that ran, which was stopped for it each time.
@@ -192,16 +179,11 @@ func (t *Tracking) Trial(template string) Trial {
 
 // NoteTrial puts a template's newest trial in the place of the one before; one without attempts is forgotten.
 func (t *Tracking) NoteTrial(n Trial) {
-	kept := make([]Trial, 0, maxTrials)
-	for _, old := range t.Trials {
-		if old.Template != n.Template {
-			kept = append(kept, old)
-		}
-	}
+	var tried []Trial
 	if n.Attempts > 0 {
-		kept = append(kept, n)
+		tried = []Trial{n}
 	}
-	t.Trials = kept[max(0, len(kept)-maxTrials):]
+	t.Trials = newest(t.Trials, maxTrials, func(old Trial) bool { return old.Template == n.Template }, tried...)
 }
 
 // Failure says which generation could not be brought about, how often in a row, why, and when the next attempt is due.
