@@ -67,7 +67,7 @@ func echo(b *testing.B, nc net.Conn) {
 			b.Error(err)
 			return
 		}
-		if _, err := nc.Write(frame(o.replaced("reply_to", o.value("id")).encode())); err != nil {
+		if _, err := nc.Write(o.replaced("reply_to", o.value("id")).frame()); err != nil {
 			return
 		}
 	}

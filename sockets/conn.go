@@ -70,6 +70,9 @@ func (c *conn) readFrame(r *bufio.Reader) ([]byte, error) {
 	if _, err := r.Peek(1); err != nil {
 		return nil, err
 	}
+	if holdsFrame(r) {
+		return readFrame(r, c.endpoint.cfg.MaxFrame)
+	}
 	if err := c.SetReadDeadline(time.Now().Add(c.endpoint.cfg.FrameTimeout)); err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package sockets
 
 import (
+	"bufio"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -33,6 +34,15 @@ func readFrame(r io.Reader, limit int) ([]byte, error) {
 	return readBody(r, int(length))
 }
 
+// holdsFrame tells whether a whole frame has been read ahead, so that there is nothing to wait for.
+func holdsFrame(r *bufio.Reader) bool {
+	if r.Buffered() < headerSize {
+		return false
+	}
+	header, err := r.Peek(headerSize)
+	return err == nil && uint64(binary.BigEndian.Uint32(header)) <= uint64(r.Buffered()-headerSize)
+}
+
 func readBody(r io.Reader, length int) ([]byte, error) {
 	body := make([]byte, 0, min(length, readStep))
 	for len(body) < length {
@@ -51,7 +61,10 @@ func readBody(r io.Reader, length int) ([]byte, error) {
 
 // frame makes the frame of a body, in one piece so that one write carries it.
 func frame(body []byte) []byte {
-	f := make([]byte, headerSize, headerSize+len(body))
-	binary.BigEndian.PutUint32(f, uint32(len(body)))
-	return append(f, body...)
+	f := append(make([]byte, headerSize, headerSize+len(body)), body...)
+	putLength(f)
+	return f
 }
+
+// putLength makes a frame of a body that stands behind the place for its header.
+func putLength(f []byte) { binary.BigEndian.PutUint32(f, uint32(len(f)-headerSize)) }

@@ -206,8 +206,7 @@ func (h *Hub) Path(id string) string {
 // Status pushes the container's status, a JSON value, to its connections, and to each new one as its first frame.
 func (h *Hub) Status(id string, status json.RawMessage) {
 	if e, err := h.find(id); err == nil {
-		body := object{{"type", quote("status")}, {"status", status}}.encode()
-		e.notify(notice{"status", frame(body)})
+		e.notify(notice{"status", object{pair("type", quoted("status")), pair("status", status)}.frame()})
 	}
 }
 

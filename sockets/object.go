@@ -18,30 +18,43 @@ var (
 // maxDepth is how deep a message may be nested. Parsers that clients use give up at 1,000, and what carries the message adds some.
 const maxDepth = 512
 
-// object is a JSON object taken apart at its top level only. Values keep their bytes and members their order, so that a
+// object is a JSON object taken apart at its top level only. Keys and values keep their bytes and members their order, so that a
 // message passes through unchanged; keys match exactly, where encoding/json would take "Type" for "type".
 type object []member
 
 type member struct {
-	key   string
+	name  []byte // the key as it is written, in its quotes
 	value json.RawMessage
+}
+
+// pair makes a member of a key that needs no escapes.
+func pair(key string, value json.RawMessage) member { return member{quoted(key), value} }
+
+// is tells whether the member's key is that.
+func (m *member) is(key string) bool {
+	if bytes.IndexByte(m.name, '\\') >= 0 {
+		return unquote(m.name) == key
+	}
+	return string(m.name[1:len(m.name)-1]) == key
 }
 
 // parseObject takes data apart. The object's values share data's memory.
 func parseObject(data []byte) (object, error) {
-	switch {
-	case !utf8.Valid(data):
+	if !utf8.Valid(data) {
 		return nil, errNotUTF8
-	case !json.Valid(data):
-		return nil, errNotJSON
 	}
 	s := scanner{data: data}
-	if s.skipSpace(); s.data[s.at] != '{' {
+	s.skipSpace()
+	if s.next() != '{' && json.Valid(data) {
 		return nil, errNotObject
 	}
-	o := s.members()
-	if s.deepest >= maxDepth {
+	o, ok := s.object()
+	s.skipSpace()
+	switch {
+	case s.tooDeep:
 		return nil, errTooDeep
+	case !ok || s.at < len(data):
+		return nil, errNotJSON
 	}
 	return o, nil
 }
@@ -49,7 +62,7 @@ func parseObject(data []byte) (object, error) {
 // value is that of the last member called key, which is the one most parsers see; nil where there is none.
 func (o object) value(key string) json.RawMessage {
 	for i := len(o) - 1; i >= 0; i-- {
-		if o[i].key == key {
+		if o[i].is(key) {
 			return o[i].value
 		}
 	}
@@ -65,35 +78,51 @@ func (o object) text(key string) string {
 func (o object) replaced(key string, value json.RawMessage) object {
 	fresh := make(object, 0, len(o)+1)
 	if value != nil {
-		fresh = append(fresh, member{key, value})
+		fresh = append(fresh, pair(key, value))
 	}
 	for _, m := range o {
-		if m.key != key {
+		if !m.is(key) {
 			fresh = append(fresh, m)
 		}
 	}
 	return fresh
 }
 
-func (o object) encode() json.RawMessage {
-	out := []byte{'{'}
+func (o object) encode() json.RawMessage { return o.appendTo(make([]byte, 0, o.size())) }
+
+// frame is that of the object, in one piece so that one write carries it.
+func (o object) frame() []byte {
+	f := o.appendTo(make([]byte, headerSize, headerSize+o.size()))
+	putLength(f)
+	return f
+}
+
+// size is how many bytes the object takes when encoded, or one more.
+func (o object) size() int {
+	n := len("{}")
+	for _, m := range o {
+		n += len(m.name) + len(":") + len(m.value) + len(",")
+	}
+	return n
+}
+
+func (o object) appendTo(out []byte) []byte {
+	out = append(out, '{')
 	for i, m := range o {
 		if i > 0 {
 			out = append(out, ',')
 		}
-		out = append(out, quote(m.key)...)
+		out = append(out, m.name...)
 		out = append(out, ':')
 		out = append(out, m.value...)
 	}
 	return append(out, '}')
 }
 
-func quote(s string) []byte {
-	quoted, err := json.Marshal(s)
-	if err != nil {
-		panic("sockets: quoting a string: " + err.Error()) // encoding/json quotes any string
-	}
-	return quoted
+// quoted puts text in quotes that needs no escapes.
+func quoted(text string) []byte {
+	out := make([]byte, 0, len(text)+2)
+	return append(append(append(out, '"'), text...), '"')
 }
 
 // unquote gives the string that raw is, or "" where it is something else.
@@ -109,64 +138,4 @@ func unquote(raw []byte) string {
 		return ""
 	}
 	return s
-}
-
-// scanner walks over JSON that is known to be valid.
-type scanner struct {
-	data    []byte
-	at      int
-	deepest int // nesting of a value within the object
-}
-
-func (s *scanner) members() object {
-	o := object{}
-	for s.data[s.at] != '}' {
-		s.at++ // the opening brace or a comma
-		if s.skipSpace(); s.data[s.at] == '}' {
-			break
-		}
-		start := s.at
-		s.skipString()
-		key := unquote(s.data[start:s.at])
-		s.skipSpace()
-		s.at++ // the colon
-		s.skipSpace()
-		o = append(o, member{key, s.value()})
-	}
-	return o
-}
-
-// value ends at the comma or brace that follows it.
-func (s *scanner) value() json.RawMessage {
-	start, depth := s.at, 0
-	for {
-		switch c := s.data[s.at]; {
-		case c == '"':
-			s.skipString()
-			continue
-		case c == '{' || c == '[':
-			depth++
-			s.deepest = max(s.deepest, depth)
-		case depth == 0 && (c == ',' || c == '}'):
-			return bytes.TrimRight(s.data[start:s.at], " \t\r\n")
-		case c == '}' || c == ']':
-			depth--
-		}
-		s.at++
-	}
-}
-
-func (s *scanner) skipString() {
-	for s.at++; s.data[s.at] != '"'; s.at++ {
-		if s.data[s.at] == '\\' {
-			s.at++
-		}
-	}
-	s.at++
-}
-
-func (s *scanner) skipSpace() {
-	for s.data[s.at] == ' ' || s.data[s.at] == '\t' || s.data[s.at] == '\r' || s.data[s.at] == '\n' {
-		s.at++
-	}
 }

@@ -64,13 +64,13 @@ func newRequest(message json.RawMessage, expectsReply bool, maxFrame int) (*requ
 		return nil, invalid("the type " + kind + " is reserved for the manager and the flow")
 	}
 	id := xid.New().String()
-	body := o.replaced("id", quote(id)).encode()
-	if len(body) > maxFrame {
+	f := o.replaced("id", quoted(id)).frame()
+	if len(f)-headerSize > maxFrame {
 		return nil, invalid("the message is longer than a frame may be")
 	}
 	// What outlives the message's body is copied out of it.
 	return &request{
-		id: id, clientID: bytes.Clone(o.value("id")), kind: kindOf(o), frame: frame(body), expectsReply: expectsReply,
+		id: id, clientID: bytes.Clone(o.value("id")), kind: kindOf(o), frame: f, expectsReply: expectsReply,
 	}, nil
 }
 
@@ -93,7 +93,7 @@ func invalid(problem string) *api.Error {
 // reservedType looks at every member called type: which one of several the flow would see depends on its parser.
 func reservedType(o object) string {
 	for _, m := range o {
-		if m.key != "type" {
+		if !m.is("type") {
 			continue
 		}
 		switch kind := unquote(m.value); kind {

@@ -103,9 +103,9 @@ func errorFrame(err *api.Error) []byte {
 
 // pongFrame answers a ping and, where that has an id, says which.
 func pongFrame(ping object) []byte {
-	pong := object{{"type", quote("pong")}}
+	pong := object{pair("type", quoted("pong"))}
 	if id := ping.value("id"); id != nil {
-		pong = append(pong, member{"reply_to", id})
+		pong = append(pong, pair("reply_to", id))
 	}
-	return frame(pong.encode())
+	return pong.frame()
 }
