@@ -55,7 +55,7 @@ type endpoint struct {
 	conns   []*conn // oldest first
 	hellos  uint64
 	outage  bool   // a message has waited out its time, and nobody has connected since
-	status  []byte // the frame of the last one pushed
+	status  []byte // the frame of the one that all connections are told; nil while there are none
 	pending pending
 	facts   Facts
 }
@@ -179,6 +179,7 @@ func (e *endpoint) admit(nc net.Conn) {
 }
 
 func (e *endpoint) joinLocked(c *conn) {
+	e.tellStatusLocked()
 	e.conns = append(e.conns, c)
 	e.outage = false
 	if e.status != nil {
@@ -201,6 +202,9 @@ func (e *endpoint) refuse(nc net.Conn, what offence, problem *api.Error) {
 func (e *endpoint) leave(c *conn, err error) {
 	e.mu.Lock()
 	e.conns = slices.DeleteFunc(e.conns, func(other *conn) bool { return other == c })
+	if len(e.conns) == 0 {
+		e.status = nil
+	}
 	what, problem := lostConnection(err, c.writeErr, e.pending.dependsOn(c))
 	if e.closed {
 		problem = nil

@@ -100,7 +100,7 @@ func TestEndpoint_WriteTimeout(t *testing.T) {
 		h, id, heard := newBubble(t, Config{})
 		f := pipe(t, h, id)
 		begin := time.Now()
-		h.Status(id, []byte(`{}`))
+		tellStatus(h, id, `{}`)
 		heard.hears(t, "connection true", "fault socket_error map[]", "connection false")
 		if took := time.Since(begin); took != 10*time.Second {
 			t.Errorf("the flow had %v to read, want 10s", took)
@@ -149,7 +149,7 @@ func TestEndpoint_Lost(t *testing.T) {
 		f.Close() // nothing is pending: no fault
 		heard.hears(t, "connection true", "connection false")
 		f = pipe(t, h, id)
-		h.Status(id, []byte(`{}`))
+		tellStatus(h, id, `{}`)
 		synctest.Wait()
 		f.Close() // ends while it is told its status: no fault either
 		heard.hears(t, "connection true", "connection false")
@@ -248,13 +248,13 @@ func TestEndpoint_Target_Take(t *testing.T) {
 func TestEndpoint_Notices(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, id, _ := newBubble(t, Config{})
-		h.Status(id, []byte(`0`))
+		tellStatus(h, id, `0`)
 		f := pipe(t, h, id)
 		f.hears(`{"type":"status","status":0}`)
-		h.Status(id, []byte(`1`))
+		tellStatus(h, id, `1`)
 		synctest.Wait() // it is being written: too late to be superseded
 		for i := range 1000 {
-			h.Status(id, []byte(fmt.Sprint(i)))
+			tellStatus(h, id, fmt.Sprint(i))
 			h.Lifecycle(id, "stopping", i)
 		}
 		h.Lifecycle(id, "updating", 7)
@@ -293,7 +293,7 @@ func TestEndpoint_Facts(t *testing.T) {
 		is(Facts{Connected: true, LastCommunication: time.Now(), LastReceived: received, Received: 2, Sent: 1})
 		sent := time.Now()
 		time.Sleep(time.Second)
-		h.Status(id, []byte(`{}`))
+		tellStatus(h, id, `{}`)
 		f.next()
 		f.Close()
 		heard.hears(t, "connection false")

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -51,6 +52,21 @@ func (e ear) hears(t *testing.T, want ...string) {
 	}
 }
 
+// statuses are those of all hubs' containers; no two tests have containers with the same id.
+var statuses sync.Map
+
+func statusOf(id string) json.RawMessage {
+	status, _ := statuses.Load(id)
+	raw, _ := status.(json.RawMessage)
+	return raw
+}
+
+// tellStatus changes a container's status.
+func tellStatus(h *Hub, id, status string) {
+	statuses.Store(id, json.RawMessage(status))
+	h.StatusChanged(id)
+}
+
 // newHub makes a hub with one open socket.
 func newHub(t *testing.T, cfg Config) (h *Hub, id string, heard ear) {
 	t.Helper()
@@ -67,6 +83,7 @@ func newHub(t *testing.T, cfg Config) (h *Hub, id string, heard ear) {
 
 func openHub(t *testing.T, cfg Config) *Hub {
 	t.Helper()
+	cfg.Status = statusOf
 	h, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -51,6 +51,9 @@ type Config struct {
 	RunDir  string // made with mode 0700 where it is missing
 	Watcher Watcher
 	Log     zerolog.Logger
+	// Status gives a container's status, a JSON value, which its connections are told; nil where there is none. It is called while
+	// the hub holds locks and must not call the hub. Without it no status is told.
+	Status func(id string) json.RawMessage
 
 	MaxFrame        int           // bytes of JSON in a frame, either way; 1 MiB
 	MaxConnections  int           // per container; 16
@@ -63,6 +66,9 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
+	if c.Status == nil {
+		c.Status = func(string) json.RawMessage { return nil }
+	}
 	c.MaxFrame = cmp.Or(c.MaxFrame, 1<<20)
 	c.MaxConnections = cmp.Or(c.MaxConnections, 16)
 	c.FrameTimeout = cmp.Or(c.FrameTimeout, 30*time.Second)
@@ -203,10 +209,10 @@ func (h *Hub) Path(id string) string {
 	return filepath.Join(h.Dir(id), socketName(id))
 }
 
-// Status pushes the container's status, a JSON value, to its connections, and to each new one as its first frame.
-func (h *Hub) Status(id string, status json.RawMessage) {
+// StatusChanged has the container's connections told of its status, unless they know it. A new one is told by its first frame.
+func (h *Hub) StatusChanged(id string) {
 	if e, err := h.find(id); err == nil {
-		e.notify(notice{"status", object{pair("type", quoted("status")), pair("status", status)}.frame()})
+		e.tellStatus()
 	}
 }
 

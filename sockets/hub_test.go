@@ -57,7 +57,7 @@ func TestHub_Remove(t *testing.T) {
 func TestHub_Restart(t *testing.T) {
 	h, id, heard := newHub(t, Config{})
 	f := join(t, h, id)
-	h.Status(id, []byte(`1`))
+	tellStatus(h, id, `1`)
 	f.hears(`{"type":"status","status":1}`)
 	if err := h.Close(); err != nil {
 		t.Fatal(err)
@@ -72,6 +72,7 @@ func TestHub_Restart(t *testing.T) {
 	}
 	waits := send(t.Context(), next, id, `{"n":"1"}`, SendOptions{})
 	f = connect(t, next, id)
+	f.hears(`{"type":"status","status":1}`)
 	if got := field(t, f.next(), "n"); got != "1" {
 		t.Errorf("flow got %q", got)
 	}
@@ -211,7 +212,7 @@ func TestHub_SlowReader(t *testing.T) {
 		done := send(t.Context(), h, quick, `{}`, SendOptions{ExpectReply: true})
 		f.say(`{"reply_to":"` + field(t, f.next(), "id") + `"}`)
 		succeeds(t, done)
-		h.Status(slow, []byte(`{}`))
+		tellStatus(h, slow, `{}`)
 	}
 	cancel()
 	if a := receive(t, stuck); a.err == nil || a.err.Type != api.SocketTimeoutError {
@@ -231,7 +232,7 @@ func TestHub_LastWords(t *testing.T) {
 	f.say(`{"n":1}`, `{"n":2}`)
 	c := onlyConn(h, id)
 	f.Close()
-	h.Status(id, []byte(`{}`))
+	tellStatus(h, id, `{}`)
 	<-c.written
 	heard.hears(t, "connection true", `message {"n":1}`, `message {"n":2}`, "connection false")
 }
@@ -277,7 +278,7 @@ func TestHub_Storm(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	repeat(func() { h.Status(id, []byte(`{}`)) })
+	repeat(func() { tellStatus(h, id, `{}`) })
 	repeat(func() { h.Facts(id) })
 	repeat(func() {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -289,7 +290,9 @@ func TestHub_Storm(t *testing.T) {
 	if err := h.Open(id); err != nil {
 		t.Fatal(err)
 	}
-	join(t, h, id)
+	f := connect(t, h, id)
+	f.hears(`{"type":"status","status":{}}`)
+	f.handshake()
 	if err := h.Close(); err != nil {
 		t.Error(err)
 	}

@@ -1,6 +1,7 @@
 package sockets
 
 import (
+	"encoding/json"
 	"net"
 	"testing"
 	"testing/synctest"
@@ -79,10 +80,27 @@ func TestEndpoint_Status_Unchanged(t *testing.T) {
 		f := pipe(t, h, id)
 		f.handshake()
 		for _, status := range []string{"1", "2"} {
-			h.Status(id, []byte(status))
+			tellStatus(h, id, status)
 			f.hears(`{"type":"status","status":` + status + `}`)
-			h.Status(id, []byte(status))
+			tellStatus(h, id, status)
 			f.handshake()
 		}
+	})
+}
+
+// A flow's second connection that finds a newer status than its first was told leaves neither with the old one.
+func TestEndpoint_Status_FoundByAJoin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, id, _ := newBubble(t, Config{})
+		tellStatus(h, id, "1")
+		f := pipe(t, h, id)
+		f.hears(`{"type":"status","status":1}`)
+		statuses.Store(id, json.RawMessage("2")) // nobody has said so yet
+		g := pipe(t, h, id)
+		g.hears(`{"type":"status","status":2}`)
+		f.hears(`{"type":"status","status":2}`)
+		h.StatusChanged(id)
+		f.handshake()
+		g.handshake()
 	})
 }

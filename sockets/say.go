@@ -78,18 +78,38 @@ func (e *endpoint) wrote(c *conn, r *request, err error) {
 	e.nudgeTargetLocked()
 }
 
-// notify leaves n for every connection, unless it is a status that they have.
+// notify leaves n for every connection.
 func (e *endpoint) notify(n notice) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if n.kind == "status" && bytes.Equal(n.frame, e.status) {
-		return
-	}
-	if n.kind == "status" {
-		e.status = n.frame
-	}
+	e.notifyLocked(n)
+}
+
+func (e *endpoint) notifyLocked(n notice) {
 	for _, c := range e.conns {
 		c.notifyLocked(n)
+	}
+}
+
+// tellStatus tells the connections, where there are any, of the status as it is now.
+func (e *endpoint) tellStatus() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.conns) > 0 {
+		e.tellStatusLocked()
+	}
+}
+
+// tellStatusLocked asks for the status and tells it in one go, or one of two askers could tell an old one last.
+func (e *endpoint) tellStatusLocked() {
+	status := e.cfg.Status(e.id)
+	if status == nil {
+		return
+	}
+	frame := object{pair("type", quoted("status")), pair("status", status)}.frame()
+	if !bytes.Equal(frame, e.status) {
+		e.status = frame
+		e.notifyLocked(notice{"status", frame})
 	}
 }
 

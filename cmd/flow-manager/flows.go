@@ -118,11 +118,20 @@ func (m messenger) Facts(id string) (connected bool, last time.Time) {
 	return f.Connected, f.LastCommunication
 }
 
-// push tells each flow its own status whenever that changes, and once at the start.
+// statusOf is what a flow is told of itself.
+func statusOf(s *store.Store, id string) json.RawMessage {
+	r, ok := s.Get(id)
+	if !ok {
+		return nil
+	}
+	return api.Encode(r.Status)
+}
+
+// push tells each flow its own status whenever that changes.
 func push(ctx context.Context, s *store.Store, hub *sockets.Hub) error {
 	records, revision := s.List()
 	for _, r := range records {
-		pushStatus(hub, r)
+		hub.StatusChanged(r.ID)
 	}
 	watch := s.Watch(revision)
 	for {
@@ -136,14 +145,10 @@ func push(ctx context.Context, s *store.Store, hub *sockets.Hub) error {
 			return err
 		}
 		for _, c := range changes {
-			if r, ok := s.Get(c.ID); ok {
-				pushStatus(hub, r)
-			}
+			hub.StatusChanged(c.ID)
 		}
 	}
 }
-
-func pushStatus(hub *sockets.Hub, r *store.Record) { hub.Status(r.ID, api.Encode(r.Status)) }
 
 // Queue implements socketio.Messenger.
 func (m messenger) Queue(ctx context.Context, id string, message json.RawMessage, timeout time.Duration, expectReply bool, done func(json.RawMessage, error)) error {

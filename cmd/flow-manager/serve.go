@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -103,7 +104,7 @@ func (m *manager) open(s *settings) error {
 		return err
 	}
 	m.flows = newFlows(m.store, m.log)
-	if m.hub, err = sockets.New(sockets.Config{RunDir: s.RunDir, Watcher: m.flows, Log: m.log}); err != nil {
+	if m.hub, err = sockets.New(sockets.Config{RunDir: s.RunDir, Watcher: m.flows, Log: m.log, Status: func(id string) json.RawMessage { return statusOf(m.store, id) }}); err != nil {
 		return fmt.Errorf("open the flows' sockets: %w", err)
 	}
 	if m.runtime, err = docker.New(docker.Config{Host: s.dockerHost(), PublishAddress: s.PublishAddress, Folders: []string{s.DataDir, s.RunDir}}); err != nil {
