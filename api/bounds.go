@@ -42,7 +42,7 @@ func (r *UpdateRequest) Validate() []FieldError {
 	if r.CodePath != "" {
 		v.absolute("code_path", r.CodePath)
 	}
-	v.check(len(r.Spec) == 0 || kind(r.Spec) == "an object", "spec", "must be an object, a JSON merge patch, not "+kind(r.Spec))
+	v.check(len(r.Spec) == 0 || kind(r.Spec) == "an object", "spec", "must be an object, a JSON merge patch, not %s", kind(r.Spec))
 	return v.bad
 }
 
@@ -70,7 +70,7 @@ func (r *WaitRequest) Validate() []FieldError {
 	v.asked(&r.Asked)
 	v.container(r.ContainerID)
 	v.check(r.Generation > 0, "generation", "is required: the generation whose outcome is waited for, 1 or more")
-	v.check(r.Wait != nil, "wait_seconds", fmt.Sprintf("is required: how long to wait at most, 1 to %d", maxWaitSeconds))
+	v.check(r.Wait != nil, "wait_seconds", "is required: how long to wait at most, 1 to %d", maxWaitSeconds)
 	v.wait(r.Wait)
 	return v.bad
 }
@@ -92,9 +92,9 @@ func (r *MessageRequest) Validate() []FieldError {
 	v.asked(&r.Asked)
 	v.container(r.ContainerID)
 	v.check(len(r.Message) > 0, "message", "is required: the JSON object that the flow shall get")
-	v.check(len(r.Message) == 0 || kind(r.Message) == "an object", "message", "must be an object, not "+kind(r.Message))
+	v.check(len(r.Message) == 0 || kind(r.Message) == "an object", "message", "must be an object, not %s", kind(r.Message))
 	if r.Timeout != nil {
-		v.check(*r.Timeout > 0 && *r.Timeout <= maxWaitSeconds, "timeout_seconds", fmt.Sprintf("%v is out of range; use more than 0 and at most %d", *r.Timeout, maxWaitSeconds))
+		v.check(*r.Timeout > 0 && *r.Timeout <= maxWaitSeconds, "timeout_seconds", "%v is out of range; use more than 0 and at most %d", *r.Timeout, maxWaitSeconds)
 	}
 	return v.bad
 }
@@ -111,7 +111,7 @@ func (v *validation) declaring(d *Declaring) {
 	v.asked(&d.Asked)
 	if d.IdempotencyKey != nil {
 		n := utf8.RuneCountInString(*d.IdempotencyKey)
-		v.check(n >= 16 && n <= 128, "idempotency_key", fmt.Sprintf("has %d characters; use 16 to 128", n))
+		v.check(n >= 16 && n <= 128, "idempotency_key", "has %d characters; use 16 to 128", n)
 		v.text("idempotency_key", *d.IdempotencyKey)
 	}
 	v.check(d.IfGeneration == nil || *d.IfGeneration >= 0, "if_generation", "is out of range; use 0 (there is none yet) or more")
@@ -119,12 +119,12 @@ func (v *validation) declaring(d *Declaring) {
 }
 
 func (v *validation) asked(a *Asked) {
-	v.check(len(a.RequestID) <= maxReferenceBytes, "request_id", fmt.Sprintf("may have at most %d bytes", maxReferenceBytes))
+	v.check(len(a.RequestID) <= maxReferenceBytes, "request_id", "may have at most %d bytes", maxReferenceBytes)
 }
 
 func (v *validation) container(id string) {
 	v.check(id != "", "container_id", "is required: the container's id, name or Docker id")
-	v.check(len(id) <= maxReferenceBytes, "container_id", fmt.Sprintf("has %d bytes; ids and names have at most 64", len(id)))
+	v.check(len(id) <= maxReferenceBytes, "container_id", "has %d bytes; ids and names have at most 64", len(id))
 }
 
 func (v *validation) wait(seconds *int) {

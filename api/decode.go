@@ -3,14 +3,15 @@ package api
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"reflect"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/flow-manager/flow-manager/api/rawjson"
 )
 
 // Decode reads one JSON object into the struct that into points to and reports every bad field at once: unknown and
@@ -44,38 +45,31 @@ func clip(s string) string {
 
 // object decodes data into the fields of the struct v.
 func (d *decoding) object(data []byte, path string, v reflect.Value) {
-	fields := map[string]reflect.Value{}
-	collect(v, fields)
+	fields := fieldsOf(v.Type())
 	d.members(data, path, func(key string, raw json.RawMessage) {
-		field, known := fields[key]
+		index, known := fields[key]
 		if !known {
 			d.fail(join(path, key), "is not a known field")
 			return
 		}
-		d.value(raw, join(path, key), field)
+		d.value(raw, join(path, key), v.FieldByIndex(index))
 	})
 }
 
 // members calls each for every member of the object in data, and once per repeated key complains.
 func (d *decoding) members(data []byte, path string, each func(key string, raw json.RawMessage)) {
-	dec := json.NewDecoder(bytes.NewReader(data))
-	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
+	object, err := rawjson.Parse(data)
+	if err == rawjson.ErrNotObject {
 		d.fail(path, "must be an object, not %s", kind(data))
 		return
 	}
-	seen := map[string]bool{}
-	for dec.More() {
-		t, err := dec.Token()
-		if err != nil {
-			d.fail(path, "is not valid JSON")
-			return
-		}
-		key, _ := t.(string)
-		var raw json.RawMessage
-		if err := dec.Decode(&raw); err != nil {
-			d.fail(join(path, key), "is not valid JSON")
-			return
-		}
+	if err != nil {
+		d.fail(path, "is not valid JSON")
+		return
+	}
+	seen := make(map[string]bool, len(object))
+	for i := range object {
+		key := object[i].Key()
 		if seen[key] {
 			d.fail(join(path, key), "is given twice")
 			continue
@@ -85,12 +79,7 @@ func (d *decoding) members(data []byte, path string, each func(key string, raw j
 			d.fail(join(path, key), "has a name that is no text: half of a surrogate pair, or U+FFFD in its place")
 			continue
 		}
-		each(key, raw)
-	}
-	if _, err := dec.Token(); err != nil {
-		d.fail(path, "is not valid JSON")
-	} else if _, err := dec.Token(); path == "" && !errors.Is(err, io.EOF) {
-		d.fail(path, "has something after its end")
+		each(key, object[i].Value)
 	}
 }
 
@@ -143,6 +132,10 @@ func (d *decoding) list(raw json.RawMessage, path string, v reflect.Value) {
 }
 
 func (d *decoding) scalar(raw json.RawMessage, path string, v reflect.Value) {
+	if v.Kind() == reflect.String && kind(raw) == "a string" && bytes.IndexByte(raw, '\\') < 0 {
+		v.SetString(rawjson.Unquote(raw))
+		return
+	}
 	if v.Kind() == reflect.String && halfPair(raw) {
 		d.fail(path, "has half of a surrogate pair, which is no character")
 		return
@@ -192,17 +185,22 @@ func codeUnit(b []byte) rune {
 	return rune(n)
 }
 
-// collect maps the JSON names of v's fields, embedded structs included, to the fields.
-func collect(v reflect.Value, into map[string]reflect.Value) {
-	for i := range v.NumField() {
-		f := v.Type().Field(i)
-		if f.Anonymous {
-			collect(v.Field(i), into)
-			continue
-		}
-		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-		into[name] = v.Field(i)
+var fieldsByType sync.Map // of reflect.Type to what fieldsOf gives for it
+
+// fieldsOf maps the JSON names of a struct's fields, those of embedded structs included, to where they are.
+func fieldsOf(t reflect.Type) map[string][]int {
+	if known, ok := fieldsByType.Load(t); ok {
+		return known.(map[string][]int)
 	}
+	fields := map[string][]int{}
+	for _, f := range reflect.VisibleFields(t) {
+		if !f.Anonymous {
+			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			fields[name] = f.Index
+		}
+	}
+	fieldsByType.Store(t, fields)
+	return fields
 }
 
 func join(path, key string) string {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -174,11 +175,11 @@ func (e *Error) Body(now time.Time) json.RawMessage {
 
 // Encode marshals v, one of this package's own types, without escaping HTML.
 func Encode(v any) json.RawMessage {
-	var b strings.Builder
+	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(v); err != nil {
 		panic(fmt.Sprintf("api: encoding %T: %v", v, err)) // only a type of ours that cannot be encoded gets here
 	}
-	return json.RawMessage(strings.TrimSuffix(b.String(), "\n"))
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }

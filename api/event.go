@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"time"
 )
 
@@ -256,6 +257,13 @@ func (e Event) Stamped(at time.Time, resourceVersion string) json.RawMessage {
 		stamp += `,"resource_version":"` + resourceVersion + `"`
 	}
 	return Merge(e.Data, json.RawMessage("{"+stamp+"}"))
+}
+
+// Member is the object whose only member is that. The value is not looked into.
+func Member(key string, value json.RawMessage) json.RawMessage {
+	object := make(json.RawMessage, 0, len(key)+len(value)+len(`{"":}`))
+	object = append(strconv.AppendQuote(append(object, '{'), key), ':')
+	return append(append(object, value...), '}')
 }
 
 // Merge appends the members of the object more to the object base without decoding either; they must share no key.

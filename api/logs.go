@@ -1,7 +1,6 @@
 package api
 
 import (
-	"fmt"
 	"strings"
 	"time"
 )
@@ -26,7 +25,7 @@ type ActivityRequest struct {
 func (r *ActivityRequest) Validate() []FieldError {
 	v := validation{}
 	v.asked(&r.Asked)
-	v.check(len(r.ContainerID) <= maxReferenceBytes, "container_id", fmt.Sprintf("has %d bytes; ids and names have at most 64", len(r.ContainerID)))
+	v.check(len(r.ContainerID) <= maxReferenceBytes, "container_id", "has %d bytes; ids and names have at most 64", len(r.ContainerID))
 	v.moment("since", r.Since)
 	v.between("limit", r.Limit, 0, MaxActivity)
 	return v.bad

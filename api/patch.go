@@ -89,13 +89,11 @@ func member(t reflect.Type, key string) (of reflect.Type, known bool) {
 	if t == nil || t.Kind() != reflect.Struct {
 		return nil, true
 	}
-	fields := map[string]reflect.Value{}
-	collect(reflect.New(t).Elem(), fields)
-	field, known := fields[key]
+	index, known := fieldsOf(t)[key]
 	if !known {
 		return nil, false
 	}
-	of = field.Type()
+	of = t.FieldByIndex(index).Type
 	if of.Kind() == reflect.Pointer {
 		of = of.Elem()
 	}

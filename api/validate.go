@@ -95,28 +95,28 @@ func (s *Spec) Validate() []FieldError {
 	if s.Liveness != nil {
 		v.between("liveness.heartbeat_seconds", s.Liveness.Heartbeat, 1, 86400)
 	}
-	v.check(len(Encode(s)) <= MaxSpecBytes, ".", fmt.Sprintf("a spec may have at most %d bytes", MaxSpecBytes))
+	v.check(len(Encode(s)) <= MaxSpecBytes, ".", "a spec may have at most %d bytes", MaxSpecBytes)
 	return v.bad
 }
 
 type validation struct{ bad []FieldError }
 
-func (v *validation) check(ok bool, field, message string) {
+func (v *validation) check(ok bool, field, format string, args ...any) {
 	if !ok && len(v.bad) < maxFieldErrors {
-		v.bad = append(v.bad, FieldError{field, message})
+		v.bad = append(v.bad, FieldError{field, fmt.Sprintf(format, args...)})
 	}
 }
 
 func (v *validation) between(field string, n, low, high int) {
-	v.check(n >= low && n <= high, field, fmt.Sprintf("%d is out of range; use %d to %d", n, low, high))
+	v.check(n >= low && n <= high, field, "%d is out of range; use %d to %d", n, low, high)
 }
 
 func (v *validation) atMost(field string, n, limit int) {
-	v.check(n <= limit, field, fmt.Sprintf("has %d entries; at most %d are allowed", n, limit))
+	v.check(n <= limit, field, "has %d entries; at most %d are allowed", n, limit)
 }
 
 func (v *validation) oneOf(field, value string, allowed ...string) {
-	v.check(slices.Contains(allowed, value), field, fmt.Sprintf("%q is not one of %s", clip(value), strings.Join(allowed, ", ")))
+	v.check(slices.Contains(allowed, value), field, "%q is not one of %s", clip(value), strings.Join(allowed, ", "))
 }
 
 func (v *validation) text(field, value string) {
@@ -124,7 +124,7 @@ func (v *validation) text(field, value string) {
 }
 
 func (v *validation) key(field, key string) {
-	v.check(key != "" && len(key) <= maxKeyBytes, field, fmt.Sprintf("the key must have 1 to %d bytes", maxKeyBytes))
+	v.check(key != "" && len(key) <= maxKeyBytes, field, "the key must have 1 to %d bytes", maxKeyBytes)
 	v.check(!strings.ContainsRune(key, 0), field, "the key may not contain a NUL byte")
 }
 
@@ -135,17 +135,17 @@ func (v *validation) word(field, word string) {
 }
 
 func (v *validation) fits(field string, bytes int) {
-	v.check(bytes <= maxWordBytes, field, fmt.Sprintf("has %d bytes; the kernel hands at most %d to a process", bytes, maxWordBytes))
+	v.check(bytes <= maxWordBytes, field, "has %d bytes; the kernel hands at most %d to a process", bytes, maxWordBytes)
 }
 
 func (v *validation) short(field, value string) {
 	v.text(field, value)
-	v.check(len(value) <= maxStringBytes, field, fmt.Sprintf("has %d bytes; at most %d are allowed", len(value), maxStringBytes))
+	v.check(len(value) <= maxStringBytes, field, "has %d bytes; at most %d are allowed", len(value), maxStringBytes)
 }
 
 func (v *validation) absolute(field, value string) {
 	v.short(field, value)
-	v.check(path.IsAbs(value) && path.Clean(value) == value, field, fmt.Sprintf("%q must be an absolute path without '.', '..', double or trailing slashes", clip(value)))
+	v.check(path.IsAbs(value) && path.Clean(value) == value, field, "%q must be an absolute path without '.', '..', double or trailing slashes", clip(value))
 }
 
 func (v *validation) image(image string) {
@@ -154,7 +154,7 @@ func (v *validation) image(image string) {
 		return
 	}
 	_, err := reference.ParseAnyReference(image)
-	v.check(err == nil, "image", fmt.Sprintf("%q is no image reference: %v", clip(image), err))
+	v.check(err == nil, "image", "%q is no image reference: %v", clip(image), err)
 }
 
 func (v *validation) environment(env map[string]string) {
@@ -212,8 +212,8 @@ func (v *validation) volumes(s *Spec) {
 
 func (v *validation) target(field, target string, taken map[string]string) {
 	v.absolute(field, target)
-	v.check(!reserved(target), field, fmt.Sprintf("%q is reserved; mount elsewhere than /, /run/flow, /proc, /sys and /dev", clip(target)))
-	v.check(taken[target] == "", field, fmt.Sprintf("%q is the target of %s too", clip(target), taken[target]))
+	v.check(!reserved(target), field, "%q is reserved; mount elsewhere than /, /run/flow, /proc, /sys and /dev", clip(target))
+	v.check(taken[target] == "", field, "%q is the target of %s too", clip(target), taken[target])
 	taken[target] = field
 }
 
@@ -237,11 +237,11 @@ func (v *validation) ports(ports map[string]HostPort) {
 		number, protocol, err := ParsePort(port)
 		field := join("ports", clip(port))
 		if err != nil {
-			v.check(false, field, err.Error())
+			v.check(false, field, "%v", err)
 			continue
 		}
 		key := fmt.Sprintf("%d/%s", number, protocol)
-		v.check(taken[key] == "", field, fmt.Sprintf("is the same container port as %q", taken[key]))
+		v.check(taken[key] == "", field, "is the same container port as %q", taken[key])
 		taken[key] = port
 	}
 }
@@ -256,8 +256,8 @@ func (v *validation) process(s *Spec) {
 		v.absolute("working_dir", s.WorkingDir)
 	}
 	v.short("user", s.User)
-	v.check(hostnamePattern.MatchString(s.Hostname), "hostname", fmt.Sprintf("%q must be 1 to 63 letters, digits, '_', '.' or '-', and end in a letter or digit", clip(s.Hostname)))
-	v.check(s.StopSignal == "" || knownSignal(s.StopSignal), "stop_signal", fmt.Sprintf("%q is no signal; write a name such as SIGTERM or a number of 1 to 64", clip(s.StopSignal)))
+	v.check(hostnamePattern.MatchString(s.Hostname), "hostname", "%q must be 1 to 63 letters, digits, '_', '.' or '-', and end in a letter or digit", clip(s.Hostname))
+	v.check(s.StopSignal == "" || knownSignal(s.StopSignal), "stop_signal", "%q is no signal; write a name such as SIGTERM or a number of 1 to 64", clip(s.StopSignal))
 	v.between("stop_grace_seconds", *s.StopGrace, 0, 600)
 }
 
@@ -268,14 +268,14 @@ func (v *validation) choices(s *Spec) {
 	v.between("restart_policy.max_attempts", s.RestartPolicy.MaxAttempts, 0, 1_000_000)
 	v.oneOf("readiness", s.Readiness, ReadinessNone, ReadinessSocket)
 	v.oneOf("image_pull_policy", s.ImagePullPolicy, PullIfNotPresent, PullAlways, PullNever)
-	v.check(networkPattern.MatchString(s.Network), "network", fmt.Sprintf("%q is no network's name; use bridge, none or the name of one", clip(s.Network)))
-	v.check(s.Network != NetworkNone && s.Network != NetworkHost || len(s.Ports) == 0, "ports", fmt.Sprintf("cannot be published with network %s", s.Network))
+	v.check(networkPattern.MatchString(s.Network), "network", "%q is no network's name; use bridge, none or the name of one", clip(s.Network))
+	v.check(s.Network != NetworkNone && s.Network != NetworkHost || len(s.Ports) == 0, "ports", "cannot be published with network %s", s.Network)
 }
 
 func (v *validation) resources(r Resources) {
-	v.check(r.MemoryBytes == 0 || r.MemoryBytes >= MinMemoryBytes, "resources.memory_bytes", fmt.Sprintf("%d is out of range; use 0 (no limit) or at least %d", r.MemoryBytes, MinMemoryBytes))
-	v.check(r.NanoCPUs == 0 || r.NanoCPUs >= 10_000_000, "resources.nano_cpus", fmt.Sprintf("%d is out of range; use 0 (no limit) or at least 10000000 (a hundredth of a CPU)", r.NanoCPUs))
-	v.check(r.PidsLimit >= 1 && r.PidsLimit <= 4_194_304, "resources.pids_limit", fmt.Sprintf("%d is out of range; use 1 to 4194304", r.PidsLimit))
+	v.check(r.MemoryBytes == 0 || r.MemoryBytes >= MinMemoryBytes, "resources.memory_bytes", "%d is out of range; use 0 (no limit) or at least %d", r.MemoryBytes, MinMemoryBytes)
+	v.check(r.NanoCPUs == 0 || r.NanoCPUs >= 10_000_000, "resources.nano_cpus", "%d is out of range; use 0 (no limit) or at least 10000000 (a hundredth of a CPU)", r.NanoCPUs)
+	v.check(r.PidsLimit >= 1 && r.PidsLimit <= 4_194_304, "resources.pids_limit", "%d is out of range; use 1 to 4194304", r.PidsLimit)
 }
 
 func (v *validation) healthcheck(h *Healthcheck) {

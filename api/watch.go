@@ -46,11 +46,11 @@ func (r *SubscribeRequest) Validate() []FieldError {
 	v := validation{}
 	v.asked(&r.Asked)
 	v.watched(r.ContainerIDs, r.Events)
-	v.check(len(r.Labels) <= maxWatchedLabels, "labels", fmt.Sprintf("has %d entries; use at most %d", len(r.Labels), maxWatchedLabels))
+	v.check(len(r.Labels) <= maxWatchedLabels, "labels", "has %d entries; use at most %d", len(r.Labels), maxWatchedLabels)
 	for _, key := range slices.Sorted(maps.Keys(r.Labels)) {
-		v.check(len(key) <= maxKeyBytes && len(r.Labels[key]) <= maxStringBytes, "labels."+clip(key), fmt.Sprintf("is longer than a label can be: %d bytes and %d of its value", maxKeyBytes, maxStringBytes))
+		v.check(len(key) <= maxKeyBytes && len(r.Labels[key]) <= maxStringBytes, "labels."+clip(key), "is longer than a label can be: %d bytes and %d of its value", maxKeyBytes, maxStringBytes)
 	}
-	v.check(len(r.ResourceVersion) <= maxVersionBytes, "resource_version", fmt.Sprintf("may have at most %d bytes", maxVersionBytes))
+	v.check(len(r.ResourceVersion) <= maxVersionBytes, "resource_version", "may have at most %d bytes", maxVersionBytes)
 	return v.bad
 }
 
@@ -63,8 +63,8 @@ func (r *UnsubscribeRequest) Validate() []FieldError {
 }
 
 func (v *validation) watched(ids, events []string) {
-	v.check(len(ids) <= maxWatchedContainers, "container_ids", fmt.Sprintf("has %d entries; use at most %d, or labels", len(ids), maxWatchedContainers))
-	v.check(len(events) <= maxWatchedEvents, "events", fmt.Sprintf("has %d entries; use at most %d", len(events), maxWatchedEvents))
+	v.check(len(ids) <= maxWatchedContainers, "container_ids", "has %d entries; use at most %d, or labels", len(ids), maxWatchedContainers)
+	v.check(len(events) <= maxWatchedEvents, "events", "has %d entries; use at most %d", len(events), maxWatchedEvents)
 	if len(v.bad) > 0 {
 		return
 	}
@@ -73,7 +73,7 @@ func (v *validation) watched(ids, events []string) {
 	}
 	for i, event := range events {
 		if !slices.Contains(WatchableEvents(), event) {
-			v.check(false, fmt.Sprintf("events[%d]", i), fmt.Sprintf("there is no event %q to subscribe to; these are: %s", clip(event), strings.Join(WatchableEvents(), ", ")))
+			v.check(false, fmt.Sprintf("events[%d]", i), "there is no event %q to subscribe to; these are: %s", clip(event), strings.Join(WatchableEvents(), ", "))
 		}
 	}
 }

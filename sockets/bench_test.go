@@ -12,6 +12,7 @@ import (
 	"github.com/rs/xid"
 
 	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/api/rawjson"
 )
 
 // deaf is a Watcher for whom nothing is of interest.
@@ -62,12 +63,12 @@ func echo(b *testing.B, nc net.Conn) {
 		if err != nil {
 			return
 		}
-		o, err := parseObject(body)
+		o, err := rawjson.Parse(body)
 		if err != nil {
 			b.Error(err)
 			return
 		}
-		if _, err := nc.Write(o.replaced("reply_to", o.value("id")).frame()); err != nil {
+		if _, err := nc.Write(frameOf(o.Replaced("reply_to", o.Value("id")))); err != nil {
 			return
 		}
 	}

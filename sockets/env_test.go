@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/api/rawjson"
 )
 
 // patience is how long a test waits for what must come: longer than the write and frame timeouts, for fake time passes at once.
@@ -182,11 +183,11 @@ func (f flow) ends() {
 // field gives a member of a message as text.
 func field(t *testing.T, message, key string) string {
 	t.Helper()
-	o, err := parseObject([]byte(message))
+	o, err := rawjson.Parse([]byte(message))
 	if err != nil {
 		t.Fatalf("parse %q: %v", message, err)
 	}
-	return o.text(key)
+	return o.Text(key)
 }
 
 // answered is what a Send came to.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"slices"
+
+	"github.com/flow-manager/flow-manager/api/rawjson"
 )
 
 const headerSize = 4
@@ -68,3 +70,10 @@ func frame(body []byte) []byte {
 
 // putLength makes a frame of a body that stands behind the place for its header.
 func putLength(f []byte) { binary.BigEndian.PutUint32(f, uint32(len(f)-headerSize)) }
+
+// frameOf makes the frame of an object.
+func frameOf(o rawjson.Object) []byte {
+	f := o.AppendTo(make([]byte, headerSize, headerSize+o.Size()))
+	putLength(f)
+	return f
+}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/api/rawjson"
 )
 
 // announce tells the watcher whether the flow is connected, and whether it is missed, where it has not heard.
@@ -47,7 +48,7 @@ func (e *endpoint) tell(f func(Watcher)) {
 
 // hear takes one frame's body from the flow.
 func (e *endpoint) hear(c *conn, body []byte) {
-	o, err := parseObject(body)
+	o, err := rawjson.Parse(body)
 	e.note(err == nil)
 	if err != nil {
 		e.pace(len(body))
@@ -58,7 +59,7 @@ func (e *endpoint) hear(c *conn, body []byte) {
 		return
 	}
 	e.pace(len(body))
-	switch o.text("type") {
+	switch o.Text("type") {
 	case "hello":
 		e.prefer(c)
 	case "ping":
@@ -91,21 +92,21 @@ func (e *endpoint) pace(size int) {
 	e.pause(wait)
 }
 
-func (e *endpoint) hearMessage(o object, body []byte) {
-	if o.value("reply_to") != nil {
+func (e *endpoint) hearMessage(o rawjson.Object, body []byte) {
+	if o.Value("reply_to") != nil {
 		e.counts.add(unaskedReply) // or one that came too late; it is a message like any other
 	}
 	e.cfg.Watcher.Traffic(e.id, FromFlow, kindOf(o), len(body))
 	e.tell(func(w Watcher) { w.Message(e.id, body) })
 }
 
-func (e *endpoint) hearActor(o object) {
-	actor, event := o.text("actor"), o.text("event")
+func (e *endpoint) hearActor(o rawjson.Object) {
+	actor, event := o.Text("actor"), o.Text("event")
 	if actor == "" || event == "" {
 		e.fault(malformedMessage, api.Errorf(api.MessageFormatError, "an actor_event names its actor and its event as strings"))
 		return
 	}
-	e.tell(func(w Watcher) { w.ActorEvent(e.id, actor, event, o.value("data")) })
+	e.tell(func(w Watcher) { w.ActorEvent(e.id, actor, event, o.Value("data")) })
 }
 
 // note keeps the facts: a frame came from the flow.
@@ -137,8 +138,8 @@ func (e *endpoint) spoke() (last, ready time.Time) {
 }
 
 // completes tells whether o is the reply that a request waits for, and if so hands it over.
-func (e *endpoint) completes(o object, size int) bool {
-	id := o.text("reply_to")
+func (e *endpoint) completes(o rawjson.Object, size int) bool {
+	id := o.Text("reply_to")
 	if id == "" {
 		return false
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/rs/xid"
 
 	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/api/rawjson"
 )
 
 // phase is how far a request has come.
@@ -56,7 +57,7 @@ type outcome struct {
 
 // newRequest takes a client's message and gives it the manager's own id.
 func newRequest(message json.RawMessage, expectsReply bool, maxFrame int) (*request, *api.Error) {
-	o, err := parseObject(message)
+	o, err := rawjson.Parse(message)
 	if err != nil {
 		return nil, invalid(err.Error())
 	}
@@ -64,13 +65,13 @@ func newRequest(message json.RawMessage, expectsReply bool, maxFrame int) (*requ
 		return nil, invalid("the type " + kind + " is reserved for the manager and the flow")
 	}
 	id := xid.New().String()
-	f := o.replaced("id", quoted(id)).frame()
+	f := frameOf(o.Replaced("id", rawjson.Quote(id)))
 	if len(f)-headerSize > maxFrame {
 		return nil, invalid("the message is longer than a frame may be")
 	}
 	// What outlives the message's body is copied out of it.
 	return &request{
-		id: id, clientID: bytes.Clone(o.value("id")), kind: kindOf(o), frame: f, expectsReply: expectsReply,
+		id: id, clientID: bytes.Clone(o.Value("id")), kind: kindOf(o), frame: f, expectsReply: expectsReply,
 	}, nil
 }
 
@@ -78,8 +79,8 @@ func newRequest(message json.RawMessage, expectsReply bool, maxFrame int) (*requ
 const maxKind = 64
 
 // kindOf is a message's type, as far as it is remembered.
-func kindOf(o object) string {
-	kind := o.text("type")
+func kindOf(o rawjson.Object) string {
+	kind := o.Text("type")
 	if len(kind) <= maxKind {
 		return kind
 	}
@@ -91,12 +92,12 @@ func invalid(problem string) *api.Error {
 }
 
 // reservedType looks at every member called type: which one of several the flow would see depends on its parser.
-func reservedType(o object) string {
+func reservedType(o rawjson.Object) string {
 	for _, m := range o {
-		if !m.is("type") {
+		if !m.Is("type") {
 			continue
 		}
-		switch kind := unquote(m.value); kind {
+		switch kind := rawjson.Unquote(m.Value); kind {
 		case "status", "lifecycle", "error", "ping", "pong", "hello", "ready", "heartbeat":
 			return kind
 		}
@@ -182,7 +183,7 @@ func (p *pending) cutOff() {
 }
 
 // reply completes the request called id with the flow's answer, and tells whether there was one that waits.
-func (p *pending) reply(id string, answer object) bool {
+func (p *pending) reply(id string, answer rawjson.Object) bool {
 	r := p.asked[id]
 	if w := p.writing; r == nil && w != nil && w.id == id && w.expectsReply && w.phase == writing {
 		r = w
@@ -191,7 +192,7 @@ func (p *pending) reply(id string, answer object) bool {
 		return false
 	}
 	delete(p.asked, id)
-	r.settle(answer.replaced("reply_to", r.clientID).encode(), nil)
+	r.settle(answer.Replaced("reply_to", r.clientID).Encode(), nil)
 	return true
 }
 

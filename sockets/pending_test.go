@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/api/rawjson"
 )
 
 func TestNewRequest(t *testing.T) {
@@ -56,7 +57,7 @@ func TestKindOf(t *testing.T) {
 	for message, want := range map[string]string{
 		`{}`: "", `{"type":7}`: "", `{"type":"go"}`: "go", `{"type":"` + strings.Repeat("☃", 1000) + `"}`: strings.Repeat("☃", 21),
 	} {
-		o, err := parseObject([]byte(message))
+		o, err := rawjson.Parse([]byte(message))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -126,7 +127,7 @@ func (m *pendingMachine) Drop(t *rapid.T) {
 func (m *pendingMachine) Reply(t *rapid.T) {
 	r := m.any(t)
 	waits := r.expectsReply && (r.phase == asked || r.phase == writing)
-	if got := m.p.reply(r.id, object{}); got != waits {
+	if got := m.p.reply(r.id, rawjson.Object{}); got != waits {
 		t.Fatalf("reply to request %s in phase %d: %v", r.id, r.phase, got)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/api/rawjson"
 )
 
 // prefer makes c the connection that messages go to.
@@ -106,7 +107,7 @@ func (e *endpoint) tellStatusLocked() {
 	if status == nil {
 		return
 	}
-	frame := object{pair("type", quoted("status")), pair("status", status)}.frame()
+	frame := frameOf(rawjson.Object{rawjson.Pair("type", rawjson.Quote("status")), rawjson.Pair("status", status)})
 	if !bytes.Equal(frame, e.status) {
 		e.status = frame
 		e.notifyLocked(notice{"status", frame})
@@ -122,10 +123,10 @@ func errorFrame(err *api.Error) []byte {
 }
 
 // pongFrame answers a ping and, where that has an id, says which.
-func pongFrame(ping object) []byte {
-	pong := object{pair("type", quoted("pong"))}
-	if id := ping.value("id"); id != nil {
-		pong = append(pong, pair("reply_to", id))
+func pongFrame(ping rawjson.Object) []byte {
+	pong := rawjson.Object{rawjson.Pair("type", rawjson.Quote("pong"))}
+	if id := ping.Value("id"); id != nil {
+		pong = append(pong, rawjson.Pair("reply_to", id))
 	}
-	return pong.frame()
+	return frameOf(pong)
 }

@@ -260,7 +260,7 @@ func (tx *txn) writeEffect(e *effect) (bool, error) {
 		errs = append(errs, tx.writeDrop(e.drop))
 	}
 	if e.declared != nil {
-		errs = append(errs, tx.writeHistory(e.record, e.declared))
+		errs = append(errs, tx.writeHistory(e))
 	}
 	if e.key != nil {
 		errs = append(errs, tx.writeKey(e.key))

@@ -100,8 +100,9 @@ func eachDeclared(tx *bolt.Tx, id string, f func(key []byte, d *Declared) error)
 }
 
 // writeHistory adds what was declared and drops what nobody can go back to any more.
-func (tx *txn) writeHistory(r *Record, d *Declared) error {
-	if err := put(tx.bolt, bucketHistory, historyKey(r.ID, d.Generation), d); err != nil {
+func (tx *txn) writeHistory(e *effect) error {
+	r, d := e.record, e.declared
+	if err := put(tx.bolt, bucketHistory, historyKey(r.ID, d.Generation), d); err != nil || e.fresh {
 		return err
 	}
 	used := map[int64]bool{r.Placement.Generation: true, r.Prev.Generation: true, r.Next.Generation: true}

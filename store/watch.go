@@ -114,7 +114,8 @@ func (w *Watch) ready() ([]Change, <-chan struct{}, error) {
 	missing := int(revision - w.after)
 	if missing <= len(s.recent) {
 		from := len(s.recent) - missing
-		changes := append([]Change(nil), s.recent[from:min(from+pageSize, len(s.recent))]...)
+		to := min(from+pageSize, len(s.recent))
+		changes := s.recent[from:to:to] // what is there is written once
 		s.mu.RUnlock()
 		return changes, grown, nil
 	}

@@ -2,6 +2,7 @@ package socketio
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/flow-manager/flow-manager/api"
@@ -103,11 +104,8 @@ func (s *Server) changed(c *store.Change) *api.Container {
 	return &container
 }
 
-// press keeps the newest bulletins, which many sessions are about to be told.
-type press struct {
-	mu    sync.Mutex
-	fresh [32]*bulletin
-}
+// press keeps the newest bulletins, which many sessions are about to be told: about as many as one commit brings.
+type press [64]atomic.Pointer[bulletin]
 
 // bulletin composes what is told of a change, once for all who are told at about the same time. What an older change is told as
 // depends on the time, so it is composed each time.
@@ -115,14 +113,14 @@ func (s *Server) bulletin(c *store.Change) *bulletin {
 	if c.Record == nil && c.Gone == nil {
 		return s.compose(c)
 	}
-	s.press.mu.Lock()
-	defer s.press.mu.Unlock()
-	slot := &s.press.fresh[c.Revision%uint64(len(s.press.fresh))]
-	if *slot == nil || (*slot).revision < c.Revision {
-		*slot = s.compose(c)
+	slot := &s.press[c.Revision%uint64(len(s.press))]
+	kept := slot.Load()
+	if kept != nil && kept.revision == c.Revision {
+		return kept
 	}
-	if (*slot).revision == c.Revision {
-		return *slot
+	b := s.compose(c)
+	if kept == nil || kept.revision < c.Revision {
+		slot.CompareAndSwap(kept, b)
 	}
-	return s.compose(c)
+	return b
 }

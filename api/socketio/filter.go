@@ -88,6 +88,14 @@ func (f *filter) wants(event string) bool {
 	return event != api.ContainerStatusUpdate
 }
 
+// concerns tells whether any of what is told of a change may pass, as far as ids and events tell.
+func (f *filter) concerns(c *store.Change) bool {
+	if f.ids != nil && !f.ids[c.ID] {
+		return false
+	}
+	return f.wants(api.ContainerChanged) || slices.ContainsFunc(c.Events, func(e api.Event) bool { return f.wants(e.Name) })
+}
+
 // covers judges a container.
 func (f *filter) covers(id string, labels map[string]string) bool {
 	return (f.ids == nil || f.ids[id]) && f.selects(labels)

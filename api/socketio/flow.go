@@ -22,6 +22,7 @@ type flow struct {
 	mu       sync.Mutex
 	buffered volume
 	inFlight []volume
+	left     int // messages of the newest of these that have not been written
 	paused   bool
 }
 
@@ -45,6 +46,15 @@ func (f *flow) flushed(batch []*packet.Packet) {
 	f.buffered.packets -= v.packets
 	f.buffered.bytes -= v.bytes
 	f.inFlight = append(f.inFlight, v)
+	f.left = v.packets
+}
+
+// more notes that a message has been written, and tells whether another one of its batch follows.
+func (f *flow) more() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.left = max(0, f.left-1)
+	return f.left > 0
 }
 
 // drained tolerates an empty list: the probe of an upgrade is written without a flush.
@@ -54,6 +64,7 @@ func (f *flow) drained() {
 	if len(f.inFlight) > 0 {
 		f.inFlight = f.inFlight[1:]
 	}
+	f.left = 0
 	signal(f.wake)
 }
 
@@ -76,7 +87,7 @@ func (f *flow) resume() {
 func (f *flow) switched() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.inFlight = nil
+	f.inFlight, f.left = nil, 0
 }
 
 func (f *flow) roomy(polling bool) bool {

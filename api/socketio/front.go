@@ -143,7 +143,7 @@ func (t *Transport) handshake(w http.ResponseWriter, r *http.Request, a asked) {
 	defer t.releaseUnused(s)
 	r = r.WithContext(context.WithValue(r.Context(), slotKey{}, s))
 	if a.websocket {
-		t.serveGated(w, r, func() bool { return s.link != nil && s.link.joined() != nil })
+		t.serveGated(w, r, func() *link { return s.link })
 		return
 	}
 	// The library announces one limit for both transports; a client of polling batches up to what it reads here.
@@ -169,7 +169,7 @@ func (t *Transport) upgrade(w http.ResponseWriter, r *http.Request, l *link) *re
 	if !l.upgraded.CompareAndSwap(false, true) {
 		return &refusal{http.StatusBadRequest, refusedOverlap, "a session upgrades once"}
 	}
-	t.serveGated(w, r, func() bool { return l.joined() != nil })
+	t.serveGated(w, r, func() *link { return l })
 	return nil
 }
 
@@ -220,9 +220,10 @@ func knownRecords(body []byte) bool {
 	return true
 }
 
-func (t *Transport) serveGated(w http.ResponseWriter, r *http.Request, joined func() bool) {
-	g := newGatedWriter(w, t, joined)
-	defer g.open()
+// serveGated serves a WebSocket. link is called when the library has returned; nil: it made none.
+func (t *Transport) serveGated(w http.ResponseWriter, r *http.Request, link func() *link) {
+	g := newGatedWriter(w, t)
+	defer func() { g.open(link()) }()
 	t.engine.ServeHTTP(g, r)
 }
 

@@ -23,13 +23,14 @@ var errEarly = errors.New("data before the handshake's answer")
 // while it is still setting the connection up, and a frame that is early enough ends the process.
 type gatedWriter struct {
 	http.ResponseWriter
-	t      *Transport
-	joined func() bool // whether a session is there; called after open
-	ready  chan struct{}
+	t     *Transport
+	link  *link // set by open
+	ready chan struct{}
+	conn  *gatedConn // what it gave; nil: nothing
 }
 
-func newGatedWriter(w http.ResponseWriter, t *Transport, joined func() bool) *gatedWriter {
-	return &gatedWriter{ResponseWriter: w, t: t, joined: joined, ready: make(chan struct{})}
+func newGatedWriter(w http.ResponseWriter, t *Transport) *gatedWriter {
+	return &gatedWriter{ResponseWriter: w, t: t, ready: make(chan struct{})}
 }
 
 // Hijack implements http.Hijacker.
@@ -44,14 +45,23 @@ func (g *gatedWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	perSecond := g.t.limits.ReadBytesPerSecond
-	return &gatedConn{
+	g.conn = &gatedConn{
 		Conn: conn, gate: g, ctx: ctx, cancel: cancel, reads: rate.NewLimiter(rate.Limit(perSecond), perSecond),
 		held: &share{of: g.t.budget},
-	}, buffered, nil
+	}
+	return g.conn, buffered, nil
 }
 
-// open lets reads through; it is called once, when the library has returned.
-func (g *gatedWriter) open() { close(g.ready) }
+// open lets reads through; it is called once, when the library has returned. What is read is l's.
+func (g *gatedWriter) open(l *link) {
+	if g.link = l; l != nil && g.conn != nil {
+		l.wired(g.conn)
+	}
+	close(g.ready)
+}
+
+// joined tells whether a session is there.
+func (g *gatedWriter) joined() bool { return g.link != nil && g.link.joined() != nil }
 
 // gatedConn bounds what a peer can do by writing fast, by writing slowly, and before it has joined. All reads are of one
 // goroutine, the library's.
@@ -65,6 +75,10 @@ type gatedConn struct {
 	frames  frames
 	held    *share // of the transport's budget, for a message half read
 	timed   int    // the message that the deadline is for, 0 for none
+
+	writing sync.Mutex
+	link    *link // once this is where it is written to
+	pieces  pieces
 }
 
 func (c *gatedConn) Read(b []byte) (int, error) {
@@ -111,6 +125,38 @@ func (c *gatedConn) follow(b []byte) error {
 	}
 	c.timed = message
 	return c.SetReadDeadline(deadline)
+}
+
+// Write keeps back what more is about to follow.
+func (c *gatedConn) Write(b []byte) (int, error) {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	if whole := c.pieces.join(b, c.follows); whole != nil {
+		defer c.pieces.sent()
+		if _, err := c.Conn.Write(whole); err != nil {
+			return 0, err
+		}
+	}
+	return len(b), nil
+}
+
+func (c *gatedConn) follows() bool { return c.link != nil && c.link.follows() }
+
+// carry has what l is sent at about the same time go out together.
+func (c *gatedConn) carry(l *link) {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	c.link = l
+}
+
+// flush writes what is kept back, should more of it have been expected than came.
+func (c *gatedConn) flush() {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	if rest := c.pieces.rest(); rest != nil {
+		defer c.pieces.sent()
+		_, _ = c.Conn.Write(rest) // a connection that takes no more fails the next write as well
+	}
 }
 
 func (c *gatedConn) Close() error {

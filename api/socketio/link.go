@@ -18,6 +18,7 @@ type link struct {
 	conn engine.Socket
 	host string // the remote address without its port: what the secret id is bound to
 	flow flow
+	wire atomic.Pointer[gatedConn] // its WebSocket, from the upgrade's request on
 
 	polling, posting, upgraded atomic.Bool  // one request at a time and direction, one upgrade in all
 	pings                      atomic.Int32 // sent and not answered
@@ -40,7 +41,7 @@ func newLink(t *Transport, conn engine.Socket, host string) *link {
 func (l *link) watch() {
 	l.conn.On("packetCreate", l.guarded(func(args []any) { l.created(args[0].(*packet.Packet)) }))
 	l.conn.On("flush", l.guarded(func(args []any) { l.flow.flushed(args[0].([]*packet.Packet)) }))
-	l.conn.Transport().On("drain", l.guarded(func([]any) { l.flow.drained() }))
+	l.conn.Transport().On("drain", l.guarded(func([]any) { l.drained() }))
 	l.conn.On("upgrading", l.guarded(func(args []any) { l.probing(args[0].(transports.Transport)) }))
 	l.conn.On("upgrade", l.guarded(func(args []any) { l.switched(args[0].(transports.Transport)) }))
 	l.conn.On("packet", l.guarded(func(args []any) { l.received(args[0].(*packet.Packet)) }))
@@ -82,9 +83,36 @@ func (l *link) probing(next transports.Transport) {
 }
 
 func (l *link) switched(next transports.Transport) {
-	next.On("drain", l.guarded(func([]any) { l.flow.drained() }))
+	next.On("drain", l.guarded(func([]any) { l.drained() }))
 	l.flow.switched()
 	l.flow.resume()
+	if c := l.wire.Load(); c != nil {
+		c.carry(l)
+	}
+}
+
+// wired is told of the WebSocket before anything is read from it. Until an upgrade is through, what is written goes elsewhere.
+func (l *link) wired(c *gatedConn) {
+	l.wire.Store(c)
+	if l.conn.Transport().Name() == transports.WEBSOCKET {
+		c.carry(l)
+	}
+}
+
+// follows notes that a message has been written, and tells whether the next one is on its way.
+func (l *link) follows() bool { return l.flow.more() || l.owes() }
+
+// owes tells whether the session's writer is about to hand over more.
+func (l *link) owes() bool {
+	s := l.joined()
+	return s != nil && s.out.waits()
+}
+
+func (l *link) drained() {
+	if c := l.wire.Load(); c != nil && !l.owes() {
+		c.flush()
+	}
+	l.flow.drained()
 }
 
 func (l *link) created(p *packet.Packet) {

@@ -45,17 +45,25 @@ func (s *Server) settled(c *Session, r *Request, in *api.MessageRequest, id stri
 }
 
 func (s *Server) sent(c *Session, r *Request, in *api.MessageRequest, id string, reply json.RawMessage) {
-	body := map[string]any{"container_id": id, "message": in.Message, "status": "sent", "timestamp": time.Now().UTC()}
-	ack := map[string]any{"ok": true, "container_id": id, "status": "sent"}
-	if in.RequestID != "" {
-		body["request_id"], ack["request_id"] = in.RequestID, in.RequestID
-	}
+	now := time.Now().UTC()
+	ack := api.Encode(receipt{OK: true, ContainerID: id, Status: "sent", RequestID: in.RequestID})
 	if reply != nil {
-		ack["reply"] = reply
+		ack = api.Merge(ack, api.Member("reply", reply))
 	}
-	r.AckWait(c.Context(), api.Encode(ack))
-	c.EmitWait(c.Context(), api.MessageSent, api.Encode(body))
+	body := api.Encode(receipt{ContainerID: id, Status: "sent", RequestID: in.RequestID, Timestamp: now})
+	body = api.Merge(body, api.Member("message", in.Message))
+	r.AckWait(c.Context(), ack)
+	c.EmitWait(c.Context(), api.MessageSent, body)
 	if reply != nil {
-		c.EmitWait(c.Context(), api.MessageReceived, api.Received{ContainerID: id, Message: reply}.Event().Stamped(time.Now(), ""))
+		c.EmitWait(c.Context(), api.MessageReceived, api.Received{ContainerID: id, Message: reply}.Event().Stamped(now, ""))
 	}
+}
+
+// receipt tells of a message that was sent, less the message itself, which passes through unchanged.
+type receipt struct {
+	OK          bool      `json:"ok,omitempty"`
+	ContainerID string    `json:"container_id"`
+	Status      string    `json:"status"`
+	RequestID   string    `json:"request_id,omitempty"`
+	Timestamp   time.Time `json:"timestamp,omitzero"`
 }

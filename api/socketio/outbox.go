@@ -172,6 +172,12 @@ func (o *outbox) state() (waits, closed bool) {
 	return o.waiting.Len() > 0, o.closed
 }
 
+// waits tells whether there is a packet to take.
+func (o *outbox) waits() bool {
+	waits, _ := o.state()
+	return waits
+}
+
 // take takes the first packet, if there is one.
 func (o *outbox) take() (Packet, bool) {
 	o.mu.Lock()

@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"strconv"
-
-	"github.com/flow-manager/flow-manager/api"
 )
 
 // Packet is an event in the form in which it goes over the wire; many sessions may share it.
@@ -26,7 +24,7 @@ type news struct {
 // Encode makes the packet of an event with one argument, or none if body is empty. Its session gets it or ends.
 func Encode(event string, body json.RawMessage) Packet {
 	frame := make([]byte, 0, len(event)+len(body)+8)
-	frame = append(append(frame, '2', '['), api.Encode(event)...)
+	frame = strconv.AppendQuote(append(frame, '2', '['), event)
 	if len(body) > 0 {
 		frame = append(frame, ',')
 		frame = append(frame, body...)

@@ -95,7 +95,7 @@ func (b *backend) Queue(ctx context.Context, _ string, message json.RawMessage, 
 	case strings.Contains(string(message), "refused"):
 		return api.Errorf(api.RateLimitError, "too many wait")
 	case strings.Contains(string(message), "bug"):
-		done(json.RawMessage(`no JSON`), nil) // whoever encodes it panics
+		done(nil, (*api.Error)(nil)) // whoever looks into it panics
 	case strings.Contains(string(message), "lost"):
 		done(nil, api.Errorf(api.SocketConnectionError, "nobody is there"))
 	case strings.Contains(string(message), "late"):

@@ -61,12 +61,21 @@ func (st *stream) run(ctx context.Context) {
 			return
 		}
 		for i := range changes {
-			if !st.tell(ctx, st.server.bulletin(&changes[i])) {
+			if !st.pass(ctx, &changes[i]) {
 				st.ended(ctx, nil)
 				return
 			}
 		}
 	}
+}
+
+// pass tells of a change, unless one can see without composing what is told of it that the filter lets nothing through.
+func (st *stream) pass(ctx context.Context, c *store.Change) bool {
+	if !st.filter.concerns(c) {
+		st.at = store.Position{After: c.Revision}
+		return true
+	}
+	return st.tell(ctx, st.server.bulletin(c))
 }
 
 // tell sends what is left of a change; false: the stream is over.

@@ -1,4 +1,4 @@
-package sockets
+package rawjson
 
 import (
 	"encoding/json"
@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestParseObject(t *testing.T) {
+func TestParse(t *testing.T) {
 	nested := func(depth int) string {
 		return `{"a":` + strings.Repeat("[", depth) + strings.Repeat("]", depth) + "}"
 	}
@@ -19,22 +19,22 @@ func TestParseObject(t *testing.T) {
 		"OK":                   {`{"type":"hello"}`, nil},
 		"OK/Empty":             {`{}`, nil},
 		"OK/Spaces":            {" \n{ \"a\" : 1 , \"b\" : [ ] }\t", nil},
-		"OK/Deep":              {nested(maxDepth - 1), nil},
-		"ErrTooDeep":           {nested(maxDepth), errTooDeep},
-		"ErrTooDeep/Far":       {nested(100_000), errTooDeep},
+		"OK/Deep":              {nested(MaxDepth - 1), nil},
+		"ErrTooDeep":           {nested(MaxDepth), ErrTooDeep},
+		"ErrTooDeep/Far":       {nested(100_000), ErrTooDeep},
 		"OK/Unicode":           {`{"a":"naïve ☃"}`, nil},
-		"ErrNotJSON/Empty":     {"", errNotJSON},
-		"ErrNotJSON/Cut":       {`{"a":`, errNotJSON},
-		"ErrNotJSON/Two":       {`{}{}`, errNotJSON},
-		"ErrNotObject/Array":   {`[{}]`, errNotObject},
-		"ErrNotObject/String":  {`"{}"`, errNotObject},
-		"ErrNotObject/Null":    {`null`, errNotObject},
-		"ErrNotUTF8/InString":  {"{\"a\":\"\xff\"}", errNotUTF8},
-		"ErrNotUTF8/Surrogate": {"{\"a\":\"\xed\xa0\x80\"}", errNotUTF8},
+		"ErrNotJSON/Empty":     {"", ErrNotJSON},
+		"ErrNotJSON/Cut":       {`{"a":`, ErrNotJSON},
+		"ErrNotJSON/Two":       {`{}{}`, ErrNotJSON},
+		"ErrNotObject/Array":   {`[{}]`, ErrNotObject},
+		"ErrNotObject/String":  {`"{}"`, ErrNotObject},
+		"ErrNotObject/Null":    {`null`, ErrNotObject},
+		"ErrNotUTF8/InString":  {"{\"a\":\"\xff\"}", ErrNotUTF8},
+		"ErrNotUTF8/Surrogate": {"{\"a\":\"\xed\xa0\x80\"}", ErrNotUTF8},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			if _, err := parseObject([]byte(tt.input)); err != tt.err {
+			if _, err := Parse([]byte(tt.input)); err != tt.err {
 				t.Errorf("err = %v, want %v", err, tt.err)
 			}
 		})
@@ -54,11 +54,11 @@ func TestObject_Text(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			o, err := parseObject([]byte(tt.input))
+			o, err := Parse([]byte(tt.input))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(tt.want, o.text("type")); diff != "" {
+			if diff := cmp.Diff(tt.want, o.Text("type")); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
@@ -74,7 +74,7 @@ func TestObject_Replaced(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			o, err := parseObject([]byte(tt.input))
+			o, err := Parse([]byte(tt.input))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -82,7 +82,7 @@ func TestObject_Replaced(t *testing.T) {
 			if tt.value != "" {
 				value = json.RawMessage(tt.value)
 			}
-			if diff := cmp.Diff(tt.want, string(o.replaced("id", value).encode())); diff != "" {
+			if diff := cmp.Diff(tt.want, string(o.Replaced("id", value).Encode())); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
@@ -90,25 +90,25 @@ func TestObject_Replaced(t *testing.T) {
 }
 
 // What encoding/json takes for an object, and nothing else, is one to us, with the same members.
-func FuzzParseObject(f *testing.F) {
+func FuzzParse(f *testing.F) {
 	for _, seed := range []string{`{}`, ` {"a":[1,{"b":"}"}],"c":"\"\\","\u0061":null} `, `[]`, `{"a":"\ud800"}`, "{\"a\":\"\xff\"}", `{"a":1,}`} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, input []byte) {
-		o, err := parseObject(input)
-		if err == errNotUTF8 || err == errTooDeep {
+		o, err := Parse(input)
+		if err == ErrNotUTF8 || err == ErrTooDeep {
 			return
 		}
 		var want map[string]json.RawMessage
 		if wantErr := json.Unmarshal(input, &want); (err == nil) != (wantErr == nil && want != nil) {
-			t.Fatalf("parseObject: %v, encoding/json: %v", err, wantErr)
+			t.Fatalf("Parse: %v, encoding/json: %v", err, wantErr)
 		}
 		if err != nil {
 			return
 		}
 		var got map[string]json.RawMessage
-		if err := json.Unmarshal(o.encode(), &got); err != nil {
-			t.Fatalf("encoded %q: %v", o.encode(), err)
+		if err := json.Unmarshal(o.Encode(), &got); err != nil {
+			t.Fatalf("encoded %q: %v", o.Encode(), err)
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Fatalf("(-encoding/json +ours):\n%s", diff)

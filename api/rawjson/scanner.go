@@ -1,4 +1,4 @@
-package sockets
+package rawjson
 
 import (
 	"bytes"
@@ -15,11 +15,11 @@ type scanner struct {
 }
 
 // object gives the members of an object, which share the data's memory.
-func (s *scanner) object() (object, bool) {
+func (s *scanner) object() (Object, bool) {
 	if s.next() != '{' {
 		return nil, false
 	}
-	o := object{}
+	o := Object{}
 	ok := s.nested('}', func() bool {
 		m, ok := s.member()
 		o = append(o, m)
@@ -30,7 +30,7 @@ func (s *scanner) object() (object, bool) {
 
 // nested passes over an opening brace or bracket, items with commas between them, and the end.
 func (s *scanner) nested(end byte, item func() bool) bool {
-	if s.depth == maxDepth {
+	if s.depth == MaxDepth {
 		s.tooDeep = true
 		return false
 	}
@@ -59,21 +59,21 @@ func (s *scanner) nested(end byte, item func() bool) bool {
 	return false
 }
 
-func (s *scanner) member() (member, bool) {
+func (s *scanner) member() (Member, bool) {
 	name := s.at
 	if s.next() != '"' || !s.text() {
-		return member{}, false
+		return Member{}, false
 	}
 	colon := s.at
 	s.skipSpace()
 	if s.next() != ':' {
-		return member{}, false
+		return Member{}, false
 	}
 	s.at++
 	s.skipSpace()
 	value := s.at
 	ok := s.value()
-	return member{s.data[name:colon:colon], s.data[value:s.at:s.at]}, ok
+	return Member{s.data[name:colon:colon], s.data[value:s.at:s.at]}, ok
 }
 
 func (s *scanner) value() bool {
