@@ -150,11 +150,17 @@ func (k *Controller) Run(ctx context.Context) error {
 
 // openEndpoints brings the sockets back to their paths before anything else: flows that ran on are waiting for them.
 func (k *Controller) openEndpoints(records []*store.Record) {
+	var group errgroup.Group
+	group.SetLimit(k.Workers)
 	for _, r := range records {
-		if err := k.Endpoints.Open(r.ID); err != nil {
-			k.logFor(r).Error().Err(err).Str("operation", "open_socket").Msg("the flow's socket could not be opened; the loop tries again")
-		}
+		group.Go(func() error {
+			if err := k.Endpoints.Open(r.ID); err != nil {
+				k.logFor(r).Error().Err(err).Str("operation", "open_socket").Msg("the flow's socket could not be opened; the loop tries again")
+			}
+			return nil
+		})
 	}
+	_ = group.Wait() // what failed has been told, and the loop comes back to it
 }
 
 // Ready is nil while the engine is known and the store can be written; else the error says what is missing.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -16,6 +17,8 @@ const (
 	reconnectDelay = time.Second
 	inspectTimeout = 30 * time.Second
 	listTimeout    = 2 * time.Minute
+	// manyContainers make an answer of the engine that is read as megabytes of garbage, once a resync.
+	manyContainers = 1000
 )
 
 // observer knows what containers bear our labels. Events and lists only mark what is worth a look; what is there is what
@@ -136,6 +139,9 @@ func (b *observer) list(ctx context.Context, first bool) error {
 		b.found()
 	} else {
 		b.listed()
+	}
+	if len(seen) >= manyContainers {
+		debug.FreeOSMemory()
 	}
 	return nil
 }

@@ -42,7 +42,7 @@ type endpoint struct {
 	tasks  sync.WaitGroup // listeners, connections and what they leave to be told
 	ended  chan struct{}  // closed by shut
 
-	socket *socket // guarded by the hub's turn
+	socket *socket // guarded by the hub's turns
 
 	// deliver is held while the watcher is told something, so that it hears of one container in order. It is taken before mu.
 	deliver   sync.Mutex

@@ -87,8 +87,9 @@ type Hub struct {
 	cfg    Config
 	counts counts
 
-	// turn is held by Open, Remove and Close: one at a time changes files and listeners. It is taken before mu.
-	turn sync.Mutex
+	// turns are held by Open, Remove and Close: of what belongs to one container, one at a time changes files and listeners. They
+	// are taken before mu.
+	turns turns
 
 	mu        sync.RWMutex
 	closed    bool
@@ -120,8 +121,7 @@ func (h *Hub) Open(id string) error {
 	if !isID(id) {
 		return badID(id)
 	}
-	h.turn.Lock()
-	defer h.turn.Unlock()
+	defer h.turns.take(id)()
 	if err := h.openLocked(id); err != nil {
 		return api.Errorf(api.SocketError, "the flow's socket could not be made").For("", "", id).Because(err)
 	}
@@ -150,8 +150,7 @@ func (h *Hub) openLocked(id string) error {
 
 // Listening tells whether the container's socket is where a flow looks for it. It changes nothing.
 func (h *Hub) Listening(id string) bool {
-	h.turn.Lock()
-	defer h.turn.Unlock()
+	defer h.turns.take(id)()
 	h.mu.RLock()
 	e := h.endpoints[id]
 	h.mu.RUnlock()
@@ -163,8 +162,7 @@ func (h *Hub) Remove(id string) error {
 	if !isID(id) {
 		return badID(id)
 	}
-	h.turn.Lock()
-	defer h.turn.Unlock()
+	defer h.turns.take(id)()
 	h.mu.Lock()
 	e := h.endpoints[id]
 	delete(h.endpoints, id)
@@ -180,8 +178,7 @@ func (h *Hub) Remove(id string) error {
 
 // Close ends every listener and connection. The files stay.
 func (h *Hub) Close() error {
-	h.turn.Lock()
-	defer h.turn.Unlock()
+	defer h.turns.takeAll()()
 	h.mu.Lock()
 	h.closed = true
 	endpoints := h.endpoints

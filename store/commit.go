@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -348,8 +349,16 @@ func (tx *txn) putMeta(key, value string) error {
 	return tx.bolt.Bucket(bucketMeta).Put([]byte(key), []byte(value))
 }
 
+// ascendingFill is how full pages get of keys that come in ascending order, as ids and revisions do: halves that are left behind
+// by a split stay halves.
+const ascendingFill = 0.9
+
 func put(tx *bolt.Tx, bucket, key []byte, value any) error {
-	if err := tx.Bucket(bucket).Put(key, api.Encode(value)); err != nil {
+	b := tx.Bucket(bucket)
+	if !bytes.Equal(bucket, bucketStatus) { // whose values grow where they are
+		b.FillPercent = ascendingFill
+	}
+	if err := b.Put(key, api.Encode(value)); err != nil {
 		return fmt.Errorf("write %s %q: %w", bucket, key, err)
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/rs/zerolog"
@@ -41,8 +42,10 @@ func (s *Server) admit(role api.Role, items int) *Session {
 // next is the next packet that was sent, an event or "ack".
 func (s *Session) next(t fataler) heard {
 	t.Helper()
+	tired := time.AfterFunc(patience, s.out.close)
+	defer tired.Stop()
 	if !s.out.some() {
-		t.Fatalf("the session is over")
+		t.Fatalf("the session is over, or is sent nothing more")
 	}
 	p, _ := s.out.take()
 	var parts []json.RawMessage
