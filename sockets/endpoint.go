@@ -76,7 +76,7 @@ func (e *endpoint) open() error {
 	}
 	defer folder.Close()
 	name := socketName(e.id)
-	if e.socket.standsAt(folder, name) {
+	if e.socket.standsAt(through(folder, name)) {
 		return nil
 	}
 	fresh, err := bind(folder, name, socketMode)
@@ -94,12 +94,7 @@ func (e *endpoint) open() error {
 
 // stands tells whether a flow that looks for its socket finds the one that we listen on.
 func (e *endpoint) stands() bool {
-	folder, err := handle(filepath.Join(e.cfg.RunDir, e.id))
-	if err != nil {
-		return false
-	}
-	defer folder.Close()
-	return e.socket.standsAt(folder, socketName(e.id))
+	return e.socket.standsAt(filepath.Join(e.cfg.RunDir, e.id, socketName(e.id)))
 }
 
 // shut ends everything and waits for it.

@@ -98,11 +98,11 @@ func publish(temporary, final string, mode fs.FileMode) (fs.FileInfo, error) {
 	return file, nil
 }
 
-// standsAt tells whether whoever connects to name in folder reaches s.
-func (s *socket) standsAt(folder *os.File, name string) bool {
+// standsAt tells whether whoever connects to path reaches s.
+func (s *socket) standsAt(path string) bool {
 	if s == nil {
 		return false
 	}
-	file, err := os.Lstat(through(folder, name))
+	file, err := os.Lstat(path)
 	return err == nil && os.SameFile(s.file, file) && file.Mode() == s.file.Mode()
 }

@@ -97,7 +97,7 @@ func (o *Own) Close() error {
 		return err // the folder is gone, and the socket with it
 	}
 	defer folder.Close()
-	if o.standsAt(folder, filepath.Base(o.path)) {
+	if o.standsAt(through(folder, filepath.Base(o.path))) {
 		err = errors.Join(err, os.Remove(o.path))
 	}
 	return err

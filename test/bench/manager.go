@@ -137,15 +137,25 @@ func (m *manager) end(s syscall.Signal) error {
 }
 
 // memory is the process's share of what it has in memory, in bytes.
-func (m *manager) memory() (float64, error) {
+func (m *manager) memory() (all float64, err error) {
+	all, _, err = m.shares()
+	return all, err
+}
+
+// shares also tells how much of that are pages of files, which the kernel takes back when it needs them.
+func (m *manager) shares() (all, files float64, err error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", m.cmd.Process.Pid))
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	_, line, _ := strings.Cut(string(text), "\nPss:")
-	var kib float64
-	_, err = fmt.Sscan(line, &kib)
-	return kib * 1024, err
+	share := func(name string) (bytes float64, err error) {
+		_, line, _ := strings.Cut(string(text), "\n"+name+":")
+		_, err = fmt.Sscan(line, &bytes)
+		return bytes * 1024, err
+	}
+	all, err = share("Pss")
+	files, unknown := share("Pss_File")
+	return all, files, errors.Join(err, unknown)
 }
 
 // busy is the CPU time that the process has used.
