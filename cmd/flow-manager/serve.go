@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -77,7 +78,14 @@ type manager struct {
 	metrics     *prometheus.Registry
 }
 
+// gcPercent lets twice as much garbage stand as Go does: a manager's heap is small and its messages and declarations are all
+// garbage a moment later, so that a seventh of its time went into collecting them. It costs 4 MiB with ten flows.
+const gcPercent = 200
+
 func serve(ctx context.Context, s *settings) error {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	m := &manager{}
 	m.log = logger(s, func(id string) api.Redactor { return redactorOf(m.store, id) })
 	again := make(chan os.Signal, 1)
