@@ -62,8 +62,13 @@ func (f *Flow) Handle(kind string, h Handler) { f.handlers[kind] = h }
 // may take to end once it is asked to. It is called by whoever reads the socket, and must not wait for messages.
 func (f *Flow) OnLifecycle(h func(event string, grace time.Duration)) { f.lifecycle = h }
 
-// Run connects, and serves until ctx ends. Then it returns ctx's error.
+var errNoSocket = errors.New("there is no socket to connect to: the manager names it in FLOW_SOCKET where it runs a flow")
+
+// Run connects, and serves until ctx ends. Then it returns ctx's error. Without a socket it fails at once.
 func (f *Flow) Run(ctx context.Context) error {
+	if f.socket == "" {
+		return errNoSocket
+	}
 	queue := make(chan *Message, maxQueued)
 	var handling sync.WaitGroup
 	handling.Go(func() {

@@ -1,7 +1,6 @@
 package flow
 
 import (
-	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -36,11 +35,12 @@ func (m *Message) Reply(ctx context.Context, v any) error {
 	if err != nil {
 		return err
 	}
-	head := `{"reply_to":` + cmp.Or(string(m.id), "null")
-	if string(body) != "{}" {
-		head += ","
+	var reply map[string]json.RawMessage
+	if err := json.Unmarshal(body, &reply); err != nil {
+		return err
 	}
-	return m.flow.Emit(ctx, json.RawMessage(head+string(body[1:])))
+	reply["reply_to"] = m.id // nil is null; in the place of v's own, as two would be no reply to anything
+	return m.flow.Emit(ctx, reply)
 }
 
 // Emit sends v, which becomes a JSON object, to whoever watches the flow.

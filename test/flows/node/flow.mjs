@@ -10,6 +10,7 @@
 // The connection is made again whenever it is lost, a little later each time. Handlers may be asynchronous; they are called one
 // at a time, in the order of the messages. The lifecycle callback is called beside them and at once.
 
+import { EventEmitter, once } from "node:events";
 import net from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -19,17 +20,20 @@ const maxQueued = 64; // messages that were read and wait for their handler; the
 const managersOwn = new Set(["status", "error", "pong"]);
 
 export class Flow {
+  static writeTimeout = 10_000; // milliseconds, for the manager to take any of what is sent
+
   #path;
   #handlers = new Map();
   #lifecycle = () => {};
   #socket = null; // while it is connected
-  #waiting = []; // who waits for a connection
+  #changes = new EventEmitter().setMaxListeners(0); // tells who waits for a connection that there is one, or will be none
   #queue = [];
-  #working = false;
+  #working = null; // what is done when the queue is empty
   #ready = false;
   #end = new AbortController();
 
   constructor(path = process.env.FLOW_SOCKET) {
+    if (!path) throw new Error("there is no socket to connect to: the manager names it in FLOW_SOCKET where it runs a flow");
     this.#path = path;
   }
 
@@ -44,12 +48,13 @@ export class Flow {
     this.#lifecycle = callback;
   }
 
-  // emit sends an object to whoever watches the flow. It waits for a connection and is done when the message was written whole.
-  async emit(message) {
-    if (typeof message !== "object" || message === null || Array.isArray(message)) throw new TypeError("a message is an object");
+  // emit sends an object to whoever watches the flow. It waits for a connection, at most until signal (of an AbortController, say)
+  // is aborted, and is done when the message was written whole.
+  async emit(message, signal) {
+    mustBeObject(message);
     while (!this.#socket) {
       if (this.#end.signal.aborted) throw new Error("the flow has ended");
-      await new Promise((resolve) => this.#waiting.push(resolve));
+      await once(this.#changes, "change", { signal });
     }
     await send(this.#socket, message);
   }
@@ -59,9 +64,15 @@ export class Flow {
     return this.emit({ type: "actor_event", actor, event, data });
   }
 
+  // heartbeat says that the flow lives, for a container that is taken for unhealthy where it is silent.
+  heartbeat() {
+    return this.emit({ type: "heartbeat" });
+  }
+
   // reply sends answer as the reply to message, now or later.
-  reply(message, answer) {
-    return this.emit({ ...answer, reply_to: message.id });
+  async reply(message, answer) {
+    mustBeObject(answer);
+    await this.emit({ ...answer, reply_to: message.id ?? null });
   }
 
   // ready says, to this manager and those that follow it, that the flow does its work.
@@ -74,16 +85,17 @@ export class Flow {
   stop() {
     this.#end.abort();
     this.#socket?.destroy();
-    this.#wake();
+    this.#changes.emit("change");
   }
 
-  // run serves until stop is called.
+  // run serves until stop is called, and is done when the handler that is at work is.
   async run() {
     const signal = this.#end.signal;
     for (let pause = firstPause; !signal.aborted; ) {
       pause = (await this.#serve()) ? firstPause : Math.min(2 * pause, lastPause);
       await sleep(pause * (0.5 + Math.random() / 2), null, { signal }).catch(() => {}); // aborted by stop
     }
+    await this.#working;
   }
 
   // serve reads one connection to its end and tells whether there was anything to read.
@@ -93,6 +105,7 @@ export class Flow {
       let rest = Buffer.alloc(0);
       const socket = net.connect(this.#path);
       socket.on("connect", () => this.#greet(socket));
+      socket.setTimeout(Flow.writeTimeout, () => socket.writableLength > 0 && socket.destroy(new Error("the manager does not read")));
       socket.on("data", (chunk) => {
         served = true;
         try {
@@ -115,11 +128,7 @@ export class Flow {
     send(socket, { type: "hello" }).catch(() => {}); // a connection that fails is closed
     if (this.#ready) send(socket, { type: "ready" }).catch(() => {});
     this.#socket = socket;
-    this.#wake();
-  }
-
-  #wake() {
-    for (const resolve of this.#waiting.splice(0)) resolve();
+    this.#changes.emit("change");
   }
 
   // read takes whole frames from the beginning of bytes and returns the rest.
@@ -136,22 +145,29 @@ export class Flow {
 
   #take(socket, message) {
     if (message.type === "lifecycle") {
-      this.#lifecycle(message.event, message.grace_seconds);
+      this.#tell(message);
       return;
     }
     this.#queue.push(message);
     if (this.#queue.length >= maxQueued) socket.pause();
-    this.#work();
+    this.#working ??= this.#work();
+  }
+
+  // tell calls the callback at once. What that throws harms nothing else.
+  async #tell(message) {
+    try {
+      await this.#lifecycle(message.event, message.grace_seconds);
+    } catch (problem) {
+      console.error(problem);
+    }
   }
 
   async #work() {
-    if (this.#working) return;
-    this.#working = true;
     while (this.#queue.length > 0) {
       await this.#handle(this.#queue.shift()).catch((problem) => console.error(problem));
       if (this.#queue.length < maxQueued) this.#socket?.resume();
     }
-    this.#working = false;
+    this.#working = null;
   }
 
   async #handle(message) {
@@ -161,11 +177,17 @@ export class Flow {
   }
 }
 
-// send is done when the frame was written whole.
+function mustBeObject(message) {
+  if (typeof message !== "object" || message === null || Array.isArray(message)) throw new TypeError("a message is an object");
+}
+
+// send is done when the frame was written whole. Of one that was under way when its socket was destroyed, Node says no error.
 function send(socket, message) {
   const body = Buffer.from(JSON.stringify(message));
   if (body.length > maxFrame) return Promise.reject(new RangeError(`a message has at most ${maxFrame} bytes`));
   const head = Buffer.alloc(4);
   head.writeUInt32BE(body.length);
-  return new Promise((resolve, reject) => socket.write(Buffer.concat([head, body]), (problem) => (problem ? reject(problem) : resolve())));
+  return new Promise((resolve, reject) =>
+    socket.write(Buffer.concat([head, body]), (problem) => (problem || socket.destroyed ? reject(problem ?? new Error("the connection has ended")) : resolve())),
+  );
 }

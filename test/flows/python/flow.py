@@ -34,13 +34,16 @@ MANAGERS_OWN = ("status", "error", "pong")
 
 class Flow:
     def __init__(self, path=None):
-        self.path = path or os.environ["FLOW_SOCKET"]
+        self.path = path or os.environ.get("FLOW_SOCKET")
+        if not self.path:
+            raise ValueError("there is no socket to connect to: the manager names it in FLOW_SOCKET where it runs a flow")
         self._handlers = {}
         self._lifecycle = lambda event, grace_seconds: None
         self._queue = queue.Queue(MAX_QUEUED)
         self._changed = threading.Condition()  # guards what follows
         self._connection = None
         self._ready = False
+        self._leaving = None  # the SystemExit that a handler has raised
         self._ended = threading.Event()
         self._writing = threading.Lock()
 
@@ -75,6 +78,10 @@ class Flow:
         """Tells that an actor did something; the manager keeps that in its log of activity."""
         self.emit({"type": "actor_event", "actor": actor, "event": event, "data": data})
 
+    def heartbeat(self):
+        """Says that the flow lives, for a container that is taken for unhealthy where it is silent."""
+        self.emit({"type": "heartbeat"})
+
     def reply(self, message, answer):
         """Sends answer as the reply to message, now or later."""
         self.emit({**answer, "reply_to": message.get("id")})
@@ -99,29 +106,33 @@ class Flow:
             self._shut(connection)
 
     def run(self):
-        """Serves until stop is called."""
-        threading.Thread(target=self._work, daemon=True).start()
+        """Serves until stop is called, and returns when the handler that is at work has. sys.exit in a handler ends it, too."""
+        worker = threading.Thread(target=self._work, daemon=True)
+        worker.start()
         pause = FIRST_PAUSE
         while not self._ended.is_set():
             pause = FIRST_PAUSE if self._serve() else min(2 * pause, LAST_PAUSE)
             self._ended.wait(pause * random.uniform(0.5, 1))
         self._queue.put(None)
+        worker.join()
+        if self._leaving:
+            raise self._leaving
 
     def _serve(self):
         """Reads one connection to its end and tells whether there was anything to read."""
         served = False
         with socket.socket(socket.AF_UNIX) as connection:
             try:
-                connection.connect(self.path)
-                # Reading has no time limit, and a timeout of Python's would be for both ways.
+                # Reading has no time limit, and a timeout of Python's would be for both ways. This one is for connecting, too.
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", WRITE_TIMEOUT, 0))
+                connection.connect(self.path)
                 self._send(connection, {"type": "hello"})
                 if self._set(connection):
                     self._send(connection, {"type": "ready"})
                 with connection.makefile("rb") as stream:
-                    while not self._ended.is_set() and (message := self._read(stream)) is not None:
+                    while not self._ended.is_set() and (body := self._read(stream)) is not None:
                         served = True
-                        self._take(message)
+                        self._take(body)
             except (OSError, ValueError) as problem:
                 if served:
                     print("the manager is gone:", problem, file=sys.stderr)
@@ -135,29 +146,40 @@ class Flow:
             self._changed.notify_all()
             return self._ready
 
-    def _take(self, message):
-        if message.get("type") == "lifecycle":
-            self._lifecycle(message["event"], message["grace_seconds"])
-        else:
-            self._queue.put(message)
+    def _take(self, body):
+        """Has a message handled. One that Python cannot read, as a number of 5,000 digits, and what the callback raises harm no
+        other."""
+        try:
+            message = json.loads(body)
+            if message.get("type") == "lifecycle":
+                self._lifecycle(message["event"], message["grace_seconds"])
+                return
+        except Exception:
+            traceback.print_exc()
+            return
+        self._queue.put(message)
 
     def _work(self):
         while (message := self._queue.get()) is not None:
-            kind = message.get("type")
-            handler = self._handlers.get(kind if isinstance(kind, str) else "")
-            if handler is None and kind not in MANAGERS_OWN:
-                handler = self._handlers.get("")
-            if handler is None:
-                continue
             try:
-                answer = handler(message)
-                if answer is not None:
-                    self.reply(message, answer)
+                self._handle(message)
+            except SystemExit as leaving:  # would end this thread alone
+                self._leaving = leaving
+                self.stop()
             except Exception:
                 traceback.print_exc()
 
+    def _handle(self, message):
+        kind = message.get("type")
+        handler = self._handlers.get(kind if isinstance(kind, str) else "")
+        if handler is None and kind not in MANAGERS_OWN:
+            handler = self._handlers.get("")
+        answer = handler(message) if handler else None
+        if answer is not None:
+            self.reply(message, answer)
+
     def _send(self, connection, message):
-        body = json.dumps(message).encode()
+        body = json.dumps(message, allow_nan=False).encode()
         if not isinstance(message, dict) or len(body) > MAX_FRAME:
             raise ValueError(f"a message is an object of at most {MAX_FRAME} bytes")
         with self._writing:
@@ -176,7 +198,7 @@ class Flow:
 
     @staticmethod
     def _read(stream):
-        """The next message; None at the end."""
+        """The body of the next frame; None at the end."""
         head = stream.read(4)
         if len(head) < 4:
             return None
@@ -184,4 +206,4 @@ class Flow:
         if length > MAX_FRAME:
             raise ValueError(f"a frame of {length} bytes")
         body = stream.read(length)
-        return json.loads(body) if len(body) == length else None
+        return body if len(body) == length else None
