@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"testing"
 )
 
@@ -35,6 +36,20 @@ func TestEvents_Lines(t *testing.T) {
 		`2026-01-02T03:04:05Z   new_kind                   -      {"timestamp":"2026-01-02T03:04:05.678Z","status":{"x":1}}`)
 	wants(t, w.interrupted(), result{Code: exitInterrupted})
 	asked(t, f, request{Event: "subscribe", Body: map[string]any{"container_ids": []any{"a", "b"}, "labels": map[string]any{"x": "y"}}})
+}
+
+// A message as long as a flow may send widens nothing that comes behind it.
+func TestEvents_LongLine(t *testing.T) {
+	f := newFake(t)
+	f.on["subscribe"] = func(s *session, r request) {
+		s.ack(r, `{"ok":true,"resource_version":"v5"}`)
+		s.emit("message_received", `{`+at+`,"container_id":"id-a","message":{"x":"`+strings.Repeat("x", 1<<20-100)+`"}}`)
+		s.emit("engine_unavailable", `{`+at+`,"message":"gone"}`)
+	}
+	w := begin(t, "events")
+	<-w.lines
+	w.shows("2026-01-02T03:04:05Z   engine_unavailable   -      gone")
+	wants(t, w.interrupted(), result{Code: exitInterrupted})
 }
 
 // Over a lost connection events go on behind the last one that was shown; where the server does not keep those, it says so.

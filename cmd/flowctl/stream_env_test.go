@@ -41,7 +41,9 @@ func begin(t *testing.T, args ...string) *running {
 	r := &running{t: t, lines: make(chan string, 1000), cancel: cancel, done: make(chan int, 1)}
 	go func() {
 		defer close(r.lines)
-		for scanner := bufio.NewScanner(out); scanner.Scan(); {
+		scanner := bufio.NewScanner(out)
+		scanner.Buffer(nil, maxIn)
+		for scanner.Scan() {
 			r.lines <- scanner.Text()
 		}
 	}()

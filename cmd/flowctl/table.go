@@ -55,7 +55,8 @@ func (t *table) text() []byte {
 	return b.Bytes()
 }
 
-// columns lay out rows that come one by one: a column grows with its widest cell so far.
+// columns lay out rows that come one by one: a column grows with its widest cell so far. The last one, in which a message of a
+// mebibyte may stand, has no width.
 type columns struct{ widths []int }
 
 func (c *columns) text(rows ...[]string) []byte {
@@ -65,11 +66,10 @@ func (c *columns) text(rows ...[]string) []byte {
 		shown[i] = c.fit(row)
 	}
 	for _, row := range shown {
-		line := ""
-		for i, cell := range row {
-			line += fmt.Sprintf("%-*s", c.widths[i]+3, cell)
+		for i, cell := range row[:len(row)-1] {
+			fmt.Fprintf(&b, "%-*s", c.widths[i]+3, cell)
 		}
-		fmt.Fprintln(&b, strings.TrimRight(line, " "))
+		fmt.Fprintln(&b, row[len(row)-1])
 	}
 	return b.Bytes()
 }
@@ -78,10 +78,12 @@ func (c *columns) fit(row []string) []string {
 	cells := make([]string, len(row))
 	for i, cell := range row {
 		cells[i] = orDash(api.Printable(cell))
+	}
+	for i, cell := range cells[:len(cells)-1] {
 		if i == len(c.widths) {
 			c.widths = append(c.widths, 0)
 		}
-		c.widths[i] = max(c.widths[i], utf8.RuneCountInString(cells[i]))
+		c.widths[i] = max(c.widths[i], utf8.RuneCountInString(cell))
 	}
 	return cells
 }
