@@ -139,9 +139,13 @@ func (t *tail) body(more map[string]any) map[string]any {
 	return more
 }
 
-// run ends the log by what says so: eof, or an error.
+// run ends the log by what says so: eof, or an error. When the manager stops it says nothing, as the output goes on: its client
+// loses the connection, too.
 func (t *tail) run(ctx context.Context) {
 	err := t.follow(ctx)
+	if t.server.life.Err() != nil {
+		return
+	}
 	ends, cancel := context.WithTimeout(t.session.Context(), t.session.t.limits.DrainTimeout)
 	defer cancel()
 	if err != nil && ctx.Err() == nil {
