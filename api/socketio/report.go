@@ -36,25 +36,38 @@ func (s *Server) reportOnce(ctx context.Context) {
 	records, _ := s.Store.List()
 	few := len(records) <= maxUnasked
 	asked := s.askedAbout(records, few)
-	reports := make([]api.Event, len(asked))
-	ctx, cancel := context.WithTimeout(ctx, max(usageWait, s.StatusInterval))
-	defer cancel()
-	var samples errgroup.Group
-	samples.SetLimit(reportsAtOnce)
+	usages := s.sample(ctx, asked)
+	reports := make([]api.Event, len(asked)) // without a name: of one that is gone
 	for i, r := range asked {
-		samples.Go(func() error {
-			reports[i] = api.StatusUpdate{ContainerID: r.ID, Status: s.status(r, s.Stats.Sample(ctx, &r.Container))}.Event()
-			return nil
-		})
+		if now, stands := s.Store.Get(r.ID); stands { // as it is by now: sampling takes its time
+			reports[i] = api.StatusUpdate{ContainerID: r.ID, Status: s.status(now, usages[i])}.Event()
+		}
 	}
-	_ = samples.Wait() // none of them fails
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now, newest := time.Now(), s.Store.Version(s.told)
 	for i, r := range asked {
-		n := newNotice(api.ContainerStatusUpdate, now, "", newest, func() api.Event { return reports[i] })
-		s.broadcastLocked(&n, func(_ *Session, st *stream) bool { return st.reported(r, few) })
+		if reports[i].Name != "" {
+			n := newNotice(api.ContainerStatusUpdate, now, "", newest, func() api.Event { return reports[i] })
+			s.broadcastLocked(&n, func(_ *Session, st *stream) bool { return st.reported(r, few) })
+		}
 	}
+}
+
+func (s *Server) sample(ctx context.Context, records []*store.Record) []api.Usage {
+	ctx, cancel := context.WithTimeout(ctx, max(usageWait, s.StatusInterval))
+	defer cancel()
+	usages := make([]api.Usage, len(records))
+	var samples errgroup.Group
+	samples.SetLimit(reportsAtOnce)
+	for i, r := range records {
+		samples.Go(func() error {
+			usages[i] = s.Stats.Sample(ctx, &r.Container)
+			return nil
+		})
+	}
+	_ = samples.Wait() // none of them fails
+	return usages
 }
 
 func (s *Server) askedAbout(records []*store.Record, few bool) []*store.Record {

@@ -99,6 +99,53 @@ func TestReport_SamplesOnceForAllAndNeverForNobody(t *testing.T) {
 	})
 }
 
+// meddler changes things while they are sampled.
+type meddler struct {
+	*backend
+	meddle func(c *api.Container)
+}
+
+func (m meddler) Sample(ctx context.Context, c *api.Container) api.Usage {
+	m.meddle(c)
+	return m.backend.Sample(ctx, c)
+}
+
+// What happens while samples are drawn is not overtaken by what was before.
+func TestReport_TellsWhatStandsByNow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, b, end := counts(t)
+		defer end()
+		stays, goes := w.declare("stays", "x", nil), w.declare("goes", "x", nil)
+		w.Stats = meddler{b, func(c *api.Container) {
+			if c.ID == goes {
+				w.bury(goes)
+				return
+			}
+			if _, err := w.Store.Observe(t.Context(), stays, func(r *store.Record) []api.Event {
+				r.Status.State = api.StatePaused
+				return nil
+			}); err != nil {
+				t.Error(err)
+			}
+		}}
+		c := w.Server.admit(api.Operator, 8192)
+		time.Sleep(30 * time.Second) // of the bubble's clock: one interval
+		synctest.Wait()
+		c.emitError(systemError())
+		var said []string
+		for _, h := range c.until(t, func(h heard) bool { return h.name == api.ErrorEvent }) {
+			if h.name == api.ContainerStatusUpdate {
+				said = append(said, fmt.Sprint(h.body["container_id"], " ", h.body["status"].(map[string]any)["state"]))
+			}
+		}
+		if want := stays + " paused"; len(said) != 1 || said[0] != want {
+			t.Errorf("it was told %q, want %s alone", said, want)
+		}
+		c.cut("test")
+		w.End(c)
+	})
+}
+
 // updates counts what waits of one event.
 func (s *Session) updates(t *testing.T) int {
 	t.Helper()
