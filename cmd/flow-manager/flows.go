@@ -4,10 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
+	"golang.org/x/time/rate"
 
 	"github.com/flow-manager/flow-manager/api"
 	"github.com/flow-manager/flow-manager/sockets"
@@ -17,27 +20,32 @@ import (
 // maxActorData is how much data of an actor event is stored; of more, only the size is.
 const maxActorData = 4 << 10
 
+// maxActorName is how many bytes are kept of an actor's name, and of its event's.
+const maxActorName = 256
+
 // maxActorEvents is how many actor events wait to be stored; a flow that raises more than the disk takes loses the rest.
 const maxActorEvents = 256
 
 // flows hears what flows say and passes it on: to every session at once, actor events to the store, and sums of all messages
 // to both.
 type flows struct {
-	store   *store.Store
-	log     zerolog.Logger
-	tell    func(api.Event)
-	look    func(id string) // has the loop look at a container
-	actors  chan api.Activity
-	traffic *traffic
+	store     *store.Store
+	log       zerolog.Logger
+	tell      func(api.Event)
+	look      func(id string) // has the loop look at a container
+	actors    chan api.Activity
+	traffic   *traffic
+	dropped   atomic.Int64   // actor events
+	sometimes rate.Sometimes // a flow that raises too many does not fill the log, too
 }
 
 func newFlows(s *store.Store, log zerolog.Logger) *flows {
-	f := &flows{store: s, log: log, tell: func(api.Event) {}, look: func(string) {}, actors: make(chan api.Activity, maxActorEvents)}
+	f := &flows{store: s, log: log, tell: func(api.Event) {}, look: func(string) {}, actors: make(chan api.Activity, maxActorEvents), sometimes: rate.Sometimes{First: 1, Interval: time.Minute}}
 	f.traffic = f.newTraffic()
 	return f
 }
 
-// run stores what is to be kept until ctx ends.
+// run stores what is to be kept until ctx ends, and what waits for it then. What is being stored is stored to its end.
 func (f *flows) run(ctx context.Context) error {
 	var storing sync.WaitGroup
 	defer storing.Wait()
@@ -45,9 +53,23 @@ func (f *flows) run(ctx context.Context) error {
 	for {
 		select {
 		case a := <-f.actors:
-			f.keep(ctx, a.ContainerID, []api.Activity{a})
+			f.keep(context.WithoutCancel(ctx), a.ContainerID, []api.Activity{a})
 		case <-ctx.Done():
+			f.keepRest(ctx)
 			return nil
+		}
+	}
+}
+
+func (f *flows) keepRest(ctx context.Context) {
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), trafficLast)
+	defer cancel()
+	for last.Err() == nil {
+		select {
+		case a := <-f.actors:
+			f.keep(last, a.ContainerID, []api.Activity{a})
+		default:
+			return
 		}
 	}
 }
@@ -73,6 +95,7 @@ func (f *flows) Message(id string, message json.RawMessage) {
 
 // ActorEvent implements sockets.Watcher.
 func (f *flows) ActorEvent(id, actor, event string, data json.RawMessage) {
+	actor, event = clip(actor), clip(event)
 	a := api.Activity{ActivityType: api.ActivityActor, ContainerID: id, Message: actor + " raised " + event, Details: map[string]any{"actor": actor, "event": event}}
 	if n := len(data); n > maxActorData {
 		a.Details["data_bytes"] = n
@@ -82,8 +105,18 @@ func (f *flows) ActorEvent(id, actor, event string, data json.RawMessage) {
 	select {
 	case f.actors <- a:
 	default:
-		f.line(id).Warn().Str("operation", "actor_event").Msg("actor events come faster than they can be stored; one was dropped")
+		n := f.dropped.Add(1)
+		f.sometimes.Do(func() {
+			f.line(id).Warn().Str("operation", "actor_event").Int64("dropped", n).Msg("actor events come faster than they can be stored: so many were dropped since the start")
+		})
 	}
+}
+
+func clip(name string) string {
+	if len(name) <= maxActorName {
+		return name
+	}
+	return strings.ToValidUTF8(name[:maxActorName], "") + "..."
 }
 
 // Ready implements sockets.Watcher.

@@ -102,9 +102,13 @@ func (t *traffic) tellTo(unstored sums) {
 	}
 }
 
+// storeAll stores one after the other to its end. What is left when ctx ends stays unstored.
 func (t *traffic) storeAll(ctx context.Context, unstored sums) {
 	for id := range maps.Clone(unstored) {
-		t.store(ctx, id, unstored.activities(id))
+		if ctx.Err() != nil {
+			return
+		}
+		t.store(context.WithoutCancel(ctx), id, unstored.activities(id))
 		delete(unstored, id)
 	}
 }
@@ -121,7 +125,7 @@ func (f *flows) keep(ctx context.Context, id string, list []api.Activity) {
 		events[i] = f.masked(a).Event()
 	}
 	_, err := f.store.Observe(ctx, id, func(*store.Record) []api.Event { return events })
-	if err != nil && !errors.Is(err, store.ErrNotFound) && !errors.Is(err, context.Canceled) {
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		f.line(id).Warn().Err(err).Str("operation", "activity").Msg("what a flow did could not be stored")
 	}
 }

@@ -19,20 +19,25 @@ type heardTraffic struct {
 	*traffic
 	began        time.Time
 	told, stored []string
+	storing      func()
 }
 
 func newHeardTraffic() *heardTraffic {
-	h := &heardTraffic{began: time.Now()}
+	h := &heardTraffic{began: time.Now(), storing: func() {}}
 	line := func(a api.Activity) string {
 		return fmt.Sprintf("%v %s %s %v", time.Since(h.began), a.ContainerID, a.ActivityType, a.Details)
 	}
 	h.traffic = &traffic{
 		news: sums{},
 		tell: func(a api.Activity) { h.told = append(h.told, line(a)) },
-		store: func(_ context.Context, _ string, list []api.Activity) {
+		store: func(ctx context.Context, _ string, list []api.Activity) {
+			if ctx.Err() != nil {
+				return // as the real one does
+			}
 			for _, a := range list {
 				h.stored = append(h.stored, line(a))
 			}
+			h.storing()
 		},
 	}
 	return h
@@ -71,6 +76,22 @@ func TestTraffic(t *testing.T) {
 		}
 		if diff := cmp.Diff(want, h.stored); diff != "" {
 			t.Errorf("stored (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// A manager that stops while a minute's sums are stored stores what is left of them.
+func TestTraffic_StoresTheRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHeardTraffic()
+		ctx, stop := context.WithCancel(t.Context())
+		h.storing = stop
+		for i := range 5 {
+			h.count(fmt.Sprint(i), sockets.ToFlow, "kind", 1)
+		}
+		h.run(ctx)
+		if len(h.stored) != 5 {
+			t.Errorf("stored %q", h.stored)
 		}
 	})
 }
