@@ -166,8 +166,9 @@ contexts:
 		"flag over environment":               {"--server http://flag --token t", "http://env env-token", target{"http://flag", "t", ""}},
 		"token alone":                         {"--token t", "", target{"http://used", "t", "used-ca"}},
 		"environment's token alone":           {"", "- env-token env-ca", target{"http://used", "env-token", "env-ca"}},
-		"asked for by name: over environment": {"--context other", "http://env env-token env-ca", target{"http://other", "other-token", "env-ca"}},
-		"asked for by name, without a token":  {"--context bare", "http://env env-token", target{"http://bare", "env-token", ""}},
+		"asked for by name: over environment": {"--context other", "http://env env-token env-ca", target{"http://other", "other-token", ""}},
+		"asked for by name, without a token":  {"--context bare", "http://env env-token", target{"http://bare", "", ""}},
+		"asked for by name, environment's":    {"--context bare", "- env-token env-ca", target{"http://bare", "env-token", "env-ca"}},
 		"asked for by name, token given":      {"--context other --token t", "", target{"http://other", "t", ""}},
 	}
 	for name, tt := range tests {

@@ -32,8 +32,7 @@ func (a *app) resolve() error {
 	}
 	environment := target{os.Getenv("FLOWCTL_SERVER"), os.Getenv("FLOWCTL_TOKEN"), os.Getenv("FLOWCTL_TLS_CA")}
 	if a.context != "" {
-		environment.Server = "" // it was not meant
-		a.at = a.given.or(kept).or(environment)
+		a.at = a.given.or(kept).or(environment) // of another server, nothing in it was meant
 	} else {
 		a.at = given(a.given, environment).or(kept)
 	}
