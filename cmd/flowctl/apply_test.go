@@ -185,7 +185,8 @@ func TestByName_ErrLost(t *testing.T) {
 		_ = s.conn.Close()
 	}
 	got := flowctl(t, "", "stop", "a", "--wait")
-	if got.Code != exitError || !strings.HasPrefix(got.Err, "error: a: lost the connection to "+f.url) {
+	if got.Code != exitError || !strings.HasPrefix(got.Err, "error: a: declared, but not observed: lost the connection to "+f.url) ||
+		!strings.HasSuffix(got.Err, "; look what became of it: flowctl describe a\n") {
 		t.Errorf("got %+v", got)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -155,10 +156,18 @@ func (a *app) observe(ctx context.Context, c *Client, done []accepted, p *progre
 			err = p.aside(func() error { return a.sayObserved(ack, e) })
 		}
 		if err != nil {
-			failures = append(failures, fmt.Errorf("%s: %w", ack.name, err))
+			failures = append(failures, ack.unobserved(err))
 		}
 	}
 	return failures
+}
+
+// unobserved says that what was declared stands, where that is not the server's to say.
+func (ack accepted) unobserved(err error) error {
+	if _, broken := errors.AsType[connectionError](err); broken {
+		return fmt.Errorf("%s: declared, but not observed: %w; look what became of it: flowctl describe %[1]s", ack.name, err)
+	}
+	return fmt.Errorf("%s: %w", ack.name, err)
 }
 
 func (a *app) sayAccepted(ack accepted, verb func(accepted) string) error {
