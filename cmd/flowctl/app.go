@@ -37,7 +37,7 @@ func (a *app) rootCommand() *cobra.Command {
 		Short: "Declare, list and talk to the containers that a flow-manager keeps",
 		Long: `flowctl declares, lists and talks to the containers that a flow-manager keeps.
 
-Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 time-out.`,
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 time-out, 130 interrupted.`,
 		Example: `  flowctl apply -f hello.yaml --wait
   flowctl get --watch
   flowctl send hello '{"type":"hello-there"}' --reply`,

@@ -13,8 +13,9 @@ func (a *app) applyCommand() *cobra.Command {
 	var files []string
 	var m manner
 	cmd := &cobra.Command{
-		Use:   "apply -f FILE... [--dry-run] [--wait]",
-		Short: "Declare containers from YAML or JSON",
+		Use:        "apply -f FILE... [--dry-run] [--wait]",
+		SuggestFor: []string{"create", "run", "up"},
+		Short:      "Declare containers from YAML or JSON",
 		Long: `Declare containers from YAML or JSON. What is new is created, what differs is updated, what is the same stays untouched.
 
 A file may have several documents: YAML's separated by ---, JSON's one after the other. Nothing is sent unless all of

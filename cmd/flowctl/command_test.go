@@ -35,6 +35,8 @@ func TestUsage(t *testing.T) {
 		want string
 	}{
 		"unknown command":  {"aply", `there is no command "aply"; did you mean apply?`},
+		"another tool's":   {"ps", `there is no command "ps"; did you mean get?`},
+		"of three":         {"rm a", `there is no command "rm"; did you mean delete?`},
 		"unknown, unlike":  {"xyzzy", `there is no command "xyzzy"; see: flowctl --help`},
 		"escape":           {"x\x1b[2J", `there is no command "x\x1b[2J"`},
 		"unknown flag":     {"get --nope", "unknown flag: --nope; see: flowctl get --help"},

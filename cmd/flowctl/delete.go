@@ -9,8 +9,9 @@ import (
 func (a *app) deleteCommand() *cobra.Command {
 	var volumes, force bool
 	cmd := a.declaring(&cobra.Command{
-		Use:   "delete NAME|ID... [--remove-volumes] [--wait]",
-		Short: "Delete containers",
+		Use:        "delete NAME|ID... [--remove-volumes] [--wait]",
+		SuggestFor: []string{"rm", "remove"},
+		Short:      "Delete containers",
 		Long: `Delete containers, with their sockets and anonymous volumes. Named volumes stay, unless --remove-volumes takes those that were
 made for them and that nobody else mounts. --force drops what is declared while the engine is away; it takes an admin.`,
 		Example: "  flowctl delete hello --wait",

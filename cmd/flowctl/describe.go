@@ -20,11 +20,12 @@ const recentActivity = 20 // entries that a description has
 
 func (a *app) describeCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "describe NAME|ID...",
-		Short:   "Show all there is to know of containers, for people",
-		Long:    "Show all there is to know of containers, for people: what is declared, how it stands, what went wrong last, what was done of late.",
-		Example: "  flowctl describe hello",
-		Args:    arguments(cobra.MinimumNArgs(1)),
+		Use:        "describe NAME|ID...",
+		SuggestFor: []string{"inspect", "show"},
+		Short:      "Show all there is to know of containers, for people",
+		Long:       "Show all there is to know of containers, for people: what is declared, how it stands, what went wrong last, what was done of late.",
+		Example:    "  flowctl describe hello",
+		Args:       arguments(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, names []string) error {
 			return a.eachName(cmd.Context(), names, a.describe, describePage)
 		},

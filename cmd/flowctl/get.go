@@ -40,8 +40,9 @@ func (a *app) getCommand() *cobra.Command {
 	var labels map[string]string
 	var watch bool
 	cmd := &cobra.Command{
-		Use:   "get [NAME|ID...] [-l KEY=VALUE] [--watch]",
-		Short: "List all containers, or show some",
+		Use:        "get [NAME|ID...] [-l KEY=VALUE] [--watch]",
+		SuggestFor: []string{"ps", "ls", "list"},
+		Short:      "List all containers, or show some",
 		Long: `List all containers, or show some. With --watch each that changes is shown again, whatever becomes of the connection; as JSON
 and YAML each is an object of type (added, modified, deleted) and container then.`,
 		Example: `  flowctl get -l team=blue

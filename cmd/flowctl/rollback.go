@@ -10,8 +10,9 @@ func (a *app) rollbackCommand() *cobra.Command {
 	var generation int64
 	var cmd *cobra.Command
 	cmd = a.declaring(&cobra.Command{
-		Use:   "rollback NAME|ID... [--to-generation N] [--wait]",
-		Short: "Declare again what was declared before",
+		Use:        "rollback NAME|ID... [--to-generation N] [--wait]",
+		SuggestFor: []string{"undo", "rollout"},
+		Short:      "Declare again what was declared before",
 		Long: `Declare again what was declared before: that generation, or the newest whose container was another one. Whether it runs stays
 as it is. A generation that is not kept is refused with those that are.`,
 		Example: "  flowctl rollback hello --wait",

@@ -21,9 +21,10 @@ func (a *app) topCommand() *cobra.Command {
 	var watch bool
 	var every time.Duration
 	cmd := &cobra.Command{
-		Use:     "top [NAME|ID...] [--watch]",
-		Short:   "Show what containers consume, all that run where none is named",
-		Example: "  flowctl top --watch",
+		Use:        "top [NAME|ID...] [--watch]",
+		SuggestFor: []string{"stats"},
+		Short:      "Show what containers consume, all that run where none is named",
+		Example:    "  flowctl top --watch",
 		RunE: func(cmd *cobra.Command, names []string) error {
 			if every <= 0 {
 				return usagef("--interval must be more than 0")

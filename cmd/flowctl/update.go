@@ -24,8 +24,9 @@ func (a *app) updateCommand() *cobra.Command {
 	var e edit
 	var cmd *cobra.Command
 	cmd = a.declaring(&cobra.Command{
-		Use:   "update NAME|ID... [--image REF] [--code PATH] [--patch JSON|@FILE] [--pull] [--retry] [--wait]",
-		Short: "Change what is given of containers, and leave the rest",
+		Use:        "update NAME|ID... [--image REF] [--code PATH] [--patch JSON|@FILE] [--pull] [--retry] [--wait]",
+		SuggestFor: []string{"patch", "edit", "set"},
+		Short:      "Change what is given of containers, and leave the rest",
 		Long: `Change what is given of containers, and leave the rest. A patch is a JSON merge patch of the spec, or the same in YAML: null
 returns a field to its default; @FILE reads it from a file, @- from stdin. A relative code path is one of this machine.`,
 		Example: `  flowctl update hello --image app:2 --wait
