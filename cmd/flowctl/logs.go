@@ -17,20 +17,25 @@ import (
 
 // output is what to show of what a container wrote.
 type output struct {
+	app        *app
 	of         string
 	follow     bool
 	timestamps bool
 	since      string
 	tail       int // negative: all
+
+	from      time.Time // what since is; then, behind the last line that was shown
+	requestID string    // of this session
 }
 
 func (a *app) logsCommand() *cobra.Command {
-	var o output
+	o := output{app: a}
 	cmd := &cobra.Command{
 		Use:   "logs NAME|ID [-f] [--tail N] [--since 10m] [--timestamps]",
 		Short: "Show what a container wrote",
-		Long: `Show what a container wrote: its stdout on stdout, its stderr on stderr. What would do something to a terminal is shown
-escaped; as JSON each line is an object that loses nothing.`,
+		Long: `Show what a container wrote: its stdout on stdout, its stderr on stderr. With --follow it goes on over restarts of the container,
+lost connections and restarts of the manager. What would do something to a terminal is shown escaped; as JSON each line is an
+object that loses nothing.`,
 		Example: "  flowctl logs hello -f --tail 100",
 		Args:    arguments(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, names []string) error {
@@ -38,11 +43,10 @@ escaped; as JSON each line is an object that loses nothing.`,
 			if cmd.Flags().Changed("tail") && o.tail < 0 {
 				return usagef("--tail must not be negative; leave it out for all lines")
 			}
-			request, err := o.request(time.Now())
-			if err != nil {
+			if err := o.parseSince(time.Now()); err != nil {
 				return err
 			}
-			return a.logs(cmd.Context(), request)
+			return o.show(cmd.Context())
 		},
 	}
 	flags := cmd.Flags()
@@ -53,19 +57,11 @@ escaped; as JSON each line is an object that loses nothing.`,
 	return a.completeNames(cmd, 1)
 }
 
-func (o *output) request(now time.Time) (map[string]any, error) {
-	request := map[string]any{"container_id": o.of, "request_id": rand.Text(), "follow": o.follow, "timestamps": o.timestamps}
-	if o.tail >= 0 {
-		request["tail"] = o.tail
-	}
+func (o *output) parseSince(now time.Time) (err error) {
 	if o.since != "" {
-		since, err := parseSince(o.since, now)
-		if err != nil {
-			return nil, err
-		}
-		request["since"] = since.UTC().Format(time.RFC3339Nano)
+		o.from, err = parseSince(o.since, now)
 	}
-	return request, nil
+	return err
 }
 
 func parseSince(text string, now time.Time) (time.Time, error) {
@@ -79,34 +75,49 @@ func parseSince(text string, now time.Time) (time.Time, error) {
 	return t, nil
 }
 
-// logs ends with the container's output, or when there is no more of it yet and nobody wants to wait. What comes before the
-// acknowledgement is of nothing else: the session asks for no other output.
-func (a *app) logs(ctx context.Context, request map[string]any) error {
-	c, err := a.connect(ctx)
-	if err != nil {
-		return err
+// show ends with the container's output, or when there is no more of it yet and nobody wants to wait. Who follows goes on where the
+// connection is lost.
+func (o *output) show(ctx context.Context) error {
+	session := hearing(o.begin, o.hear)
+	if o.follow {
+		return o.app.watch(ctx, session)
 	}
-	defer c.Close()
-	c.Listen(func(e Event) error { return a.hearLogs(e, request["request_id"]) })
-	var answer json.RawMessage
-	if err = a.ask(ctx, c, api.GetLogs, request, &answer); err == nil {
-		err = c.Attend(ctx)
-	}
+	_, err := o.app.attend(ctx, session)
 	if errors.Is(err, errSeen) {
 		return nil
 	}
 	return err
 }
 
-// hearLogs passes on lines, until the last or what went wrong.
-func (a *app) hearLogs(e Event, requestID any) error {
+// begin asks for what has not been shown. What comes before the acknowledgement is of nothing else: the session asks for no other
+// output.
+func (o *output) begin(ctx context.Context, c *Client) error {
+	var answer json.RawMessage
+	return o.app.ask(ctx, c, api.GetLogs, o.request(), &answer)
+}
+
+// request has times told to who follows, to know where to go on.
+func (o *output) request() map[string]any {
+	o.requestID = rand.Text()
+	request := map[string]any{"container_id": o.of, "request_id": o.requestID, "follow": o.follow, "timestamps": o.timestamps || o.follow}
+	if o.tail >= 0 {
+		request["tail"] = o.tail
+	}
+	if !o.from.IsZero() {
+		request["since"] = o.from.UTC().Format(time.RFC3339Nano)
+	}
+	return request
+}
+
+// hear passes on lines, until the last or what went wrong.
+func (o *output) hear(e Event) error {
 	switch e.Name {
 	case api.ErrorEvent:
-		if f := failureOf(e.Data); f.RequestID == requestID {
+		if f := failureOf(e.Data); f.RequestID == o.requestID {
 			return f
 		}
 	case api.ContainerLogs:
-		return a.passOn(e)
+		return o.passOn(e)
 	}
 	return nil
 }
@@ -119,13 +130,13 @@ type written struct {
 	EOF         bool     `json:"eof"`
 }
 
-func (a *app) passOn(e Event) error {
+func (o *output) passOn(e Event) error {
 	var w written
 	if err := json.Unmarshal(e.Data, &w); err != nil {
 		return fmt.Errorf("%w: %s %.100q", errMalformed, e.Name, e.Data)
 	}
 	for _, line := range w.Lines {
-		if err := a.printWritten(&w, strings.TrimRight(line, "\r\n")); err != nil {
+		if err := o.app.printWritten(&w, strings.TrimRight(o.note(line), "\r\n")); err != nil {
 			return err
 		}
 	}
@@ -133,6 +144,20 @@ func (a *app) passOn(e Event) error {
 		return errSeen
 	}
 	return nil
+}
+
+// note takes note of when a line was written, and takes that off where only we wanted to know.
+func (o *output) note(line string) string {
+	stamp, text, _ := strings.Cut(line, " ")
+	at, err := time.Parse(time.RFC3339Nano, stamp)
+	if !o.follow || err != nil {
+		return line
+	}
+	o.from, o.tail = at.Add(1), -1 // a nanosecond later
+	if o.timestamps {
+		return line
+	}
+	return text
 }
 
 func (a *app) printWritten(w *written, line string) error {

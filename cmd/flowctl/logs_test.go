@@ -1,6 +1,9 @@
 package main
 
 import (
+	"maps"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -35,6 +38,33 @@ func TestLogs_Follow(t *testing.T) {
 	wants(t, w.interrupted(), result{Code: exitInterrupted})
 }
 
+// Over a lost connection a log goes on behind the last line that was shown. Who does not follow is told that it is not whole.
+func TestLogs_Resumes(t *testing.T) {
+	f := newFake(t)
+	var sessions atomic.Int32
+	f.on["get_logs"] = func(s *session, r request) {
+		s.ack(r, `{"ok":true,"log_id":"l"}`)
+		switch sessions.Add(1) {
+		case 2:
+			s.emit("container_logs", `{"stream":"stdout","lines":["2026-01-02T03:04:05.000000006Z one","2026-01-02T03:04:06.000000007Z two two"]}`)
+		case 4:
+			s.emit("container_logs", `{"stream":"stdout","lines":["2026-01-02T03:04:07.000000000Z three"]}`)
+			s.emit("container_logs", `{"stream":"stdout","lines":[],"eof":true}`)
+			return
+		}
+		_ = s.conn.Close()
+	}
+	lost := "lost the connection to " + f.url + ": websocket: close 1006 (abnormal closure): unexpected EOF"
+	w := begin(t, "logs", "a", "-f", "-n", "5")
+	w.shows("one", "two two", "three")
+	wants(t, w.ends(), result{Err: strings.Repeat(lost+"; connecting again\n", 3)})
+	body := map[string]any{"container_id": "a", "follow": true, "timestamps": true}
+	first, next := maps.Clone(body), maps.Clone(body)
+	first["tail"], next["since"] = 5.0, "2026-01-02T03:04:06.000000008Z"
+	asked(t, f, request{Event: "get_logs", Body: first}, request{Event: "get_logs", Body: first}, request{Event: "get_logs", Body: next}, request{Event: "get_logs", Body: next})
+	wants(t, flowctl(t, "", "logs", "a"), result{Code: exitError, Err: "error: " + lost + "\n"})
+}
+
 func TestLogs_Err(t *testing.T) {
 	f := newFake(t)
 	tests := map[string]struct {
@@ -49,8 +79,6 @@ func TestLogs_Err(t *testing.T) {
 		}, "error: the engine is gone (docker_unavailable)\n"},
 		"unreadable": {func(s *session, r request) { s.ack(r, `{}`); s.emit("container_logs", `{"lines":7}`) },
 			`error: the server sent something that is not Socket.IO: container_logs "{\"lines\":7}"` + "\n"},
-		"lost": {func(s *session, r request) { s.ack(r, `{}`); _ = s.conn.Close() },
-			"error: lost the connection to " + f.url + ": websocket: close 1006 (abnormal closure): unexpected EOF\n"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
