@@ -3,7 +3,8 @@
 // # Guarantees
 //
 //   - It is a client like any other: one Socket.IO session a run, over WebSocket only. What goes on until it is interrupted
-//     (get and top that watch, logs that follow, events) and wait make another one where that is lost, and miss nothing that the server keeps.
+//     (get and top that watch, logs that follow, events) and wait make another one where that is lost, and miss nothing that the
+//     server keeps.
 //   - Its exit code is 0 when all it was asked for was done, 1 when something was refused or failed, 2 on wrong usage, 3
 //     when an answer did not come in time, and 130 when it was interrupted.
 //   - An error is one line on stderr, and its bad fields one line each below. Nothing that a server or a container wrote
