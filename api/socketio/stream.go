@@ -67,6 +67,7 @@ func (st *stream) run(ctx context.Context) {
 			}
 		}
 	}
+	st.ended(ctx, nil)
 }
 
 // pass tells of a change, unless one can see without composing what is told of it that the filter lets nothing through.
@@ -120,8 +121,11 @@ func (st *stream) answered(ctx context.Context) bool {
 	if st.answer.requestID != "" {
 		body["request_id"] = st.answer.requestID
 	}
+	if !st.session.emitPaced(ctx, Encode(api.Subscribed, api.Encode(body))) {
+		return false
+	}
 	st.answer = subscription{}
-	return st.session.emitPaced(ctx, Encode(api.Subscribed, api.Encode(body)))
+	return true
 }
 
 // ended tells why nothing more comes: another request came before this one was answered, or err. With the session or the server it

@@ -1,6 +1,7 @@
 package socketio
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -212,5 +213,37 @@ func TestSubscribe_AViewerSeesNoSecretPlace(t *testing.T) {
 		if n := len(told); n < 4 {
 			t.Errorf("as %s: only %d events", c.Principal().Role, n)
 		}
+	}
+}
+
+// Whoever cannot be told that all was sent, as there is no room, is told that another request came first.
+func TestSubscribe_IsAnsweredOnce(t *testing.T) {
+	w, _ := prints(t, func(ctx context.Context, _ api.LogOptions, each func(api.LogLine) error) error {
+		for {
+			if err := each(api.LogLine{Stream: api.Stdout, Text: "x"}); err != nil {
+				return err
+			}
+		}
+	})
+	c := w.admit(api.Operator, 256)
+	log := c.ask(t, w.Server, api.GetLogs, `{"container_id":"web","follow":true}`)["log_id"]
+	eventually(t, "its share is full", func() bool {
+		c.out.mu.Lock()
+		defer c.out.mu.Unlock()
+		return c.out.paced.packets == 256/pacedShare
+	})
+	w.get(c, api.Subscribe, `{"request_id":"first"}`)
+	w.get(c, api.Subscribe, `{"request_id":"second"}`)
+	w.get(c, api.StopLogs, fmt.Sprintf(`{"log_id":%q}`, log))
+	var answers []string
+	for done := false; !done; {
+		h := c.next(t)
+		if id, ok := h.body["request_id"].(string); ok {
+			answers = append(answers, id+" "+h.name)
+		}
+		done = h.name == api.Subscribed
+	}
+	if diff := cmp.Diff([]string{"first error", "second subscribed"}, answers); diff != "" {
+		t.Error(diff)
 	}
 }
