@@ -163,7 +163,7 @@ func TestFlowctl_WatchesOverTheManagersDeath(t *testing.T) {
 	}
 }
 
-// A log is followed over another run of the container, up to its deletion; the activity is there after the manager's death.
+// A log is followed over another run of the container and of the manager, up to its deletion; the activity is there after the manager's death.
 func TestFlowctl_Logs(t *testing.T) {
 	t.Parallel()
 	m, c := stayingManager(t)
@@ -181,12 +181,15 @@ func TestFlowctl_Logs(t *testing.T) {
 	c.says("", "logs", name, "--tail", "0")
 	m.kill()
 	m.start()
-	if code := follow.ends(); code != 1 || !strings.Contains(follow.errs.String(), "error: lost the connection") {
-		t.Errorf("%d %s", code, &follow.errs)
+	c.shows([]string{"send", name, `{"type":"log","line":"third"}`, "--reply"}, "done")
+	follow.shows("^third$")
+	follow.interrupted()
+	if text := follow.out.String(); strings.Count(text, "first") != 1 || strings.Count(text, "second") != 1 || strings.Count(follow.errs.String(), "connecting again") != 1 {
+		t.Errorf("it shows %stells %s", text, &follow.errs)
 	}
 	c.shows([]string{"describe", name}, "container_declared", "restart_container of "+name+" by operator")
 	follow = c.begins("logs", "-f", name, "-o", "json")
-	follow.shows(`"line":"second","stream":"stdout"`)
+	follow.shows(`"line":"third","stream":"stdout"`)
 	c.says(name+" delete accepted (generation 3)\n"+name+" is deleted\n", "delete", name, "--wait")
 	if code := follow.ends(); code != 0 {
 		t.Errorf("%d %s", code, &follow.errs)
