@@ -69,6 +69,7 @@ const (
 	ContainerUnreachable = "container_unreachable"
 	ContainerReachable   = "container_reachable"
 	EventsDropped        = "events_dropped"
+	LoggingFailed        = "logging_error"
 )
 
 // ContainerChanged goes to sessions that have subscribed.
@@ -221,6 +222,16 @@ func EngineNews(away error) Event {
 	}
 	return Event{name, Encode(map[string]string{"message": message})}
 }
+
+// LogLoss is the body of logging_error: how many lines of the manager's log were lost since when, and why the last of them was.
+type LogLoss struct {
+	Message string    `json:"message"`
+	Dropped int       `json:"dropped"`
+	Since   time.Time `json:"since"`
+}
+
+// Event makes l into an event.
+func (l LogLoss) Event() Event { return Event{LoggingFailed, Encode(l)} }
 
 // PullProgress is the body of image_pull_progress: how far one layer is, in bytes where they are known, or, where Layer is
 // empty, what is said of the whole image.

@@ -48,7 +48,7 @@ func (s Status) forViewer() Status {
 // carry anything, so it is not for viewers.
 func (e Event) ForViewer() (Event, bool) {
 	switch e.Name {
-	case StatusChanged, EngineUnavailable, EngineAvailable, ImagePullProgress, ContainerUnreachable, ContainerReachable, CommunicationError, MessageFormatFlaw:
+	case StatusChanged, EngineUnavailable, EngineAvailable, ImagePullProgress, ContainerUnreachable, ContainerReachable, CommunicationError, MessageFormatFlaw, LoggingFailed:
 		return e, true
 	case MessageReceived:
 		return edited(e, (*Received).maskForViewer)

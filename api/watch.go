@@ -37,7 +37,7 @@ type UnsubscribeRequest struct {
 func WatchableEvents() []string {
 	return []string{
 		ActivityLog, CommunicationError, ContainerChanged, ContainerCrashed, HealthWarned, ContainerReachable, ContainerStatusUpdate, ContainerUnreachable,
-		EngineAvailable, EngineUnavailable, ImagePullProgress, MessageFormatFlaw, MessageReceived, StatusChanged,
+		EngineAvailable, EngineUnavailable, ImagePullProgress, LoggingFailed, MessageFormatFlaw, MessageReceived, StatusChanged,
 	}
 }
 

@@ -176,12 +176,12 @@ func (m *manager) launch(env ...string) {
 		m.t.Fatal(err)
 	}
 	m.cmd.Stderr = write
-	m.log, m.exited = &logBuffer{serving: make(chan string, 1)}, make(chan error, 1)
+	m.log, m.exited = &logBuffer{serving: make(chan string, 1), from: read}, make(chan error, 1)
 	if err := m.cmd.Start(); err != nil {
 		m.t.Fatal(err)
 	}
 	write.Close()
-	go m.log.follow(read)
+	go m.log.follow()
 	cmd, exited := m.cmd, m.exited
 	go func() { exited <- cmd.Wait() }()
 	select {
@@ -298,13 +298,14 @@ func eventually(t *testing.T, what string, check func() error) {
 // logBuffer keeps the manager's log and finds the address that it serves on.
 type logBuffer struct {
 	serving chan string
+	from    io.ReadCloser
 	mu      sync.Mutex
 	text    bytes.Buffer
 }
 
-func (l *logBuffer) follow(r io.ReadCloser) {
-	defer r.Close()
-	lines := bufio.NewScanner(r)
+func (l *logBuffer) follow() {
+	defer l.from.Close()
+	lines := bufio.NewScanner(l.from)
 	lines.Buffer(nil, 16<<20)
 	for lines.Scan() {
 		var line struct{ Message, Listen string }

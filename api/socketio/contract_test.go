@@ -173,7 +173,7 @@ func (p *peer) driveNews(s *served, id string) {
 		api.ReachNews(id, false), api.ReachNews(id, true),
 		api.Traffic{Count: 2, Bytes: 9, LastType: "x"}.Activity(api.ActivitySent, id).Event(),
 		api.PullProgress{Image: "app", Layer: "1", Status: "Downloading", Current: 1, Total: 2}.Event(),
-		api.EngineNews(errors.New("away")), api.EngineNews(nil),
+		api.EngineNews(errors.New("away")), api.EngineNews(nil), api.LogLoss{Message: "full", Dropped: 1, Since: now}.Event(),
 	} {
 		s.server.Broadcast(e)
 	}

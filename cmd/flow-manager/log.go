@@ -15,13 +15,13 @@ import (
 	"github.com/flow-manager/flow-manager/store"
 )
 
-// logger writes to stderr; redactor is asked about the container that a line is about, "" where it is about none.
-func logger(s *settings, redactor func(id string) api.Redactor) zerolog.Logger {
+// logger writes to stderr, by whatever stands before that; redactor is asked about the container that a line is about, "" where it is about none.
+func logger(s *settings, stderr io.Writer, redactor func(id string) api.Redactor) zerolog.Logger {
 	zerolog.TimeFieldFormat = time.RFC3339Nano
 	terminal := isatty.IsTerminal(os.Stderr.Fd())
-	out := io.Writer(&jsonLines{os.Stderr})
+	out := io.Writer(&jsonLines{stderr})
 	if s.LogFormat == "console" || s.LogFormat == "" && terminal {
-		out = zerolog.ConsoleWriter{Out: os.Stderr, TimeFormat: time.TimeOnly, NoColor: !terminal, FormatPrepare: printable}
+		out = zerolog.ConsoleWriter{Out: stderr, TimeFormat: time.TimeOnly, NoColor: !terminal, FormatPrepare: printable}
 	}
 	return zerolog.New(&masker{out, redactor}).Level(s.level).With().Timestamp().Logger()
 }

@@ -63,6 +63,7 @@ func kernelBootID() string {
 
 // manager is everything that serve started.
 type manager struct {
+	sink        *sink
 	log         zerolog.Logger
 	tokens      *auth.Tokens // nil: nobody needs one
 	certificate *certificate // nil: no TLS
@@ -86,8 +87,10 @@ func serve(ctx context.Context, s *settings) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
-	m := &manager{}
-	m.log = logger(s, func(id string) api.Redactor { return redactorOf(m.store, id) })
+	signal.Ignore(syscall.SIGPIPE) // whoever reads the log may go
+	m := &manager{sink: newSink(os.Stderr)}
+	defer m.sink.close()
+	m.log = logger(s, m.sink, func(id string) api.Redactor { return redactorOf(m.store, id) })
 	again := make(chan os.Signal, 1)
 	signal.Notify(again, syscall.SIGHUP) // from the first moment: it must never end the manager
 	defer signal.Stop(again)
@@ -184,6 +187,7 @@ func (m *manager) run(ctx context.Context, again <-chan os.Signal) error {
 	group.Go(func() error { return push(work, m.store, m.hub) })
 	group.Go(func() error { return m.obey(work, again) })
 	group.Go(func() error { return m.admin.run(work) })
+	group.Go(func() error { return m.sink.report(work, m.server.Broadcast) })
 	web := m.transport.Server(m.mux())
 	group.Go(func() error {
 		if err := web.Serve(m.secured()); !errors.Is(err, http.ErrServerClosed) {
