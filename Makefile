@@ -1,11 +1,16 @@
 .DEFAULT_GOAL := help
 .PHONY: help build demo test check bench load sim mutants fuzz clean
 
+# One way to compile for the programs, their checks and their tests, so that nothing is compiled twice: a dependency built
+# another way is another one to the build cache. Only the race detector needs its own.
+export CGO_ENABLED := 0
+export GOFLAGS := $(shell go env GOFLAGS) -trimpath
+
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## Build bin/flow-manager and bin/flowctl
-	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/flow-manager ./cmd/flowctl
+	go build -o bin/ ./cmd/flow-manager ./cmd/flowctl
 
 demo: ## Declare two flows, kill the manager, see that they do not notice (KEEP=1 leaves all running)
 	@hack/demo.sh

@@ -81,6 +81,7 @@ const handshake = "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: l
 
 // A pong while the library is still setting the connection up dereferences nil.
 func TestGate_earlyPong(t *testing.T) {
+	t.Parallel()
 	for name, pipelined := range map[string]bool{"behind the answer": false, "in the request's segment": true} {
 		t.Run(name, func(t *testing.T) {
 			c := startChild(t, "fragile")
@@ -137,6 +138,7 @@ func TestFront_mixedProtocols(t *testing.T) {
 
 // Events and acknowledgements without data are type assertions on nil inside the library.
 func TestParser_missingData(t *testing.T) {
+	t.Parallel()
 	c := startChild(t, "fragile")
 	for _, frame := range []string{"42", "427", "43", "431", "431[]", "450-", "460-", "4510-[]", `42{}`, "42[]", `42["echo"`} {
 		k := join(t, c.addr)
@@ -155,6 +157,7 @@ func TestParser_missingData(t *testing.T) {
 }
 
 func TestSession_panic(t *testing.T) {
+	t.Parallel()
 	c := startChild(t, "fragile")
 	for _, auth := range []string{`{"panic":"auth"}`, `{"panic":"begin"}`} {
 		k := open(t, c.addr)
@@ -176,6 +179,7 @@ func TestSession_panic(t *testing.T) {
 
 // Nor does a bug outside the handlers: in the middleware, in what follows it, in a writer, in a listener of each kind.
 func TestLink_panic(t *testing.T) {
+	t.Parallel()
 	c := startChild(t, "fragile")
 	for _, where := range []string{"joined", "write", "packetCreate", "flush", "packet", "heartbeat", "close"} {
 		k := open(t, c.addr)

@@ -18,6 +18,10 @@ type quietServer struct {
 	t *testing.T
 }
 
+// moreThanInMemory is so many changes that the store has the first of them in its file alone. The tests that say it fail with
+// fewer than it keeps.
+const moreThanInMemory = 2100
+
 func watching(t *testing.T, o store.Options) *quietServer {
 	t.Helper()
 	o.NoSync = true

@@ -107,19 +107,20 @@ func TestSubscribe_ALaterOneTakesItsPlace(t *testing.T) {
 
 // What is forgotten before a slow client has read it is told to be missing, in its place.
 func TestSubscribe_OvertakenByTheRetention(t *testing.T) {
+	t.Parallel()
 	now := time.Now()
 	w := watching(t, store.Options{Now: func() time.Time { return now }, Retention: time.Hour})
 	c := w.admit(api.Operator, 64)
 	c.ask(t, w.Server, api.Subscribe, `{"events":["activity_log"]}`)
-	for i := range 1000 {
+	for i := range 300 {
 		w.declare("web", fmt.Sprint("x", i), nil)
 	}
 	now = now.Add(3 * time.Hour)
-	for i := range 3000 {
+	for i := range moreThanInMemory {
 		w.declare("web", fmt.Sprint("y", i), nil)
 	}
 	last, missing := 0.0, 0.0
-	for last < 4000 {
+	for last < 300+moreThanInMemory {
 		switch h := c.next(t); h.name {
 		case api.EventsDropped:
 			missing += h.body["events"].(float64)
@@ -155,12 +156,13 @@ func revisionIn(t *testing.T, version any) int {
 // Of what comes from the file it is not known any more how a container stood. One that is gone by now is told as deleted to all who
 // may have been told of it, and what else happened to it by the labels that it had last.
 func TestSubscribe_TellsAgainFromTheFile(t *testing.T) {
+	t.Parallel()
 	w := watching(t, store.Options{})
 	gone := w.declare("gone", "x", map[string]string{"tier": "front"})
 	from := w.Store.Version(w.Store.Revision())
 	w.declare("gone", "x", map[string]string{"tier": "back"})
 	w.bury(gone)
-	for i := range 2500 { // more than stay in memory
+	for i := range moreThanInMemory {
 		w.declare("web", fmt.Sprint("x", i), nil)
 	}
 	for body, want := range map[string][]string{

@@ -161,7 +161,13 @@ type heard struct {
 
 func (s *served) join() *peer {
 	s.t.Helper()
-	p := newPeer(join(s.t, s.addr))
+	return s.joinFor(s.t)
+}
+
+// joinFor joins for a test that is a part of the server's.
+func (s *served) joinFor(t *testing.T) *peer {
+	t.Helper()
+	p := newPeer(join(t, s.addr))
 	p.event(api.Connected)
 	return p
 }

@@ -253,6 +253,7 @@ func (w *world) change(rt *rapid.T) {
 // Whatever happens, and wherever between two events a client is cut off, which resumes from the last one that it has read, by
 // this server or by the next on the same store: it reads each durable event once and in order, and holds what the store does.
 func TestStream_IsWithoutGapAndDouble(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
 		w := &world{rt: rt, dir: t.TempDir(), holds: map[string]api.ContainerChange{}}
 		w.open()

@@ -17,6 +17,7 @@ import (
 
 // A session that goes from everything to a part and back, while things happen all the time, is told each of them once.
 func TestSubscribe_NothingIsLostOrDoubledAsItBegins(t *testing.T) {
+	t.Parallel()
 	w := watching(t, store.Options{})
 	c := w.admit(api.Operator, 8192)
 	const total = 400
@@ -127,12 +128,13 @@ func TestSubscribe_NarrowsWhatIsToldOnce(t *testing.T) {
 }
 
 func TestSubscribe_Refuses(t *testing.T) {
+	t.Parallel()
 	now := time.Now()
 	w := watching(t, store.Options{Now: func() time.Time { return now }, Retention: time.Hour})
 	first := w.declare("web", "x", nil)
 	old := w.Store.Version(0)
 	now = now.Add(3 * time.Hour)
-	for i := range 2500 { // more than stay in memory
+	for i := range moreThanInMemory {
 		w.declare("web", fmt.Sprint("x", i), nil)
 	}
 	c := w.admit(api.Operator, 8192)
