@@ -90,6 +90,7 @@ var viewers = []string{"get_container", "get_container_status", "get_status", "l
 
 // Each cell is what a session of the column is answered to the row's event, whose body is refused by whoever looks at it.
 func TestAuth_EveryEventForEveryRole(t *testing.T) {
+	t.Parallel()
 	file := newTokens(t)
 	columns := []string{"no auth file", "no token", "wrong token", "viewer", "operator", "admin"}
 	sessions := map[string]*wsClient{"no auth file": newManager(t).dial()}
@@ -184,6 +185,7 @@ func (m *manager) uninvited(event, token string) string {
 
 // A viewer watches a flow whose every secret place holds the same word, and asks all that it may.
 func TestAuth_AViewerSeesNoSecretPlace(t *testing.T) {
+	t.Parallel()
 	const word = "xyzzy-planted"
 	file := newTokens(t)
 	viewer, _ := file.create("watcher", api.Viewer)

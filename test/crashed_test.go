@@ -7,6 +7,7 @@ import (
 )
 
 func TestExit_ACrashIsToldWithItsOutputAndRestarted(t *testing.T) {
+	t.Parallel()
 	m := newManager(t)
 	c := m.dial()
 	id := c.run(t, object{"name": named(t, "crash"), "environment": object{"DB_PASSWORD": "correct-horse"}})

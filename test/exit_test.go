@@ -12,6 +12,7 @@ import (
 )
 
 func TestExit_CodesAndSentences(t *testing.T) {
+	t.Parallel()
 	m := newManager(t)
 	damaged := t.TempDir()
 	if err := os.WriteFile(filepath.Join(damaged, "flow-manager.db"), bytes.Repeat([]byte("x"), 1<<16), 0o600); err != nil {

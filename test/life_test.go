@@ -9,11 +9,13 @@ import (
 // The official JavaScript client, with its default transports and the events that the very first version had, and no
 // acknowledgements, plays a container's whole life.
 func TestLife_JavaScriptClient(t *testing.T) {
+	t.Parallel()
 	playLife(t, "node", "js/life.mjs")
 }
 
 // Debian's Python client plays the same life. Its modules are for Debian's Python, whichever comes first in PATH.
 func TestLife_PythonClient(t *testing.T) {
+	t.Parallel()
 	playLife(t, "/usr/bin/python3", "py/life.py")
 }
 
@@ -29,6 +31,7 @@ func playLife(t *testing.T, interpreter, program string) {
 }
 
 func TestLife_MessagesSurviveTheManager(t *testing.T) {
+	t.Parallel()
 	m := newManager(t)
 	c := m.dial()
 	name := named(t, "echo")
@@ -57,6 +60,7 @@ func TestLife_MessagesSurviveTheManager(t *testing.T) {
 }
 
 func TestLife_TheFlowIsToldAndHeld(t *testing.T) {
+	t.Parallel()
 	m := newManager(t)
 	c := m.dial()
 	name := named(t, "dump")
@@ -87,6 +91,7 @@ func TestLife_TheFlowIsToldAndHeld(t *testing.T) {
 }
 
 func TestLife_ActorEventsAreKept(t *testing.T) {
+	t.Parallel()
 	m := newManager(t)
 	c := m.dial()
 	id := c.run(t, object{"name": named(t, "actor")})
@@ -101,6 +106,7 @@ func TestLife_ActorEventsAreKept(t *testing.T) {
 }
 
 func TestLife_TheLogSaysOfWhatEachLineIs(t *testing.T) {
+	t.Parallel()
 	m := newManager(t)
 	c := m.dial()
 	id := c.run(t, object{"name": named(t, "logged"), "environment": object{"PASSWORD": "hunter22"}})

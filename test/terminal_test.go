@@ -59,6 +59,7 @@ func harmless(text string) bool {
 }
 
 func TestTerminal_TheLog(t *testing.T) {
+	t.Parallel()
 	console := regexp.MustCompile(`^\d\d:\d\d:\d\d (DBG|INF|WRN|ERR) \S`)
 	for format, whole := range map[string]func(line string) bool{
 		"json": func(line string) bool {
@@ -104,6 +105,7 @@ func TestTerminal_LastWords(t *testing.T) {
 }
 
 func TestTerminal_Flowctl(t *testing.T) {
+	t.Parallel()
 	m := newManager(t)
 	broken, talker := haunt(t, m)
 	file := filepath.Join(t.TempDir(), "evil.json")
