@@ -17,7 +17,9 @@ client = socketio.Client(reconnection=False)
 
 def say(event, it=None):
     it = it if isinstance(it, dict) else {}
-    print(json.dumps({"event": event, **it, **(it.get("details") or {})}), flush=True)
+    line = json.dumps({"event": event, **it, **(it.get("details") or {})})
+    sys.stdout.write(line + "\n")  # at once: each packet has a thread, and print would let another's in before the end of the line
+    sys.stdout.flush()
 
 
 def listed(answer):
