@@ -88,7 +88,7 @@ func TestForeign_ACopyMadeByCommit(t *testing.T) {
 // foreignContainer starts a container that no manager made; it goes when the test ends, with all that bear the test's name.
 func foreignContainer(t *testing.T, name, image string) string {
 	t.Helper()
-	made, err := engine.ContainerCreate(t.Context(), &container.Config{Image: image}, nil, nil, nil, name)
+	made, err := engine.ContainerCreate(t.Context(), &container.Config{Image: image, Env: []string{"FLOW_SOCKET=/nobody/listens/here"}}, nil, nil, nil, name)
 	if err != nil {
 		t.Fatal(err)
 	}

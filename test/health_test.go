@@ -36,7 +36,8 @@ func TestHealth_TheFlowSpeaksForItself(t *testing.T) {
 	m := newManager(t)
 	c := m.dial()
 	name := named(t, "web")
-	id := c.must(t, "apply_container", object{"name": name, "image": echoImage, "readiness": "socket", "liveness": object{"heartbeat_seconds": 3}})["container_id"].(string)
+	id := c.must(t, "apply_container", object{"name": name, "image": echoImage, "readiness": "socket", "liveness": object{"heartbeat_seconds": 3},
+		"environment": object{"NOT_READY": "1"}})["container_id"].(string)
 	m.eventually("it runs and is not ready", func() error {
 		if st := c.status(t, id); st["state"] != "running" || condition(st, "Ready")["reason"] != "HealthStarting" && condition(st, "Ready")["reason"] != "WaitingForFlow" {
 			return fmt.Errorf("%v", st)

@@ -51,8 +51,11 @@ func main() {
 	e.Handle("status", e.status)
 	e.Handle("error", func(_ context.Context, m *flow.Message) { fmt.Fprintf(os.Stderr, "the manager: %s\n", m.Body) })
 	e.Handle("", e.answer)
-	e.Ready()
+	if os.Getenv("NOT_READY") == "" {
+		e.Ready() // else it says so when it is told to
+	}
 	fmt.Fprintln(os.Stderr, e.Run(context.Background()))
+	os.Exit(1)
 }
 
 // sick is a file that makes the flow's health check fail for as long as it is there.
