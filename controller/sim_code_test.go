@@ -61,6 +61,13 @@ func (s *simSnapshots) Take(ctx context.Context, path string) (digest string, re
 	return digest, release, err
 }
 
+// declared tells whether a container is to be there. The store knows that it is not before the client does who asked for its end.
+func (s *simSnapshots) declared(id string) bool {
+	d := s.world.court.model.all[id]
+	r, stands := s.life.store.Get(id)
+	return d != nil && !d.deleted && stands && r.DeletedAt == nil
+}
+
 func (s *simSnapshots) Verify(ctx context.Context, digest string) error {
 	return s.under("verify", func() error { return s.fakeSnapshots.Verify(ctx, digest) })
 }
@@ -74,7 +81,7 @@ func (s *simSnapshots) Unlink(name string) error {
 		e := s.world.engine
 		e.mu.Lock()
 		for _, c := range e.containers {
-			if d := e.court.model.all[c.ID]; c.ours && c.Token == name && c.template.CodeDir != "" && d != nil && !d.deleted {
+			if c.ours && c.Token == name && c.template.CodeDir != "" && s.declared(c.ID) {
 				e.court.violate("the link of %s's code is removed while its container is there", c.Name)
 			}
 		}

@@ -149,7 +149,7 @@ func (c *gatedConn) carry(l *link) {
 	c.link = l
 }
 
-// flush writes what is kept back, should more of it have been expected than came.
+// flush writes what is kept back.
 func (c *gatedConn) flush() {
 	c.writing.Lock()
 	defer c.writing.Unlock()

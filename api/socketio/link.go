@@ -109,10 +109,17 @@ func (l *link) owes() bool {
 }
 
 func (l *link) drained() {
-	if c := l.wire.Load(); c != nil && !l.owes() {
-		c.flush()
+	if !l.owes() {
+		l.flush()
 	}
 	l.flow.drained()
+}
+
+// flush writes what was kept back for more to follow that does not come.
+func (l *link) flush() {
+	if c := l.wire.Load(); c != nil {
+		c.flush()
+	}
 }
 
 func (l *link) created(p *packet.Packet) {

@@ -84,9 +84,11 @@ func (s *Session) letGo() {
 	s.cut(endedByApp) // only the first reason is kept
 	reason := *s.endReason.Load()
 	s.link.parted(reason)
-	if !s.leaveOpen.Load() {
-		s.link.close(reason)
+	if s.leaveOpen.Load() {
+		s.link.flush()
+		return
 	}
+	s.link.close(reason)
 }
 
 func (s *Session) isLive() bool {
