@@ -3,8 +3,9 @@ package api
 import (
 	"encoding/json"
 	"fmt"
-	"strconv"
 	"time"
+
+	"github.com/flow-manager/flow-manager/api/rawjson"
 )
 
 // Events that clients send.
@@ -162,9 +163,7 @@ type CrashDetails struct {
 
 // Event makes r into an event. The flow's object stays as it came, byte for byte, and is not read again: it may be long.
 func (r Received) Event() Event {
-	data := append(json.RawMessage(`{"container_id":`), Encode(r.ContainerID)...)
-	data = append(append(data, `,"message":`...), r.Message...)
-	return Event{MessageReceived, append(data, '}')}
+	return Event{MessageReceived, rawjson.Object{rawjson.Pair("container_id", Encode(r.ContainerID)), rawjson.Pair("message", r.Message)}.Encode()}
 }
 
 // Reach is the body of container_unreachable and container_reachable.
@@ -268,13 +267,6 @@ func (e Event) Stamped(at time.Time, resourceVersion string) json.RawMessage {
 		stamp += `,"resource_version":"` + resourceVersion + `"`
 	}
 	return Merge(e.Data, json.RawMessage("{"+stamp+"}"))
-}
-
-// Member is the object whose only member is that. The value is not looked into.
-func Member(key string, value json.RawMessage) json.RawMessage {
-	object := make(json.RawMessage, 0, len(key)+len(value)+len(`{"":}`))
-	object = append(strconv.AppendQuote(append(object, '{'), key), ':')
-	return append(append(object, value...), '}')
 }
 
 // Merge appends the members of the object more to the object base without decoding either; they must share no key.

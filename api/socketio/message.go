@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/api/rawjson"
 )
 
 // defaultMessageTimeout is in seconds.
@@ -48,10 +49,10 @@ func (s *Server) sent(c *Session, r *Request, in *api.MessageRequest, id string,
 	now := time.Now().UTC()
 	ack := api.Encode(receipt{OK: true, ContainerID: id, Status: "sent", RequestID: in.RequestID})
 	if reply != nil {
-		ack = api.Merge(ack, api.Member("reply", reply))
+		ack = api.Merge(ack, rawjson.Object{rawjson.Pair("reply", reply)}.Encode())
 	}
 	body := api.Encode(receipt{ContainerID: id, Status: "sent", RequestID: in.RequestID, Timestamp: now})
-	body = api.Merge(body, api.Member("message", in.Message))
+	body = api.Merge(body, rawjson.Object{rawjson.Pair("message", in.Message)}.Encode())
 	r.AckWait(c.Context(), ack)
 	c.EmitWait(c.Context(), api.MessageSent, body)
 	if reply != nil {

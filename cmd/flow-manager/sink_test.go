@@ -15,18 +15,17 @@ import (
 
 // An output that takes nothing holds up nobody; what waits for it is written in order once it takes something, the rest is counted.
 func TestSink_NobodyReads(t *testing.T) {
-	reads := make(chan struct{})
+	writes, reads := make(chan struct{}, sinkLines+1), make(chan struct{})
 	var out bytes.Buffer
 	s := newSink(writer(func(line []byte) (int, error) {
+		writes <- struct{}{}
 		<-reads
 		return out.Write(line)
 	}))
 	const more = 100
 	for i := range sinkLines + 1 + more { // one is being written
 		if i == 1 {
-			for len(s.lines) > 0 {
-				time.Sleep(time.Millisecond)
-			}
+			<-writes
 		}
 		if n, err := fmt.Fprintln(s, i); n == 0 || err != nil {
 			t.Fatalf("line %d: %d, %v", i, n, err)
