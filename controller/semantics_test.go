@@ -2,6 +2,7 @@ package controller
 
 import (
 	"fmt"
+	"reflect"
 	"testing"
 	"time"
 
@@ -398,6 +399,24 @@ func takenBackOnce(s *scene) {
 
 func failure(s *scene) {
 	s.r.Failure = &store.Failure{Generation: s.r.Generation, Attempts: 1, Reason: "StartFailed", RetryAt: soon}
+}
+
+// That a flow says it is ready is written down where something waits for it, and else is no reason to write.
+func TestObserve_ReadyIsKeptWhereItIsWaitedFor(t *testing.T) {
+	for _, waits := range []string{api.ReadinessNone, api.ReadinessSocket} {
+		s := newScene()
+		s.r.Spec.Readiness = waits
+		before, after := *s.r, *s.r
+		for _, says := range []bool{false, true} {
+			sees := look(s.r, []Observed{*s.o})
+			sees.ready = says
+			before, after = after, *s.r
+			observe(&after, sees, plan(&after, sees, aTime), aTime)
+		}
+		if wrote := !reflect.DeepEqual(before, after); wrote != (waits == api.ReadinessSocket) || wrote && after.ReadyRun != run(s.o) {
+			t.Errorf("readiness %s: written: %t, ready in run %q", waits, wrote, after.ReadyRun)
+		}
+	}
 }
 
 // What the restart policy makes of an end, one row a rule.

@@ -22,7 +22,7 @@ func observe(r *store.Record, s sight, next step, now time.Time) {
 	} else if next.action == wait && r.Failure == nil && r.StopDeadline == nil && r.DeletedAt == nil && !onTrial(r) {
 		r.Status.ObservedGeneration = r.Generation
 	}
-	if o := s.standing; o != nil && s.ready {
+	if o := s.standing; o != nil && s.ready && r.Spec.Readiness == api.ReadinessSocket {
 		r.ReadyRun = run(o)
 	}
 	conditions(r, s, next, s.standing != nil && r.ReadyRun == run(s.standing), now)

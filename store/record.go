@@ -75,7 +75,7 @@ type Tracking struct {
 	Ran bool `json:"ran,omitempty"`
 	// Outcomes are what became of the last generations, oldest first.
 	Outcomes []Outcome `json:"outcomes,omitempty"`
-	// ReadyRun is the run in which the flow said that it is ready.
+	// ReadyRun is the run in which the flow said that it is ready, where its spec waits for that.
 	ReadyRun string `json:"ready_run,omitempty"`
 	// Boot is the host's boot id at the newest start.
 	Boot string `json:"boot,omitempty"`
