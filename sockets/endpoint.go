@@ -37,9 +37,10 @@ type endpoint struct {
 	id     string
 	cfg    *Config
 	counts *counts
+	door   *door
 	heard  *rate.Limiter  // bytes that the flow says unasked
 	joins  *rate.Limiter  // its connections
-	tasks  sync.WaitGroup // listeners, connections and what they leave to be told
+	tasks  sync.WaitGroup // connections, accepting them, and what they leave to be told
 	ended  chan struct{}  // closed by shut
 
 	socket *socket // guarded by the hub's turns
@@ -60,9 +61,10 @@ type endpoint struct {
 	facts   Facts
 }
 
-func newEndpoint(id string, cfg *Config, counts *counts) *endpoint {
+func newEndpoint(id string, h *Hub) *endpoint {
+	cfg := &h.cfg
 	return &endpoint{
-		id: id, cfg: cfg, counts: counts, ended: make(chan struct{}), faults: faults{}, pending: newPending(),
+		id: id, cfg: cfg, counts: &h.counts, door: &h.door, ended: make(chan struct{}), faults: faults{}, pending: newPending(),
 		heard: rate.NewLimiter(rate.Limit(cfg.MaxHeard), max(cfg.MaxHeard/2, cfg.MaxFrame, frameCost)),
 		joins: rate.NewLimiter(rate.Limit(cfg.MaxJoins), joinBurst*cfg.MaxConnections),
 	}
@@ -83,9 +85,11 @@ func (e *endpoint) open() error {
 	if err != nil {
 		return err
 	}
+	if err := fresh.await(e.door, func() { e.tasks.Go(func() { e.answer(fresh) }) }); err != nil {
+		return errors.Join(err, fresh.Close())
+	}
 	stale := e.socket
 	e.socket = fresh
-	e.tasks.Go(func() { e.accept(fresh) })
 	if stale != nil {
 		stale.Close()
 	}
@@ -114,15 +118,30 @@ func (e *endpoint) shut() {
 	e.tasks.Wait()
 }
 
-func (e *endpoint) accept(l net.Listener) {
+// answer accepts whoever is at the socket, and waits for others again.
+func (e *endpoint) answer(s *socket) {
+	e.accept(s)
+	for err := s.again(); err != nil; err = s.again() {
+		e.cfg.Log.Warn().Err(err).Str("operation", "accept").Str("id", e.id).Msg("cannot wait for a flow's connection, will try again")
+		if e.pause(acceptPause) {
+			return
+		}
+	}
+}
+
+// acceptor is a socket that never waits.
+type acceptor interface{ Accept() (net.Conn, error) }
+
+// accept takes all on who are there.
+func (e *endpoint) accept(a acceptor) {
 	for {
-		nc, err := l.Accept()
+		nc, err := a.Accept()
 		switch {
 		case err == nil:
 			if ended := e.welcome(nc); ended {
 				return
 			}
-		case errors.Is(err, net.ErrClosed):
+		case errors.Is(err, net.ErrClosed), errors.Is(err, errNobody):
 			return
 		default:
 			e.cfg.Log.Warn().Err(err).Str("operation", "accept").Str("id", e.id).Msg("cannot accept a flow's connection, will try again")

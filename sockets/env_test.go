@@ -248,7 +248,7 @@ func newBubble(t *testing.T, cfg Config) (h *Hub, id string, heard ear) {
 	cfg.Watcher = heard
 	h = openHub(t, cfg)
 	id = xid.New().String()
-	h.endpoints[id] = newEndpoint(id, &h.cfg, &h.counts)
+	h.endpoints[id] = newEndpoint(id, h)
 	return h, id, heard
 }
 

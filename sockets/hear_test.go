@@ -23,7 +23,7 @@ func FuzzEndpoint_Hear(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		heard := make(ear, 8)
 		cfg := Config{Watcher: heard, MaxHeard: 1 << 40}.withDefaults()
-		e := newEndpoint("id", &cfg, &counts{})
+		e := newEndpoint("id", &Hub{cfg: cfg})
 		var reply json.RawMessage
 		asker := &request{id: "asked", clientID: json.RawMessage(`7`), phase: asked, done: func(got outcome) { reply = got.reply }}
 		e.pending.asked[asker.id] = asker

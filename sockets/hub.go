@@ -86,6 +86,7 @@ var errClosed = errors.New("the hub is closed")
 type Hub struct {
 	cfg    Config
 	counts counts
+	door   door
 
 	// turns are held by Open, Remove and Close: of what belongs to one container, one at a time changes files and listeners. They
 	// are taken before mu.
@@ -138,7 +139,7 @@ func (h *Hub) openLocked(id string) error {
 	if e != nil {
 		return e.open()
 	}
-	e = newEndpoint(id, &h.cfg, &h.counts)
+	e = newEndpoint(id, h)
 	if err := e.open(); err != nil {
 		return err
 	}
@@ -187,7 +188,7 @@ func (h *Hub) Close() error {
 	for _, e := range endpoints {
 		e.shut()
 	}
-	return nil
+	return h.door.close()
 }
 
 // Dir is the container's folder on the host; "" where id is no id.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"runtime"
 	"strings"
@@ -87,7 +88,7 @@ func TestHub_Close_WaitsForTheWatcher(t *testing.T) {
 		heard := make(ear)
 		h := openHub(t, Config{RunDir: t.TempDir(), Watcher: heard})
 		id := xid.New().String()
-		h.endpoints[id] = newEndpoint(id, &h.cfg, &h.counts)
+		h.endpoints[id] = newEndpoint(id, h)
 		pipe(t, h, id)
 		closed := make(chan error)
 		go func() { closed <- h.Close() }()
@@ -276,6 +277,11 @@ func TestHub_Storm(t *testing.T) {
 	repeat(func() {
 		if err := h.Remove(id); err != nil {
 			t.Error(err)
+		}
+	})
+	repeat(func() {
+		if nc, err := net.Dial("unix", h.Path(id)); err == nil { // else it is just being removed
+			nc.Close()
 		}
 	})
 	repeat(func() { tellStatus(h, id, `{}`) })

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -25,10 +26,29 @@ func isID(id string) bool {
 
 func socketName(id string) string { return id + ".sock" }
 
-// socket is a listener and the file that leads to it.
+// errNobody means that nobody is left to be accepted.
+var errNobody = errors.New("nobody waits at the socket")
+
+// socket listens, and knows the file that leads to it.
 type socket struct {
-	*net.UnixListener
-	file fs.FileInfo // with its mode
+	file mark
+
+	mu     sync.Mutex
+	fd     int
+	closed bool
+	door   *door // nil until somebody is waited for
+}
+
+// mark tells a file from any other, and with another mode from itself.
+type mark struct {
+	dev, ino uint64
+	mode     uint32
+}
+
+func markOf(path string) (mark, error) {
+	var stat unix.Stat_t
+	err := unix.Lstat(path, &stat)
+	return mark{stat.Dev, stat.Ino, stat.Mode}, err
 }
 
 // openFolder makes the container's folder where it is missing and returns a handle that only names it.
@@ -71,38 +91,112 @@ func bind(folder *os.File, name string, mode fs.FileMode) (*socket, error) {
 	if err := os.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("remove stale socket: %w", err)
 	}
-	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: temporary, Net: "unix"})
+	fd, err := listen(temporary)
 	if err != nil {
 		return nil, fmt.Errorf("listen in %s: %w", folder.Name(), err)
 	}
-	// The name that the listener knows leads through our handle, whose number may be another's by the time it is closed.
-	listener.SetUnlinkOnClose(false)
 	file, err := publish(temporary, final, mode)
 	if err != nil {
-		return nil, errors.Join(err, listener.Close())
+		return nil, errors.Join(err, unix.Close(fd))
 	}
-	return &socket{listener, file}, nil
+	return &socket{file: file, fd: fd}, nil
 }
 
-func publish(temporary, final string, mode fs.FileMode) (fs.FileInfo, error) {
-	if err := os.Chmod(temporary, mode); err != nil {
-		return nil, fmt.Errorf("set mode of socket: %w", err)
-	}
-	file, err := os.Lstat(temporary)
+// backlog is how many may wait to be accepted; the kernel allows as many as net.core.somaxconn says.
+const backlog = 4096
+
+func listen(path string) (fd int, err error) {
+	fd, err = unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return nil, fmt.Errorf("look at socket: %w", err)
+		return 0, os.NewSyscallError("socket", err)
+	}
+	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: path}); err != nil {
+		return 0, errors.Join(os.NewSyscallError("bind", err), unix.Close(fd))
+	}
+	if err := unix.Listen(fd, backlog); err != nil {
+		return 0, errors.Join(os.NewSyscallError("listen", err), unix.Close(fd))
+	}
+	return fd, nil
+}
+
+func publish(temporary, final string, mode fs.FileMode) (mark, error) {
+	if err := os.Chmod(temporary, mode); err != nil {
+		return mark{}, fmt.Errorf("set mode of socket: %w", err)
+	}
+	file, err := markOf(temporary)
+	if err != nil {
+		return mark{}, fmt.Errorf("look at socket: %w", err)
 	}
 	if err := os.Rename(temporary, final); err != nil {
-		return nil, fmt.Errorf("rename socket: %w", err)
+		return mark{}, fmt.Errorf("rename socket: %w", err)
 	}
 	return file, nil
 }
 
-// standsAt tells whether whoever connects to path reaches s.
-func (s *socket) standsAt(path string) bool {
-	if s == nil {
-		return false
+// Accept takes whoever waits, without waiting for anybody: errNobody. After Close it is net.ErrClosed.
+func (s *socket) Accept() (net.Conn, error) {
+	fd, err := s.take()
+	if err != nil {
+		return nil, err
 	}
-	file, err := os.Lstat(path)
-	return err == nil && os.SameFile(s.file, file) && file.Mode() == s.file.Mode()
+	file := os.NewFile(uintptr(fd), "a flow's connection")
+	defer file.Close() // the connection has a descriptor of its own
+	return net.FileConn(file)
+}
+
+func (s *socket) take() (fd int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for !s.closed {
+		fd, _, err = unix.Accept4(s.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+		switch {
+		case err == nil:
+			return fd, nil
+		case errors.Is(err, unix.EAGAIN):
+			return 0, errNobody
+		case !errors.Is(err, unix.EINTR) && !errors.Is(err, unix.ECONNABORTED):
+			return 0, os.NewSyscallError("accept4", err)
+		}
+	}
+	return 0, net.ErrClosed
+}
+
+// await has ring called once when somebody is there to be accepted, as door.watch does.
+func (s *socket) await(d *door, ring func()) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.door = d
+	return d.watch(s.fd, ring)
+}
+
+// again has ring called once more. It does nothing after Close.
+func (s *socket) again() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
+	return s.door.again(s.fd)
+}
+
+// Close ends the listening. The file stays.
+func (s *socket) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return net.ErrClosed
+	}
+	s.closed = true
+	if s.door != nil {
+		s.door.leave(s.fd)
+	}
+	return os.NewSyscallError("close", unix.Close(s.fd))
+}
+
+// standsAt tells whether whoever connects to path reaches s.
+func (s *socket) standsAt(path string) bool { return s != nil && s.file.standsAt(path) }
+
+func (m mark) standsAt(path string) bool {
+	file, err := markOf(path)
+	return err == nil && file == m
 }

@@ -27,7 +27,8 @@ var ErrTaken = errors.New("another process listens there")
 // Own is a socket at a path of the caller's choice, for the process's own user and nobody else. Its folder is made where it
 // is missing and left as it is where it stands. Close takes the socket's file away, unless another one stands there by then.
 type Own struct {
-	*socket
+	net.Listener
+	file mark
 	path string
 }
 
@@ -54,7 +55,13 @@ func ListenOwn(path string) (*Own, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Own{s, path}, nil
+	file := os.NewFile(uintptr(s.fd), path)
+	defer file.Close() // the listener has a descriptor of its own
+	listener, err := net.FileListener(file)
+	if err != nil {
+		return nil, err
+	}
+	return &Own{listener, s.file, path}, nil
 }
 
 // vacant tells whether name in folder is free, or a socket that nobody listens at.
@@ -88,7 +95,7 @@ func (o *Own) Addr() net.Addr { return &net.UnixAddr{Name: o.path, Net: "unix"} 
 
 // Close ends the listener.
 func (o *Own) Close() error {
-	err := o.UnixListener.Close()
+	err := o.Listener.Close()
 	if errors.Is(err, net.ErrClosed) {
 		return err
 	}
@@ -97,7 +104,7 @@ func (o *Own) Close() error {
 		return err // the folder is gone, and the socket with it
 	}
 	defer folder.Close()
-	if o.standsAt(through(folder, filepath.Base(o.path))) {
+	if o.file.standsAt(through(folder, filepath.Base(o.path))) {
 		err = errors.Join(err, os.Remove(o.path))
 	}
 	return err

@@ -294,7 +294,7 @@ func TestHub_Send_ReplyOfAnotherContainer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, id, _ := newBubble(t, Config{})
 		other := xid.New().String()
-		h.endpoints[other] = newEndpoint(other, &h.cfg, &h.counts)
+		h.endpoints[other] = newEndpoint(other, h)
 		f := pipe(t, h, id)
 		done := send(t.Context(), h, id, `{}`, SendOptions{Timeout: time.Second, ExpectReply: true})
 		pipe(t, h, other).say(`{"reply_to":"` + field(t, f.next(), "id") + `"}`)
