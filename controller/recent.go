@@ -30,8 +30,7 @@ func (a *actions) note(id string, did *api.LastAction) {
 	if n := len(known); n > 0 && known[n-1] == *did {
 		return
 	}
-	known = append(slices.Clone(known), *did)
-	a.of[id] = known[max(0, len(known)-maxActions):]
+	a.of[id] = slices.Concat(known[max(0, len(known)+1-maxActions):], []api.LastAction{*did})
 }
 
 func (a *actions) recent(id string) []api.LastAction {

@@ -77,10 +77,14 @@ func (s *Store) do(ctx context.Context, decide func(tx *txn) (effect, error)) er
 
 func (s *Store) run() {
 	defer close(s.done)
+	s.looked() // all was read
 	for {
 		select {
 		case o := <-s.ops:
 			s.commit(s.gather(o))
+			s.looked()
+		case <-s.unmapping:
+			s.unmap()
 		case <-s.trial:
 			s.probe()
 		case <-s.closing:

@@ -28,6 +28,7 @@ type Store struct {
 	closed     sync.Once
 	done       chan struct{}
 	trial      <-chan time.Time // of run alone: when to try whether the store can be written again
+	unmapping  <-chan time.Time // of run alone: when to let go of the file's pages
 	ruined     error            // of run alone: why nothing is written any more
 	keys       ledger           // of run alone
 
