@@ -7,6 +7,7 @@ It lists the containers, tries to stop one that there is not, and ends when the 
 
 import json
 import sys
+import threading
 
 import socketio
 
@@ -39,11 +40,6 @@ def error(it):
 
 
 @client.event
-def disconnect(*reason):
-    say("disconnect")
-
-
-@client.event
 def connect_error(why):
     say("connect_error", why["data"])
 
@@ -52,5 +48,9 @@ url, token = sys.argv[1:]
 try:
     client.connect(url, auth={"token": token} if token else {}, wait_timeout=PATIENCE)
     client.wait()
+    for thread in threading.enumerate():  # the client hears of its end before the threads of its last packets are through
+        if thread is not threading.current_thread():
+            thread.join(PATIENCE)
+    say("disconnect")
 except socketio.exceptions.ConnectionError:
     pass  # connect_error has said why
