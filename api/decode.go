@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"strconv"
 	"strings"
@@ -43,13 +44,23 @@ func clip(s string) string {
 	return strings.ToValidUTF8(s[:200], "") + ".."
 }
 
+// unknown says that there is no field key among fields, and which one was most likely meant.
+func (d *decoding) unknown(path, key string, fields map[string][]int) {
+	meant := similar(key, maps.Keys(fields))
+	if meant == "" {
+		d.fail(join(path, key), "is not a known field")
+		return
+	}
+	d.fail(join(path, key), "is not a known field; did you mean %s?", meant)
+}
+
 // object decodes data into the fields of the struct v.
 func (d *decoding) object(data []byte, path string, v reflect.Value) {
 	fields := fieldsOf(v.Type())
 	d.members(data, path, func(key string, raw json.RawMessage) {
 		index, known := fields[key]
 		if !known {
-			d.fail(join(path, key), "is not a known field")
+			d.unknown(path, key, fields)
 			return
 		}
 		d.value(raw, join(path, key), v.FieldByIndex(index))

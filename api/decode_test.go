@@ -18,12 +18,12 @@ func TestDecode_NamesEveryBadFieldAtOnce(t *testing.T) {
 	}
 	want := map[string]string{
 		"image":              "must be a string, not 7",
-		"envirnoment":        "is not a known field",
+		"envirnoment":        "is not a known field; did you mean environment?",
 		"environment.A":      "must be a string, not 1",
 		"init":               "must be true or false, not a string",
 		"ports.80":           `"x" is not "address:port" with an IP address and a port of 0 to 65535`,
 		"ports.81":           `must be a port number or "address:port"`,
-		"restart_policy.nam": "is not a known field",
+		"restart_policy.nam": "is not a known field; did you mean name?",
 		"command":            "must be an array, not a string",
 		"entrypoint[1]":      "must be a string, not null; leave it out for its default",
 		"user":               "must be a string, not null; leave it out for its default",
@@ -83,4 +83,22 @@ func FuzzDecode(f *testing.F) {
 			t.Errorf("a valid spec does not survive its own encoding: %v\n%s\n%s", bad, Encode(r.Spec), Encode(again))
 		}
 	})
+}
+
+// Who writes a field's name as another program has it is told how it is called here.
+func TestDecode_SaysWhichFieldWasMeant(t *testing.T) {
+	for written, meant := range map[string]string{
+		"env": "environment", "enviroment": "environment", "restart": "restart_policy", "restartPolicy": "restart_policy",
+		"working-dir": "working_dir", "cmd": "command", "Image": "image", "healthchekc": "healthcheck", "mem": "",
+		"x": "", "privileged": "", "___": "", strings.Repeat("image", 1000): "",
+	} {
+		want := "is not a known field"
+		if meant != "" {
+			want += "; did you mean " + meant + "?"
+		}
+		bad := Decode(Encode(map[string]int{written: 1}), &DeclareRequest{})
+		if len(bad) != 1 || bad[0].Message != want {
+			t.Errorf("%.20q: %+v, want %q", written, bad, want)
+		}
+	}
 }

@@ -71,7 +71,7 @@ func (d *decoding) merge(target, patch json.RawMessage, path string, of reflect.
 		switch kind(value) {
 		case "null":
 			if _, known := member(of, key); !known {
-				d.fail(join(path, key), "is not a known field")
+				d.unknown(path, key, fieldsOf(of))
 			}
 			delete(members, key)
 		case "an object":
