@@ -46,7 +46,7 @@ func clip(s string) string {
 
 // unknown says that there is no field key among fields, and which one was most likely meant.
 func (d *decoding) unknown(path, key string, fields map[string][]int) {
-	meant := similar(key, maps.Keys(fields))
+	meant := Similar(key, maps.Keys(fields))
 	if meant == "" {
 		d.fail(join(path, key), "is not a known field")
 		return

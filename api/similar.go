@@ -8,9 +8,9 @@ import (
 // maxSimilar is how long a name may be that another one is looked for, in bytes.
 const maxSimilar = 40
 
-// similar is the one of names that word was most likely meant to be, "" where none is near: the same name in another style of
+// Similar is the one of names that word was most likely meant to be, "" where none is near: the same name in another style of
 // writing, one that begins alike, one with two letters wrong, or one that word is short for.
-func similar(word string, names iter.Seq[string]) string {
+func Similar(word string, names iter.Seq[string]) string {
 	if len(word) > maxSimilar {
 		return ""
 	}

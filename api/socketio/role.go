@@ -1,6 +1,9 @@
 package socketio
 
 import (
+	"slices"
+	"strings"
+
 	"github.com/flow-manager/flow-manager/api"
 	"github.com/flow-manager/flow-manager/store"
 )
@@ -20,7 +23,10 @@ func (s *Server) permit(c *Session, r *Request) error {
 }
 
 func unknownEvent(name string) *api.Error {
-	return api.Errorf(api.ValidationError, "there is no event %q", name)
+	if meant := api.Similar(name, slices.Values(api.Requests())); meant != "" {
+		return api.Errorf(api.ValidationError, "there is no event %q; did you mean %s?", name, meant)
+	}
+	return api.Errorf(api.ValidationError, "there is no event %q; these are: %s", name, strings.Join(api.Requests(), ", "))
 }
 
 // seesAll tells who is not a mere viewer.

@@ -63,6 +63,19 @@ func TestServer_WhatHasNoRoleIsDispatchedForNobody(t *testing.T) {
 	}
 }
 
+func TestServer_SaysWhichEventWasMeant(t *testing.T) {
+	p := serveGuarded(t, byRole).joinAs(api.Viewer)
+	for event, want := range map[string]string{
+		"create":         `there is no event "create"; did you mean create_container?`,
+		"listContainers": `there is no event "listContainers"; did you mean list_containers?`,
+		"frobnicate":     `there is no event "frobnicate"; these are: apply_container, `,
+	} {
+		if got := fmt.Sprint(p.ask(event, `{}`)["message"]); !strings.Contains(got, want) {
+			t.Errorf("%s: %q, want %q", event, got, want)
+		}
+	}
+}
+
 func TestServer_ARoleIsLookedAtBeforeTheRequest(t *testing.T) {
 	s := serveGuarded(t, byRole)
 	p := s.joinAs(api.Viewer)
