@@ -232,7 +232,7 @@ func noteExit(c, r *store.Record, o *Observed, v verdict) {
 		c.Status.Health = o.Health
 	}
 	copyExit(&c.Status, o) // whoever waits is told of the streak and of this in one
-	c.Handled, c.Ended, c.Status.CrashStreak, c.Status.NextRestartAt = v.handled, v.ended, v.streak, nil
+	c.Handled, c.CountedEnd, c.Ended, c.Status.CrashStreak, c.Status.NextRestartAt = v.handled, v.counted, v.ended, v.streak, nil
 	if v.ended != "" {
 		return
 	}

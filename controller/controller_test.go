@@ -770,6 +770,29 @@ func TestController_AnOutageOfTheEngineIsNobodysCrash(t *testing.T) {
 	}
 }
 
+// An engine that is being stopped ends what runs and still starts it again when it is asked to. The first end looks like a
+// crash, until the engine is gone as well.
+func TestController_AnEngineThatIsBeingStoppedIsNobodysCrash(t *testing.T) {
+	for earlier, streak := range map[time.Duration]int{time.Second: 1, 5 * time.Minute: 2} {
+		inWorld(t, func(w *world) {
+			w.declare("web", nil)
+			w.engine.exit("web", 1) // a crash of its own
+			w.after(5 * time.Minute)
+			w.engine.exit("web", 143)
+			w.after(earlier)
+			if st := w.status("web"); st.State != api.StateRunning || st.CrashStreak != 2 {
+				t.Fatalf("it ended twice: %s", api.Encode(st))
+			}
+			for range 2 { // what was taken back once is not taken back again
+				w.outage(137)
+			}
+			if st := w.status("web"); st.State != api.StateRunning || st.CrashStreak != streak {
+				t.Errorf("it ended %s before the engine did: streak %d, want %d", earlier, st.CrashStreak, streak)
+			}
+		})
+	}
+}
+
 func TestController_ARebootOfTheHostIsNobodysCrash(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.stop()

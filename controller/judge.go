@@ -49,6 +49,7 @@ func run(o *Observed) string {
 // verdict is what the restart policy says about an exit: a restart at next, or none because of ended.
 type verdict struct {
 	handled string
+	counted *time.Time // for Tracking.CountedEnd
 	streak  int
 	next    time.Time
 	ended   string
@@ -70,6 +71,7 @@ func judge(r *store.Record, o *Observed, now time.Time) verdict {
 	if alive(o) { // it is about to be ended because it is not well
 		ended = now
 	}
+	v.counted = timePointer(ended)
 	if ended.Sub(o.StartedAt) >= longRun {
 		v.streak = 1
 	}
@@ -91,7 +93,7 @@ func judge(r *store.Record, o *Observed, now time.Time) verdict {
 // reconsider applies another restart policy to an end of which nothing is left to see, because the container was made anew
 // since.
 func reconsider(r *store.Record, now time.Time) verdict {
-	v := verdict{handled: r.Handled, streak: r.Status.CrashStreak, ended: r.Ended}
+	v := verdict{handled: r.Handled, counted: r.CountedEnd, streak: r.Status.CrashStreak, ended: r.Ended}
 	switch policy := r.Spec.RestartPolicy; {
 	case policy.Name == api.RestartNever, policy.Name == api.RestartOnFailure && r.Ended == "Completed":
 	case policy.MaxAttempts > 0 && v.streak > policy.MaxAttempts:
@@ -103,10 +105,10 @@ func reconsider(r *store.Record, now time.Time) verdict {
 }
 
 // excuse applies the restart policy to a run that was interrupted. It counts for no streak, also where it was counted
-// before anybody knew.
+// before anybody knew, or another run was before it that was interrupted as well.
 func excuse(r *store.Record, o *Observed, now time.Time) verdict {
 	v := verdict{handled: interrupted(o), streak: r.Status.CrashStreak, next: now}
-	if r.Handled == run(o) {
+	if r.Handled == run(o) || o.InterruptedBefore {
 		v.streak = max(v.streak-1, 0)
 	}
 	if r.Spec.RestartPolicy.Name == api.RestartNever {

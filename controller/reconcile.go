@@ -57,6 +57,7 @@ func (k *Controller) see(ctx context.Context, r *store.Record, now time.Time) (s
 	s.deaf = !k.Endpoints.Listening(r.ID)
 	if o := s.standing; o != nil && !alive(o) {
 		o.Interrupted = k.observer.brokeAround(o.FinishedAt) || k.rebooted(r, o)
+		o.InterruptedBefore = o.Interrupted && r.CountedEnd != nil && k.observer.brokeAround(*r.CountedEnd)
 	}
 	s.pulling = k.pullsFor(r, s.standing != nil)
 	s.copying, s.checking = k.copiesFor(r)

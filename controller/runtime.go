@@ -46,6 +46,9 @@ type Observed struct {
 	Anonymous map[string]string
 	// Interrupted is the controller's own finding: the run ended because the host or the engine did, not by itself.
 	Interrupted bool
+	// InterruptedBefore is the finding that so was the run before it, which was taken for a crash then: an engine that is being
+	// stopped still starts what it has ended already.
+	InterruptedBefore bool
 	// Digest sums up what a list shows of the container; it differs when an inspection is worth while.
 	Digest string
 }

@@ -446,6 +446,7 @@ func TestJudge_CaseByCase(t *testing.T) {
 		{"interrupted, on-failure, code 0: started", newScene().policy(api.RestartOnFailure, 0).ended(0).with(interruption), 0, "", 0, 0},
 		{"interrupted, never: at most once", newScene().policy(api.RestartNever, 0).ended(137).with(interruption), 0, "Interrupted", 0, 0},
 		{"interrupted, found out after it was counted: taken back", newScene().ended(137).counted("").with(interruption), 3, "", 2, 0},
+		{"interrupted, and so was the one before, which was counted: taken back", newScene().ended(137).with(interruption).with(func(s *scene) { s.o.InterruptedBefore = true }), 3, "", 2, 0},
 		{"unhealthy, on-failure: a failure", newScene().policy(api.RestartOnFailure, 0).with(unwell), 1, "", 2, time.Second},
 		{"unhealthy once too often", newScene().policy(api.RestartAlways, 2).with(unwell), 2, "GaveUp", 3, 0},
 		{"another policy, counted already: not counted twice", newScene().policy(api.RestartNever, 0).ended(1).counted("Failed").policy(api.RestartAlways, 0), 2, "", 2, time.Second},

@@ -66,6 +66,8 @@ type Tracking struct {
 	RestartAsked bool `json:"restart_asked,omitempty"`
 	// Handled is the run (Docker id and start time) whose exit was counted, or forgiven by an explicit start.
 	Handled string `json:"handled,omitempty"`
+	// CountedEnd is when the newest run ended whose exit was counted and stays so, nil where there is none.
+	CountedEnd *time.Time `json:"counted_end,omitempty"`
 	// Ended is why the restart policy leaves an ended container alone: Completed, Failed, GaveUp or Interrupted. A start
 	// clears it.
 	Ended string `json:"ended,omitempty"`
