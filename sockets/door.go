@@ -6,6 +6,7 @@ import (
 	"os"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -81,8 +82,11 @@ func (d *door) openLocked() error {
 	}
 	epoll := os.NewFile(uintptr(fd), "the sockets")
 	conn, err := epoll.SyscallConn()
+	if err == nil {
+		err = epoll.SetReadDeadline(time.Time{}) // fails where the runtime could not take it in
+	}
 	if err != nil {
-		return errors.Join(err, epoll.Close())
+		return errors.Join(fmt.Errorf("wait for the sockets: %w", err), epoll.Close())
 	}
 	d.epoll, d.ended, d.bells = epoll, make(chan struct{}), map[int]func(){}
 	go d.run(conn)

@@ -2,6 +2,7 @@ package sockets
 
 import (
 	"context"
+	"errors"
 	"encoding/json"
 	"fmt"
 	"io/fs"
@@ -293,7 +294,7 @@ func TestHub_Storm(t *testing.T) {
 		receive(t, done)
 	})
 	storm.Wait()
-	if err := h.Open(id); err != nil {
+	if err := errors.Join(h.Remove(id), h.Open(id)); err != nil { // with its connections
 		t.Fatal(err)
 	}
 	f := connect(t, h, id)
