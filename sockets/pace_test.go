@@ -63,6 +63,7 @@ func TestEndpoint_Welcome(t *testing.T) {
 			}
 		}
 		heard.hears(t, "fault socket_error map[]")
+		synctest.Wait() // what is refused is counted once it was told
 		if took, n := time.Since(begin), h.Counts()["throttled_connections"]; took != 2*refusePause || n != 3 {
 			t.Errorf("three were refused within %v, and %d counted; want 4ms", took, n)
 		}
