@@ -773,7 +773,7 @@ func TestController_AnOutageOfTheEngineIsNobodysCrash(t *testing.T) {
 // An engine that is being stopped ends what runs and still starts it again when it is asked to. The first end looks like a
 // crash, until the engine is gone as well.
 func TestController_AnEngineThatIsBeingStoppedIsNobodysCrash(t *testing.T) {
-	for earlier, streak := range map[time.Duration]int{time.Second: 1, 5 * time.Minute: 2} {
+	for earlier, streak := range map[time.Duration]int{2 * time.Second: 1, 5 * time.Minute: 2} {
 		inWorld(t, func(w *world) {
 			w.declare("web", nil)
 			w.engine.exit("web", 1) // a crash of its own
