@@ -31,6 +31,7 @@ type simEngine struct {
 	mute       bool          // nobody can subscribe
 	marks      map[*simPort]func(id, dockerID string)
 	armed      []*simFault
+	starting   map[string]chan struct{} // by Docker id; closed when a start that takes its time has ended
 	terms      map[string]reaction
 	pulled     map[string]bool // images that are there
 }
@@ -71,7 +72,7 @@ const simTarget = "/anonymous"
 
 func newSimEngine(s simScript) *simEngine {
 	return &simEngine{containers: map[string]*simContainer{}, latency: s.Latency, removal: s.Removal, stream: make(chan struct{}),
-		marks: map[*simPort]func(string, string){}, terms: map[string]reaction{}, pulled: map[string]bool{"app": true, "crash": true, "job": true, "broken": true}}
+		marks: map[*simPort]func(string, string){}, starting: map[string]chan struct{}{}, terms: map[string]reaction{}, pulled: map[string]bool{"app": true, "crash": true, "job": true, "broken": true}}
 }
 
 func (c *simContainer) alive() bool { return alive(&c.Observed) }
@@ -351,6 +352,10 @@ func (e *simEngine) speak() {
 // restartLocked ends all processes and forgets the requests that are under way.
 func (e *simEngine) restartLocked(code int) {
 	e.restarts++
+	for _, busy := range e.starting {
+		close(busy)
+	}
+	clear(e.starting)
 	for _, c := range e.containers {
 		if c.alive() {
 			e.endLocked(c, code)

@@ -21,15 +21,18 @@ type simPort struct {
 	life    *simLife
 }
 
-// call asks the engine for an effect, under whatever fault is armed for it.
-func (p *simPort) call(ctx context.Context, call, name string, effect func() error) error {
+// call asks the engine for an effect, under whatever fault is armed for it. ref is the container that it is upon, if any.
+func (p *simPort) call(ctx context.Context, call, name, ref string, effect func() error) error {
 	p.life.point()
 	if p.engine.latency > 0 {
 		time.Sleep(p.engine.latency)
 	}
 	f, err := p.admit(call, name)
 	if err == nil {
-		err = p.carry(ctx, f, effect)
+		err = p.turn(ctx, ref)
+	}
+	if err == nil {
+		err = p.carry(ctx, f, ref, effect)
 	}
 	p.life.point()
 	if p.life.isDead() {
@@ -65,7 +68,30 @@ func (p *simPort) admit(call, name string) (*simFault, error) {
 	return f, nil
 }
 
-func (p *simPort) carry(ctx context.Context, f *simFault, effect func() error) error {
+// turn waits until a start of the container has ended that takes its time: the engine holds the container's lock for as long,
+// which whoever looks at it or changes it needs (containerStart of moby's daemon/start.go).
+func (p *simPort) turn(ctx context.Context, ref string) error {
+	for {
+		p.engine.mu.Lock()
+		var busy chan struct{}
+		if c, err := p.engine.findLocked(ref); err == nil {
+			busy = p.engine.starting[c.DockerID]
+		}
+		p.engine.mu.Unlock()
+		if busy == nil {
+			return nil
+		}
+		select {
+		case <-busy:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-p.life.dead:
+			return ErrUnavailable
+		}
+	}
+}
+
+func (p *simPort) carry(ctx context.Context, f *simFault, ref string, effect func() error) error {
 	switch {
 	case f == nil:
 		return p.locked(effect)
@@ -78,7 +104,23 @@ func (p *simPort) carry(ctx context.Context, f *simFault, effect func() error) e
 		err := p.locked(effect)
 		return p.await(ctx, f.delay, func() error { return err })
 	}
+	if f.call == "start" {
+		effect = p.engine.holding(ref, effect)
+	}
 	return p.await(ctx, f.delay, p.engine.inThisLife(effect))
+}
+
+// holding is an effect until which the container's lock is held.
+func (e *simEngine) holding(ref string, effect func() error) func() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	busy := make(chan struct{})
+	e.starting[ref] = busy
+	return func() error {
+		delete(e.starting, ref)
+		close(busy)
+		return effect()
+	}
 }
 
 // locked lets a request of a manager that died meanwhile count as never sent.
@@ -123,7 +165,7 @@ func (p *simPort) await(ctx context.Context, d time.Duration, finish func() erro
 // upon is a call that changes a container.
 func (p *simPort) upon(ctx context.Context, call, ref string, effect func(c *simContainer) error) error {
 	name := p.judge(call, ref)
-	return p.call(ctx, call, name, func() error {
+	return p.call(ctx, call, name, ref, func() error {
 		c, err := p.engine.findLocked(ref)
 		if err != nil {
 			return err
@@ -147,12 +189,12 @@ func (p *simPort) judge(call, ref string) string {
 }
 
 func (p *simPort) Engine(ctx context.Context) (string, error) {
-	return "engine-1", p.call(ctx, "engine", "", func() error { p.engine.court.shaky = false; return nil })
+	return "engine-1", p.call(ctx, "engine", "", "", func() error { p.engine.court.shaky = false; return nil })
 }
 
 func (p *simPort) List(ctx context.Context) (list []Observed, err error) {
 	e := p.engine
-	err = p.call(ctx, "list", "", func() error {
+	err = p.call(ctx, "list", "", "", func() error {
 		for _, id := range slices.Sorted(maps.Keys(e.containers)) {
 			if c := e.containers[id]; c.ID != "" {
 				list = append(list, c.listed())
@@ -181,7 +223,7 @@ func (p *simPort) Inspect(ctx context.Context, ref string) (o Observed, err erro
 		name = c.template.Name
 	}
 	e.mu.Unlock()
-	err = p.call(ctx, "inspect", name, func() error {
+	err = p.call(ctx, "inspect", name, ref, func() error {
 		c, err := e.findLocked(ref)
 		if err == nil {
 			o = c.Observed
@@ -197,7 +239,7 @@ func (p *simPort) Create(ctx context.Context, t Template) (dockerID string, err 
 		p.engine.court.creates(p.life, &t)
 	}
 	p.engine.mu.Unlock()
-	err = p.call(ctx, "create", t.Name, func() error {
+	err = p.call(ctx, "create", t.Name, "", func() error {
 		var err error
 		dockerID, err = p.engine.createLocked(t)
 		return err
@@ -259,11 +301,11 @@ func (p *simPort) Remove(ctx context.Context, dockerID string) error {
 }
 
 func (p *simPort) RemoveCarried(ctx context.Context, name string) error {
-	return p.call(ctx, "remove-volume", name, func() error { return nil })
+	return p.call(ctx, "remove-volume", name, "", func() error { return nil })
 }
 
 func (p *simPort) Image(ctx context.Context, ref string) (i Image, err error) {
-	err = p.call(ctx, "image", "", func() error {
+	err = p.call(ctx, "image", "", "", func() error {
 		if name := strings.TrimPrefix(ref, "id-of-"); name == "missing" || !p.engine.pulled[name] {
 			return ErrAbsent
 		}
@@ -285,7 +327,7 @@ func (p *simPort) Pull(ctx context.Context, ref string, _ func(api.PullProgress)
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	return p.call(ctx, "pull", ref, func() error {
+	return p.call(ctx, "pull", ref, "", func() error {
 		if ref == "missing" {
 			return ErrAbsent
 		}
@@ -298,11 +340,11 @@ func (p *simPort) VolumeInstance(context.Context, string) (string, error) { retu
 func (p *simPort) NetworkName(context.Context, string) (string, error)    { return "", ErrAbsent }
 
 func (p *simPort) RemoveVolume(ctx context.Context, name, _ string) error {
-	return p.call(ctx, "remove-volume", name, func() error { return nil })
+	return p.call(ctx, "remove-volume", name, "", func() error { return nil })
 }
 
 func (p *simPort) LastLines(ctx context.Context, dockerID string, _, _ int) ([]string, error) {
-	return []string{"the end"}, p.call(ctx, "logs", "", func() error { return nil })
+	return []string{"the end"}, p.call(ctx, "logs", "", "", func() error { return nil })
 }
 
 func (p *simPort) Events(ctx context.Context, ready func(), mark func(id, dockerID string)) error {
