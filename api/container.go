@@ -166,6 +166,14 @@ type Status struct {
 	LastAction         *LastAction         `json:"last_action,omitempty"`
 }
 
+// Trouble is the reason for which a container is not as declared, "" where it is, or may become so by itself.
+func (s *Status) Trouble() string {
+	if c := s.Condition(Degraded); c.Status == True {
+		return c.Reason
+	}
+	return ""
+}
+
 // LastError is the newest failure found while reconciling; it is gone once the container is as declared.
 type LastError struct {
 	ErrorType ErrorType `json:"error_type"`

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -46,12 +47,13 @@ func clip(s string) string {
 
 // unknown says that there is no field key among fields, and which one was most likely meant.
 func (d *decoding) unknown(path, key string, fields map[string][]int) {
-	meant := Similar(key, maps.Keys(fields))
-	if meant == "" {
-		d.fail(join(path, key), "is not a known field")
-		return
+	message := "is not a known field"
+	if meant := Similar(key, maps.Keys(fields)); meant != "" {
+		message += "; did you mean " + meant + "?"
+	} else if len(d.bad) == 0 { // said once is enough
+		message += "; these are: " + strings.Join(slices.Sorted(maps.Keys(fields)), ", ")
 	}
-	d.fail(join(path, key), "is not a known field; did you mean %s?", meant)
+	d.fail(join(path, key), "%s", message)
 }
 
 // object decodes data into the fields of the struct v.

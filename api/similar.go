@@ -44,7 +44,7 @@ func apart(word, name string) int {
 		return 2
 	case edits <= 2 && 3*edits <= len(word):
 		return 2 + edits
-	case word[0] == name[0] && within(word, name):
+	case word[0] == name[0] && len(name) <= 3*len(word) && within(word, name):
 		return 5
 	}
 	return 0

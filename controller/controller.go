@@ -381,7 +381,11 @@ func (k *Controller) Usage(ctx context.Context, c *api.Container) api.Usage {
 	if c.Status.State != api.StateRunning || c.Status.DockerID == "" {
 		return api.Usage{Timestamp: time.Now().UTC()}
 	}
-	return k.samples.usage(ctx, c.Status.DockerID)
+	var began time.Time
+	if c.Status.StartedAt != nil {
+		began = *c.Status.StartedAt // what an earlier run took says nothing of this one
+	}
+	return k.samples.usage(ctx, c.Status.DockerID, began)
 }
 
 // Sample is what a container consumes now, all zero while it does not run.

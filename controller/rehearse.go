@@ -242,7 +242,11 @@ func because(r *store.Record, s sight, next step) string {
 	case next.action == wait && onTrial(r) && s.standing != nil && alive(s.standing):
 		return "the update is watched until then"
 	case next.action == wait && r.Failure != nil:
-		return "what did not work is tried again then: " + r.Failure.Reason
+		why := "what did not work is tried again then: " + r.Failure.Reason
+		if e := r.Status.LastError; e != nil {
+			why += ": " + e.Message
+		}
+		return why
 	case next.action == wait:
 		return "the restart waits until then"
 	case next.action == nothing && takenBack(r) != "":

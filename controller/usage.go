@@ -11,6 +11,8 @@ import (
 const (
 	// fresh is how old a sample may be before asking for it draws another one.
 	fresh = time.Second
+	// outdated is how old a sample may be to be given to whoever does not wait for a new one.
+	outdated = 10 * time.Second
 	// sampleTimeout bounds one sample: the engine's collector sleeps for a second, and whoever asks meanwhile waits.
 	sampleTimeout = 5 * time.Second
 	// maxSamples is how many containers' last samples are kept; past it all are dropped and drawn anew.
@@ -37,22 +39,20 @@ func newSampler(r Runtime) *sampler {
 
 type sample struct {
 	usage   api.Usage
-	ready   chan struct{} // closed when the first is drawn
-	once    sync.Once
 	drawing bool
 	drawn   chan struct{} // closed when the one that is being drawn is
 }
 
-// usage waits for the first sample until ctx ends.
-func (s *sampler) usage(ctx context.Context, dockerID string) api.Usage {
+// usage gives the last sample at once, unless it is of before since or long ago: then it waits for a new one until ctx ends.
+func (s *sampler) usage(ctx context.Context, dockerID string, since time.Time) api.Usage {
 	p := s.draw(dockerID)
-	select {
-	case <-p.ready:
-	case <-ctx.Done():
-	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	return p.usage
+	last := p.usage
+	s.mu.Unlock()
+	if last.Timestamp.After(since) && time.Since(last.Timestamp) <= outdated {
+		return last
+	}
+	return s.fresh(ctx, dockerID)
 }
 
 // fresh waits for a sample that is of now, until ctx ends.
@@ -80,7 +80,7 @@ func (s *sampler) draw(dockerID string) *sample {
 	}
 	p, ok := s.samples[dockerID]
 	if !ok {
-		p = &sample{ready: make(chan struct{})}
+		p = &sample{}
 		s.samples[dockerID] = p
 	}
 	if !p.drawing && time.Since(p.usage.Timestamp) > fresh {
@@ -103,7 +103,6 @@ func (s *sampler) sample(dockerID string, p *sample) {
 	if err == nil { // a sample that could not be drawn leaves the last one; its timestamp says how old it is
 		p.usage = usage
 	}
-	p.once.Do(func() { close(p.ready) })
 }
 
 // wait returns when nothing is being drawn any more.

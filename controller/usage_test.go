@@ -36,7 +36,7 @@ func TestSampler_ManyAskersShareOneSample(t *testing.T) {
 		var askers sync.WaitGroup
 		for range 100 {
 			askers.Go(func() {
-				if u := s.usage(t.Context(), "a"); u.Pids != 1 {
+				if u := s.usage(t.Context(), "a", time.Time{}); u.Pids != 1 {
 					t.Errorf("got %+v", u)
 				}
 			})
@@ -45,17 +45,29 @@ func TestSampler_ManyAskersShareOneSample(t *testing.T) {
 		if waited := time.Since(began); waited != time.Second {
 			t.Errorf("the first askers waited %s", waited)
 		}
-		time.Sleep(time.Minute)
+		time.Sleep(outdated)
 		if n := stats.drawn.Load(); n != 1 {
 			t.Errorf("%d samples, though nobody asked again", n)
 		}
 		began = time.Now()
-		if u := s.usage(t.Context(), "a"); u.Pids != 1 || time.Since(began) != 0 {
+		if u := s.usage(t.Context(), "a", time.Time{}); u.Pids != 1 || time.Since(began) != 0 {
 			t.Errorf("asked again: %+v after %s", u, time.Since(began))
 		}
 		s.wait()
-		if u := s.usage(t.Context(), "a"); u.Pids != 2 {
+		if u := s.usage(t.Context(), "a", time.Time{}); u.Pids != 2 {
 			t.Errorf("after the new sample: %+v", u)
+		}
+		time.Sleep(time.Minute)
+		if u := s.usage(t.Context(), "a", time.Time{}); u.Pids != 3 {
+			t.Errorf("long after it: %+v", u)
+		}
+		time.Sleep(fresh / 2)
+		if u := s.usage(t.Context(), "a", time.Now().Add(-fresh/4)); u.Pids != 3 { // one is not drawn twice a second
+			t.Errorf("of another run: %+v", u)
+		}
+		time.Sleep(fresh)
+		if u := s.usage(t.Context(), "a", time.Now().Add(-fresh/4)); u.Pids != 4 {
+			t.Errorf("of another run, a second later: %+v", u)
 		}
 		s.wait()
 	})
@@ -69,11 +81,11 @@ func TestSampler_AFailureOrAnImpatientAskerEndsTheWait(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
 		began := time.Now()
-		s.usage(ctx, "a")
+		s.usage(ctx, "a", time.Time{})
 		if waited := time.Since(began); waited != 100*time.Millisecond {
 			t.Errorf("the impatient one waited %s", waited)
 		}
-		if u := s.usage(t.Context(), "a"); u.Pids != 0 || time.Since(began) != time.Second {
+		if u := s.usage(t.Context(), "a", time.Time{}); u.Pids != 0 || time.Since(began) != time.Second {
 			t.Errorf("the patient one got %+v after %s", u, time.Since(began))
 		}
 		s.wait()
@@ -86,7 +98,7 @@ func TestSampler_MoreContainersThanSlots(t *testing.T) {
 		var askers sync.WaitGroup
 		for i := range maxSampling + 10 {
 			askers.Go(func() {
-				if u := s.usage(t.Context(), fmt.Sprint(i)); u.Pids == 0 {
+				if u := s.usage(t.Context(), fmt.Sprint(i), time.Time{}); u.Pids == 0 {
 					t.Errorf("container %d got no sample", i)
 				}
 			})
@@ -101,7 +113,7 @@ func TestSampler_FreshIsOfNow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stats := &slowStats{}
 		s := newSampler(stats)
-		s.usage(t.Context(), "a")
+		s.usage(t.Context(), "a", time.Time{})
 		time.Sleep(time.Minute)
 		began := time.Now()
 		var askers sync.WaitGroup

@@ -252,7 +252,7 @@ func (h *Hub) find(id string) (*endpoint, *api.Error) {
 	}
 	e := h.endpoints[id]
 	if e == nil {
-		return nil, api.Errorf(api.ContainerNotFound, "there is no socket for container %q", id)
+		return nil, api.Errorf(api.SocketConnectionError, "the flow has no socket now, for its container is not made yet or is being removed; explain_container says which").For("", "", id).With("delivery", waiting.delivery())
 	}
 	return e, nil
 }

@@ -99,7 +99,7 @@ func TestHub_Open(t *testing.T) {
 		if entries, err := os.ReadDir(elsewhere); err != nil || len(entries) > 0 {
 			t.Errorf("the folder linked to has %v, %v", entries, err)
 		}
-		fails(t, send(t.Context(), h, id, `{}`, SendOptions{}), api.ContainerNotFound, nil)
+		fails(t, send(t.Context(), h, id, `{}`, SendOptions{}), api.SocketConnectionError, "not_sent")
 	})
 	t.Run("ErrClosed", func(t *testing.T) {
 		h, id, _ := newHub(t, Config{})

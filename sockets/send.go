@@ -35,9 +35,9 @@ func (h *Hub) Send(ctx context.Context, id string, message json.RawMessage, o Se
 // is called once, while the hub holds locks: it must not block nor call the hub. Nothing but memory is spent on a message
 // that waits, no goroutine.
 //
-// While nobody is connected the message waits, until its time is up or ctx ends. Errors are *api.Error: container_not_found (no
-// such socket is open), validation_error (no object, a reserved type, too long), rate_limit_error (too much waits already),
-// socket_connection_error (nobody was connected when the time was up, or the socket was closed), and socket_timeout_error.
+// While nobody is connected the message waits, until its time is up or ctx ends. Errors are *api.Error: validation_error (no
+// object, a reserved type, too long), rate_limit_error (too much waits already), socket_connection_error (nobody was connected
+// when the time was up, or the socket was closed or is not open), and socket_timeout_error.
 // In the last two, details.delivery tells whether the flow has the message: sent, not_sent or unknown.
 func (h *Hub) Queue(ctx context.Context, id string, message json.RawMessage, o SendOptions, done func(reply json.RawMessage, err error)) error {
 	e, gone := h.find(id)

@@ -181,9 +181,9 @@ func TestHub_Send(t *testing.T) {
 			time.Sleep(time.Second)
 		})
 	})
-	t.Run("ErrContainerNotFound", func(t *testing.T) {
+	t.Run("ErrNoSocket", func(t *testing.T) {
 		h, _, _ := newBubble(t, Config{})
-		fails(t, send(t.Context(), h, xid.New().String(), `{}`, SendOptions{}), api.ContainerNotFound, nil)
+		fails(t, send(t.Context(), h, xid.New().String(), `{}`, SendOptions{}), api.SocketConnectionError, "not_sent")
 	})
 	t.Run("ErrValidation", func(t *testing.T) {
 		h, id, _ := newBubble(t, Config{})

@@ -257,6 +257,8 @@ func runs(desired string) bool { return desired == api.DesiredRunning || desired
 func reached(p *answer, v *store.Seen) *outcome {
 	st := &v.Status
 	switch {
+	case p.wish == wishStopped && st.State == api.StateStopped:
+		return &outcome{status: st.State} // whatever else is wrong with it
 	case st.LastError != nil:
 		return &outcome{err: api.Errorf(st.LastError.ErrorType, "%s", st.LastError.Message)}
 	case !runs(v.Desired):

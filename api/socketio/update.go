@@ -104,7 +104,8 @@ func (s *Server) rollbackContainer(c *Session, r *Request) error {
 	}})
 }
 
-// former finds what to go back to: the generation that is asked for, or the newest of another template or other code.
+// former finds what to go back to: the generation that is asked for, or what runs where that is not what is declared, or the
+// newest of another template or other code.
 func (s *Server) former(r *store.Record, generation *int64) (*store.Declared, error) {
 	history, err := s.Store.History(r.ID)
 	if err != nil {
@@ -112,11 +113,19 @@ func (s *Server) former(r *store.Record, generation *int64) (*store.Declared, er
 	}
 	kept := make([]string, len(history))
 	hash := api.TemplateHash(&r.Spec)
+	runs := r.Placement.Token != "" && (r.Placement.TemplateHash != hash || r.Placement.AskedBy != r.Code)
+	back := func(d *store.Declared) bool {
+		of := api.TemplateHash(&d.Spec)
+		if runs {
+			return of == r.Placement.TemplateHash && d.Code == r.Placement.AskedBy
+		}
+		return of != hash || d.Code != r.Code
+	}
 	for i := len(history) - 1; i >= 0; i-- {
 		d := &history[i]
 		kept[i] = fmt.Sprint(d.Generation)
 		switch {
-		case generation == nil && (api.TemplateHash(&d.Spec) != hash || d.Code != r.Code), generation != nil && *generation == d.Generation:
+		case generation == nil && back(d), generation != nil && *generation == d.Generation:
 			return d, nil
 		}
 	}

@@ -168,8 +168,9 @@ func (s *settings) check() error {
 	var err error
 	s.ports, err = controller.ParsePortRange(s.PortRange)
 	add(err)
-	s.level, err = zerolog.ParseLevel(s.LogLevel)
-	add(err)
+	if s.level, err = zerolog.ParseLevel(s.LogLevel); err != nil {
+		add(fmt.Errorf("--log-level %q is not a level; these are: trace, debug, info, warn, error", s.LogLevel))
+	}
 	add(s.checkNumbers())
 	add(s.checkPaths())
 	add(s.checkListen())

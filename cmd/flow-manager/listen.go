@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"syscall"
 
 	"github.com/flow-manager/flow-manager/api"
 	"github.com/flow-manager/flow-manager/api/socketio"
@@ -45,8 +46,11 @@ func bind(address string) (net.Listener, error) {
 		return listener, nil
 	}
 	listener, err := net.Listen("tcp", address)
-	if err != nil {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fmt.Errorf("listen on %s: %w; is another manager running? choose another address by --listen", address, err)
+	case err != nil:
+		return nil, fmt.Errorf("listen on %s: %w; give --listen an address like 127.0.0.1:8000 or unix:///path", address, err)
 	}
 	return listener, nil
 }

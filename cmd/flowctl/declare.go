@@ -82,11 +82,12 @@ func (a *app) declare(ctx context.Context, orders []order, m manner, verb func(a
 		p.follow(ack.image)
 		return a.sayAccepted(ack, verb)
 	})
-	if err := a.printDeclared(done, len(orders) > 1); err != nil {
-		failures = append(failures, err)
-	}
 	if m.wait {
 		failures = append(failures, a.observe(ctx, c, done, p, m.limit)...)
+		a.lookAgain(ctx, c, done)
+	}
+	if err := a.printDeclared(done, len(orders) > 1); err != nil {
+		failures = append(failures, err)
 	}
 	return failures.orNil()
 }
@@ -188,7 +189,21 @@ func (a *app) sayObserved(ack accepted, e Event) error {
 	return a.say("%s is %s", ack.name, strings.ReplaceAll(answer.Status, "_", " "))
 }
 
-// printDeclared prints the containers as they were declared, where lines are not what is wanted.
+// lookAgain takes in how the containers are now, where lines are not what is wanted. One that cannot be looked at, as when it
+// was deleted, stays as it was.
+func (a *app) lookAgain(ctx context.Context, c *Client, done []accepted) {
+	if a.output == "table" {
+		return
+	}
+	for i := range done {
+		if now, err := a.object(ctx, c, done[i].name); err == nil {
+			done[i].Container = now
+		}
+	}
+}
+
+// printDeclared prints the containers as they were declared, or as they came out where that was waited for; lines are not what
+// is wanted then.
 func (a *app) printDeclared(done []accepted, list bool) error {
 	if a.output == "table" || len(done) == 0 {
 		return nil

@@ -20,6 +20,7 @@ type container struct {
 	ID       string                `json:"id"`
 	Name     string                `json:"name"`
 	State    string                `json:"status"`
+	Reason   string                `json:"reason"`
 	Health   string                `json:"health"`
 	Restarts int                   `json:"restart_count"`
 	Created  time.Time             `json:"created"`
@@ -211,13 +212,16 @@ func itemOf(object json.RawMessage) (container, error) {
 			Health   string                `json:"health"`
 			Restarts int                   `json:"restart_count"`
 			Ports    map[string]publishing `json:"ports"`
+
+			Conditions []api.Condition `json:"conditions"`
 		} `json:"status"`
 	}
 	if err := json.Unmarshal(object, &whole); err != nil {
 		return container{}, fmt.Errorf("read the container: %w", err)
 	}
 	s := whole.Status
-	return container{whole.ID, whole.Name, s.State, s.Health, s.Restarts, whole.Created, whole.Spec.Image, s.Ports}, nil
+	reason := (&api.Status{Conditions: s.Conditions}).Trouble()
+	return container{whole.ID, whole.Name, s.State, reason, s.Health, s.Restarts, whole.Created, whole.Spec.Image, s.Ports}, nil
 }
 
 func containerTable(items []container, now time.Time) *table {
@@ -236,7 +240,15 @@ func containerHeader() []string {
 }
 
 func (c *container) cells(now time.Time) []string {
-	return []string{c.Name, c.ID, c.State, c.Health, strconv.Itoa(c.Restarts), age(now.Sub(c.Created)), c.Image, portList(c.Ports)}
+	return []string{c.Name, c.ID, c.state(), c.Health, strconv.Itoa(c.Restarts), age(now.Sub(c.Created)), c.Image, portList(c.Ports)}
+}
+
+// state is how the container is, and what is wrong with it.
+func (c *container) state() string {
+	if c.Reason == "" {
+		return c.State
+	}
+	return c.State + " (" + c.Reason + ")"
 }
 
 func portList(ports map[string]publishing) string {
