@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,6 +37,8 @@ type fakeEngine struct {
 	before, after func(call string) error
 	// starting sees each container that is about to start.
 	starting func(c *fakeContainer)
+	// startError is why containers cannot be started, by Docker id; "" is all.
+	startError map[string]string
 }
 
 type fakeContainer struct {
@@ -163,6 +166,9 @@ func (e *fakeEngine) Start(_ context.Context, dockerID string) error {
 	return e.with("start", dockerID, func(c *fakeContainer) error {
 		if c.State == "dead" || c.State == "removing" {
 			return ErrConflict
+		}
+		if c.StartError = cmp.Or(e.startError[dockerID], e.startError[""]); c.StartError != "" {
+			return errEngine
 		}
 		if e.starting != nil {
 			e.starting(c)

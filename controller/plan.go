@@ -252,6 +252,8 @@ func planStanding(r *store.Record, s sight, now time.Time) step {
 		next := retire(r, o, now)
 		next.cause = api.CauseDrift
 		return next
+	case stuck(r, o):
+		return step{action: remove, on: o, cause: api.CauseRecovery, detail: "the engine does not start it any more; another one takes its place"}
 	}
 	for _, beside := range []*Observed{s.next, s.prev} {
 		if beside != nil && alive(beside) {
@@ -275,6 +277,17 @@ func planStanding(r *store.Record, s sight, now time.Time) step {
 		return change
 	}
 	return next
+}
+
+// stuckStarts is how many starts of a container fail for no known reason before another container takes its place.
+const stuckStarts = 5
+
+// stuck tells whether a container is given up. An engine that dies while it starts one may leave something of that start
+// behind which no other start of this container gets past, and no restart of the engine clears; only another container does.
+func stuck(r *store.Record, o *Observed) bool {
+	f := r.Failure
+	return f != nil && f.Generation == r.Generation && f.Action == string(start) && f.Reason == startFailed && f.Attempts >= stuckStarts &&
+		f.Attempts%stuckStarts == 0 && !alive(o) && o.StartError != "" && wantsRun(r) && !onTrial(r)
 }
 
 // planSame keeps the standing container as it is to be.

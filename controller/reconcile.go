@@ -156,6 +156,9 @@ func (k *Controller) fail(ctx context.Context, r *store.Record, s sight, next st
 	}, events...)
 }
 
+// startFailed is the reason of a start that fails and nothing says why.
+const startFailed = "StartFailed"
+
 // explain gives an engine's refusal a reason and a sentence that says what to do.
 func explain(next step, r *store.Record, err error) (reason string, told *api.Error) {
 	if left, ok := errors.AsType[*leftoverError](err); ok {
@@ -191,7 +194,7 @@ func explain(next step, r *store.Record, err error) (reason string, told *api.Er
 	case next.action == create && errors.Is(err, ErrInvalid):
 		return "InvalidSpec", api.Errorf(api.DockerAPIError, "the engine cannot make this container: %v", err)
 	case next.action == start:
-		return "StartFailed", api.Errorf(api.DockerAPIError, "the engine could not start the container: %v", err)
+		return startFailed, api.Errorf(api.DockerAPIError, "the engine could not start the container: %v", err)
 	}
 	return "EngineError", api.Errorf(api.DockerAPIError, "the engine could not %s the container: %v", next.action, err)
 }

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -70,6 +71,56 @@ func TestController_ADeadContainerThatCannotBeRemovedIsTriedOn(t *testing.T) {
 		w.after(5 * time.Minute)
 		if _, ok := w.store.Get(r.ID); ok || len(w.engine.containers) != 0 {
 			t.Errorf("record %v, %d containers", ok, len(w.engine.containers))
+		}
+	})
+}
+
+// An engine that died while it started a container may never start that one again, whatever is done to it; another one it does.
+func TestController_AContainerThatTheEngineDoesNotStartAnyMoreIsReplaced(t *testing.T) {
+	for _, desired := range []string{api.DesiredRunning, api.DesiredPaused} {
+		t.Run(desired, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				w.declare("web", nil)
+				w.after(time.Minute)
+				w.desire("web", desired)
+				stuck, _ := w.engine.named("web")
+				w.engine.behind(func() {
+					w.engine.startError = map[string]string{stuck.DockerID: "task already exists"}
+				})
+				w.engine.exit("web", 1)
+				w.after(10 * time.Second)
+				if st := w.status("web"); st.Condition(api.Degraded).Reason != startFailed || st.DockerID != stuck.DockerID {
+					t.Errorf("given up too soon: %s", api.Encode(st))
+				}
+				w.after(time.Minute)
+				st := w.status("web")
+				if st.State != map[string]string{api.DesiredRunning: api.StateRunning, api.DesiredPaused: api.StatePaused}[desired] || st.DockerID == stuck.DockerID ||
+					st.LastError != nil || len(w.engine.containers) != 1 {
+					t.Errorf("%d containers, status: %s", len(w.engine.containers), api.Encode(st))
+				}
+			})
+		})
+	}
+}
+
+// What never starts is made anew ever more rarely, and no more often than every few attempts.
+func TestController_AContainerThatNeverStartsIsSeldomReplaced(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.engine.startError = map[string]string{"": "no such command"}
+		w.declare("web", nil)
+		w.after(time.Hour)
+		calls := strings.Fields(w.engine.told())
+		creates, starts := 0, 0
+		for _, call := range calls {
+			switch call {
+			case "create":
+				creates++
+			case "start":
+				starts++
+			}
+		}
+		if starts < 10 || creates < 2 || creates > 1+starts/stuckStarts {
+			t.Errorf("%d creates and %d starts in an hour", creates, starts)
 		}
 	})
 }
