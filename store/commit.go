@@ -239,6 +239,9 @@ func (tx *txn) write() error {
 	if !written {
 		return errNothing
 	}
+	if err := tx.stands(); err != nil {
+		return err
+	}
 	for i := range tx.log {
 		if err := put(tx.bolt, bucketLog, revisionKey(tx.log[i].Revision), &tx.log[i]); err != nil {
 			return err

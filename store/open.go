@@ -123,6 +123,9 @@ func (s *Store) load(path string) error {
 		if err := migrate(s.db, path, &s.options); err != nil {
 			return err
 		}
+		if s.file, err = os.Stat(path); err != nil {
+			return err
+		}
 		return s.readAll()
 	})
 	if err != nil && !errors.Is(err, errPanicked) { // after a panic bbolt may hold locks that Close would wait for

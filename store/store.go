@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"io/fs"
 	"maps"
 	"slices"
 	"sort"
@@ -18,6 +19,7 @@ import (
 // Store is the open file and its mirror in memory. All methods may be called at once.
 type Store struct {
 	db       *bolt.DB
+	file     fs.FileInfo // what db was opened as
 	options  Options
 	instance string
 	epoch    string

@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strconv"
 	"time"
 
@@ -53,6 +54,18 @@ func (s *Store) reached(revision uint64) bool {
 	return err == nil && found
 }
 
+// stands refuses to write where the file is not at its place any more: what is written then is lost with the process.
+func (s *Store) stands() error {
+	standing, err := os.Stat(s.db.Path())
+	if err == nil && !os.SameFile(standing, s.file) {
+		err = fmt.Errorf("another file stands in the place of %s", s.db.Path())
+	}
+	if err != nil {
+		return fmt.Errorf("the file was taken away: %w", err)
+	}
+	return nil
+}
+
 // judge notes whether commits work, and sees to it that a trial follows where they do not.
 func (s *Store) judge(err error) {
 	s.mu.Lock()
@@ -74,6 +87,9 @@ func (s *Store) judge(err error) {
 func (s *Store) probe() {
 	s.trial = nil
 	err := s.update(func(tx *bolt.Tx) error {
+		if err := s.stands(); err != nil {
+			return err
+		}
 		b, err := tx.CreateBucketIfNotExists(bucketRoom)
 		if err != nil {
 			return err

@@ -51,6 +51,42 @@ func fillDisk(t *testing.T, dir string) (filler string) {
 	return filler
 }
 
+// What is written to a file that was taken away is gone with the process, so nobody is told that it was declared.
+func TestStore_WhoseFileWasTakenAway(t *testing.T) { synctest.Test(t, takenAway) }
+
+func takenAway(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, Options{})
+	declare(t, s, Declaration{Name: "web", Change: running})
+	path := s.db.Path()
+	for name, replaced := range map[string]bool{"gone": false, "another": true} {
+		aside := filepath.Join(dir, name)
+		if err := os.Rename(path, aside); err != nil {
+			t.Fatal(err)
+		}
+		if replaced {
+			if err := os.WriteFile(path, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := s.Declare(t.Context(), Declaration{Name: "web", Change: image(name)}); !errors.Is(err, ErrNotWritable) {
+			t.Errorf("%s: %v", name, err)
+		}
+		time.Sleep(2 * probePace)
+		if s.Err() == nil {
+			t.Errorf("%s: it counts as writable", name)
+		}
+		if err := os.Rename(aside, path); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * probePace)
+		if s.Err() != nil {
+			t.Errorf("%s, and back: %v", name, s.Err())
+		}
+		declare(t, s, Declaration{Name: "web", Change: image(name)})
+	}
+}
+
 func TestStore_OnAFullDisk(t *testing.T) { synctest.Test(t, onAFullDisk) }
 
 func onAFullDisk(t *testing.T) {
