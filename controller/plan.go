@@ -280,14 +280,23 @@ func planStanding(r *store.Record, s sight, now time.Time) step {
 }
 
 // stuckStarts is how many starts of a container fail for no known reason before another container takes its place.
-const stuckStarts = 5
+const stuckStarts = 7
+
+// What the engine notes for a start that failed because of the command: it cannot be run, or it is not there ("docker run" of
+// Docker's reference). Another container of the same template has the same command.
+const (
+	cannotRun = 126
+	notFound  = 127
+)
 
 // stuck tells whether a container is given up. An engine that dies while it starts one may leave something of that start
 // behind which no other start of this container gets past, and no restart of the engine clears; only another container does.
 func stuck(r *store.Record, o *Observed) bool {
 	f := r.Failure
-	return f != nil && f.Generation == r.Generation && f.Action == string(start) && f.Reason == startFailed && f.Attempts >= stuckStarts &&
-		f.Attempts%stuckStarts == 0 && !alive(o) && o.StartError != "" && wantsRun(r) && !onTrial(r)
+	tried := f != nil && f.Generation == r.Generation && f.Action == string(start) && f.Reason == startFailed &&
+		f.Attempts >= stuckStarts && f.Attempts%stuckStarts == 0
+	unexplained := o.StartError != "" && o.ExitCode != cannotRun && o.ExitCode != notFound
+	return tried && unexplained && !alive(o) && wantsRun(r) && !onTrial(r)
 }
 
 // planSame keeps the standing container as it is to be.

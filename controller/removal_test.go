@@ -88,11 +88,11 @@ func TestController_AContainerThatTheEngineDoesNotStartAnyMoreIsReplaced(t *test
 					w.engine.startError = map[string]string{stuck.DockerID: "task already exists"}
 				})
 				w.engine.exit("web", 1)
-				w.after(10 * time.Second)
+				w.after(time.Minute)
 				if st := w.status("web"); st.Condition(api.Degraded).Reason != startFailed || st.DockerID != stuck.DockerID {
 					t.Errorf("given up too soon: %s", api.Encode(st))
 				}
-				w.after(time.Minute)
+				w.after(5 * time.Minute)
 				st := w.status("web")
 				if st.State != map[string]string{api.DesiredRunning: api.StateRunning, api.DesiredPaused: api.StatePaused}[desired] || st.DockerID == stuck.DockerID ||
 					st.LastError != nil || len(w.engine.containers) != 1 {
