@@ -33,7 +33,7 @@ sim: ## Play SEEDS (2000) random lives of the reconcile loop against a faulty en
 mutants: ## Plant known faults into copies of the loop and see the simulator find them
 	@hack/mutants.sh
 
-fuzz: ## Run every fuzz target for FUZZTIME (2s)
+fuzz: ## Run every fuzz target for FUZZTIME (50000x: executions; or 10m)
 	@hack/fuzz.sh
 
 clean: ## Stop what a demo left running, remove what was built
