@@ -96,6 +96,8 @@ func TestFlowctl_Life(t *testing.T) {
 	c.says(name+" unpause accepted (generation 4)\n"+name+" is running\n", "unpause", name, "--wait")
 	c.says(name+" unchanged (generation 4)\n", "start", name)
 	c.says(name+" stop accepted (generation 5)\n"+name+" is stopped\n", "stop", name, "--wait")
+	c.shows([]string{"start", name, "--wait", "-o", "json"}, `"generation": 6`, `"observed_generation": 6`, `"state": "running"`) // what came of it
+	c.shows([]string{"stop", name, "--wait", "-o", "yaml"}, "state: stopped\n")
 	c.fails(1, "container "+name+" is declared stopped", "pause", name)
 }
 

@@ -89,6 +89,41 @@ func TestServer_RollbackDeclaresWhatWasBefore(t *testing.T) {
 	}
 }
 
+// Where what runs is not what is declared, a rollback goes to what runs, and not to what never ran.
+func TestServer_RollbackGoesToWhatRuns(t *testing.T) {
+	s := serve(t)
+	p := s.join()
+	p.ask(api.ApplyContainer, `{"name":"web","image":"app:1"}`)
+	s.observe("web", "running", func(c *store.Record) {
+		c.Placement = store.Placement{Token: "t1", TemplateHash: api.TemplateHash(&c.Spec), Generation: 1}
+	})
+	p.ask(api.ApplyContainer, `{"name":"web","image":"missing:1"}`)
+	p.ask(api.ApplyContainer, `{"name":"web","image":"missing:2"}`)
+	ack := p.ask(api.RollbackContainer, `{"container_id":"web"}`)
+	if spec := ack["container"].(map[string]any)["spec"].(map[string]any); spec["image"] != "app:1" {
+		t.Errorf("rolled back to %v", spec["image"])
+	}
+}
+
+// A container that has stopped has done what was asked, whatever else is wrong with it.
+func TestServer_AStopIsDoneThoughTheImageIsMissing(t *testing.T) {
+	s := serve(t)
+	p := s.join()
+	p.ask(api.ApplyContainer, `{"name":"web","image":"app:1"}`)
+	missing := func(c *store.Record) {
+		c.Status.LastError = &api.LastError{ErrorType: api.ImageNotFound, Message: "no such image"}
+	}
+	s.observe("web", "created", missing)
+	if e := p.event(api.ErrorEvent); e["error_type"] != "image_not_found" {
+		t.Errorf("the apply: %v", e)
+	}
+	p.ask(api.StopContainer, `{"container_id":"web"}`)
+	s.observe("web", "stopped", missing)
+	if e := p.event(api.ContainerStopped); e["status"] != "stopped" {
+		t.Errorf("the stop: %v", e)
+	}
+}
+
 // A template that was taken back is an error to who asked for it, though what stood before runs.
 func TestServer_AnUpdateThatWasTakenBackIsAnError(t *testing.T) {
 	s := serve(t)

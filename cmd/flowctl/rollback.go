@@ -13,8 +13,8 @@ func (a *app) rollbackCommand() *cobra.Command {
 		Use:        "rollback NAME|ID... [--to-generation N] [--wait]",
 		SuggestFor: []string{"undo", "rollout"},
 		Short:      "Declare again what was declared before",
-		Long: `Declare again what was declared before: that generation, or the newest whose container was another one. Whether it runs stays
-as it is. A generation that is not kept is refused with those that are.`,
+		Long: `Declare again what was declared before: that generation, or the one that runs where a later one does not, or the newest whose
+container was another one. Whether it runs stays as it is. A generation that is not kept is refused with those that are.`,
 		Example: "  flowctl rollback hello --wait",
 	}, "they are as before", api.RollbackContainer, api.ContainerUpdated, func() (map[string]any, error) {
 		if !cmd.Flags().Changed("to-generation") {
