@@ -21,8 +21,8 @@ const (
 	maxSampling = 64
 )
 
-// sampler answers from the last sample and draws the next one behind the asker's back, so that only the first who asks
-// about a container waits. Nobody asking means that nothing is drawn.
+// sampler answers from the last sample and draws the next one behind the asker's back, so that only whoever asks about a
+// container or its new run for the first time in a while waits. Nobody asking means that nothing is drawn.
 type sampler struct {
 	runtime Runtime
 	drawing sync.WaitGroup
