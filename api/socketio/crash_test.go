@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -213,4 +214,26 @@ func TestServer_panicLater(t *testing.T) {
 	if got := s.Counts()[requestPanic]; got != 1 {
 		t.Errorf("%d are counted", got)
 	}
+}
+
+// A WebSocket that is closed while the session tries it, and while the session itself ends, makes the library dereference nil.
+func TestGate_aProbeThatFails(t *testing.T) {
+	t.Parallel()
+	c := startChild(t, "fragile")
+	for range 300 {
+		p := poll(t, c.addr)
+		ws, _, err := websocket.DefaultDialer.Dial("ws://"+c.addr+"/socket.io/?EIO=4&transport=websocket&sid="+p.sid, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := ws.WriteMessage(websocket.TextMessage, []byte("2probe")); err != nil {
+			t.Fatal(err)
+		}
+		var ends sync.WaitGroup
+		ends.Go(func() { _ = ws.WriteControl(websocket.CloseMessage, nil, time.Now().Add(patience)) })
+		ends.Go(func() { _, _ = p.do(http.MethodPost, "1") })
+		ends.Wait()
+		_ = ws.Close()
+	}
+	c.mustLive()
 }

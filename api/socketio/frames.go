@@ -11,6 +11,7 @@ type frames struct {
 	partial bool     // the last frame of the message has not begun
 	begun   int      // messages
 	message uint64   // bytes that the newest has announced so far
+	closing bool     // a close has come
 }
 
 // idle is whether a message has ended and the next has not begun.
@@ -50,9 +51,10 @@ func (f *frames) headerLength() int {
 
 // begin starts the payload of the frame whose header is whole.
 func (f *frames) begin() {
-	const fin, opcode, control = 0x80, 0x0f, 0x08
+	const fin, opcode, control, end = 0x80, 0x0f, 0x08, 0x08
 	f.left, f.have = f.announced(), 0
-	if f.header[0]&opcode >= control {
+	if kind := f.header[0] & opcode; kind >= control {
+		f.closing = f.closing || kind == end
 		return // between the frames of a message
 	}
 	f.message += f.left

@@ -191,6 +191,10 @@ func (t *Transport) post(w http.ResponseWriter, r *http.Request, l *link) *refus
 	if no != nil {
 		return no
 	}
+	if endsSession(body) {
+		l.turn.Lock()
+		defer l.turn.Unlock()
+	}
 	// The library reads until the end of what it is given, whatever the announced length.
 	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	t.serveHeld(w, r, "", "")
@@ -208,6 +212,11 @@ func readPost(w http.ResponseWriter, r *http.Request) ([]byte, *refusal) {
 	}
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // what the requests in it take is not the body's time
 	return body, nil
+}
+
+// endsSession tells whether a record is a close.
+func endsSession(body []byte) bool {
+	return body[0] == '1' || bytes.Contains(body, []byte{0x1e, '1'})
 }
 
 // knownRecords looks at each record's type: the library drops everything behind one that it does not know, and says ok.

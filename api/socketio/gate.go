@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -75,6 +76,12 @@ type gatedConn struct {
 	frames  frames
 	held    *share // of the transport's budget, for a message half read
 	timed   int    // the message that the deadline is for, 0 for none
+	// probing is set while the session is still carried elsewhere. The library ends a probe that fails on whichever goroutine
+	// meets the failure, and where two of them do at once (the reader, the writer, the end of the session) it dereferences nil,
+	// on a goroutine where nobody can recover (engine.io v2.5.0, engine/socket.go:364). So neither reads nor writes fail then: what
+	// is over waits until the library closes it, because the session or the time for the upgrade has ended.
+	probing atomic.Bool
+	acting  atomic.Bool // it is this connection's turn while probing: the library acts on what it has read
 
 	writing sync.Mutex
 	link    *link // once this is where it is written to
@@ -82,6 +89,32 @@ type gatedConn struct {
 }
 
 func (c *gatedConn) Read(b []byte) (int, error) {
+	c.acted()
+	n, err := c.read(b)
+	if !c.probing.Load() {
+		return n, err
+	}
+	if err == nil {
+		l := c.gate.link
+		l.turn.Lock()
+		c.acting.Store(true)
+		if l.conn.ReadyState() == "open" {
+			return n, nil
+		}
+		c.acted()
+	}
+	<-c.ctx.Done()
+	return 0, net.ErrClosed
+}
+
+// acted ends the turn in which the library acts on what it has read.
+func (c *gatedConn) acted() {
+	if c.acting.CompareAndSwap(true, false) {
+		c.gate.link.turn.Unlock()
+	}
+}
+
+func (c *gatedConn) read(b []byte) (int, error) {
 	select {
 	case <-c.gate.ready:
 	case <-c.ctx.Done():
@@ -116,6 +149,9 @@ func (c *gatedConn) half() int {
 // follow sets a deadline when a message begins, and takes it away when the message is whole.
 func (c *gatedConn) follow(b []byte) error {
 	c.frames.feed(b)
+	if c.frames.closing && c.probing.Load() {
+		return net.ErrClosed // the library would answer it, and its writer fail from then on
+	}
 	message, deadline := 0, time.Time{}
 	if !c.frames.idle() {
 		message, deadline = c.frames.begun, time.Now().Add(c.gate.t.limits.FrameTimeout)
@@ -133,7 +169,7 @@ func (c *gatedConn) Write(b []byte) (int, error) {
 	defer c.writing.Unlock()
 	if whole := c.pieces.join(b, c.follows); whole != nil {
 		defer c.pieces.sent()
-		if _, err := c.Conn.Write(whole); err != nil {
+		if _, err := c.Conn.Write(whole); err != nil && !c.probing.Load() {
 			return 0, err
 		}
 	}
@@ -162,6 +198,7 @@ func (c *gatedConn) flush() {
 func (c *gatedConn) Close() error {
 	err := net.ErrClosed
 	c.closing.Do(func() {
+		c.acted()
 		c.cancel()
 		c.held.end()
 		err = c.Conn.Close()

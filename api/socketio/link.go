@@ -20,6 +20,7 @@ type link struct {
 	flow flow
 	wire atomic.Pointer[gatedConn] // its WebSocket, from the upgrade's request on
 
+	turn                       sync.Mutex   // of what the library may not do at once: act on what a WebSocket says that it probes, and end the session
 	polling, posting, upgraded atomic.Bool  // one request at a time and direction, one upgrade in all
 	pings                      atomic.Int32 // sent and not answered
 
@@ -87,6 +88,7 @@ func (l *link) switched(next transports.Transport) {
 	l.flow.switched()
 	l.flow.resume()
 	if c := l.wire.Load(); c != nil {
+		c.probing.Store(false)
 		c.carry(l)
 	}
 }
@@ -96,7 +98,9 @@ func (l *link) wired(c *gatedConn) {
 	l.wire.Store(c)
 	if l.conn.Transport().Name() == transports.WEBSOCKET {
 		c.carry(l)
+		return
 	}
+	c.probing.Store(true)
 }
 
 // follows notes that a message has been written, and tells whether the next one is on its way.
