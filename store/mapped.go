@@ -17,10 +17,7 @@ func (s *Store) unmap() {
 	s.unmapping = nil
 	_ = s.read(func(tx *bolt.Tx) error { // a store that cannot be read is told of by whoever needs it
 		// The mapping is at least as long as the pages in use, and stays where it is during the transaction.
-		_, _, errno := unix.Syscall(unix.SYS_MADVISE, tx.DB().Info().Data, uintptr(tx.Size()), unix.MADV_DONTNEED)
-		if errno != 0 {
-			return errno
-		}
+		_, _, _ = unix.Syscall(unix.SYS_MADVISE, tx.DB().Info().Data, uintptr(tx.Size()), unix.MADV_DONTNEED)
 		return nil
 	})
 }

@@ -113,10 +113,10 @@ func (s *Server) former(r *store.Record, generation *int64) (*store.Declared, er
 	}
 	kept := make([]string, len(history))
 	hash := api.TemplateHash(&r.Spec)
-	runs := r.Placement.Token != "" && (r.Placement.TemplateHash != hash || r.Placement.AskedBy != r.Code)
+	other := r.Placement.Token != "" && (r.Placement.TemplateHash != hash || r.Placement.AskedBy != r.Code)
 	back := func(d *store.Declared) bool {
 		of := api.TemplateHash(&d.Spec)
-		if runs {
+		if other { // than what is declared
 			return of == r.Placement.TemplateHash && d.Code == r.Placement.AskedBy
 		}
 		return of != hash || d.Code != r.Code
