@@ -190,6 +190,7 @@ const (
 	CauseResync      = "resync"
 	CauseRestart     = "restart"
 	CauseRecovery    = "recovery"
+	CauseUpdate      = "update"
 )
 
 // LastAction is the newest thing that the controller did to the container, and why.
@@ -205,6 +206,8 @@ const (
 	Ready       = "Ready"
 	Progressing = "Progressing"
 	Degraded    = "Degraded"
+	// Available is Ready for as long as an update is watched.
+	Available = "Available"
 
 	True    = "True"
 	False   = "False"

@@ -3,9 +3,9 @@ package controller
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/controller/plan"
 	"github.com/flow-manager/flow-manager/store"
 )
 
@@ -119,52 +119,11 @@ func (k *Controller) codeMount(p *store.Placement) string {
 	return k.Snapshots.LinkPath(p.Token)
 }
 
-// stale tells whether the newest run of the standing container was of other code than its next one.
-func stale(r *store.Record) bool { return r.Placement.Code != r.Placement.Runs }
-
-// planCode stops what runs other code than it is to. That it ends is then nobody's exit.
-func planCode(r *store.Record, o *Observed, now time.Time) (next step, decided bool) {
-	switch {
-	case !stale(r) || o.StartedAt.IsZero():
-		return step{}, false
-	case alive(o):
-		next = stopping(r, o, now)
-		next.detail = "it is to run other code"
-		return next, true
-	case r.Handled != asked(o) && r.Handled != run(o) && r.Handled != interrupted(o):
-		return step{action: settle, on: o}, true
-	}
-	return step{}, false
-}
-
-// recode gives the standing container other code, for its next start. Where that keeps it from its work it is an attempt, and
-// what it ran before is kept like a container that stood before.
-func (k *Controller) recode(ctx context.Context, r *store.Record, s sight) error {
+// switchCode finds the snapshot that the current container is to run from its next start on.
+func (k *Controller) switchCode(r *store.Record) (*plan.Result, error) {
 	digest, err := k.code(r)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return k.edit(ctx, r, func(c *store.Record) {
-		c.NoteTaken(store.Taken{Code: r.Code, Digest: digest})
-		giveCode(c, digest, interrupts(r, s.standing))
-	})
-}
-
-// giveCode writes which code the standing container is to run; interrupts tells whether that keeps it from its work.
-func giveCode(c *store.Record, digest string, interrupts bool) {
-	old := c.Placement
-	c.Placement.Code, c.Placement.AskedBy, c.Placement.Generation = digest, c.Code, c.TemplateGeneration
-	if digest == old.Code {
-		return // the same as before under another number
-	}
-	c.Placement.Stable = false
-	forgive(c)
-	if !interrupts {
-		return
-	}
-	t := c.Trial(template(c))
-	c.NoteTrial(store.Trial{Template: t.Template, Attempts: t.Attempts + 1, Token: old.Token})
-	if old.Stable && !onTrial(c) {
-		c.Prev = old
-	}
+	return &plan.Result{Code: &store.Taken{Code: r.Code, Digest: digest}}, nil
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/controller/plan"
 	"github.com/flow-manager/flow-manager/store"
 )
 
@@ -75,7 +76,7 @@ func TestController_CodeIsMountedAndUpdatedInPlace(t *testing.T) {
 		if again, _ := w.engine.named("web"); again.DockerID != first.DockerID {
 			t.Error("it was made anew")
 		}
-		if r, _ := w.store.Resolve("web"); r.Status.ObservedGeneration != r.Generation || onTrial(r) || r.Status.RunningGeneration != r.Generation {
+		if r, _ := w.store.Resolve("web"); r.Status.ObservedGeneration != r.Generation || plan.OnTrial(r) || r.Status.RunningGeneration != r.Generation {
 			t.Errorf("it is not done: %s", api.Encode(r.Status))
 		}
 		w.expect("web", api.StateRunning, "")
@@ -110,7 +111,7 @@ func TestController_CodeThatIsNotHealthyIsTakenBack(t *testing.T) {
 		w.engine.sicken("web", "no")
 		w.engine.told()
 		r, _ := w.store.Resolve("web")
-		w.after(deadline(r) + time.Second)
+		w.after(plan.Deadline(r) + time.Second)
 		w.expect("web", api.StateRunning, "killSIGTERM start")
 		w.expectCode("one")
 		if w.reason() != "UpdateFailed" {
@@ -376,7 +377,7 @@ func TestController_ExplainTellsOfTheNewestActions(t *testing.T) {
 			}
 			return did
 		}
-		if got := strings.Join(explained(), " "); len(explained()) != maxActions || !strings.HasSuffix(got, "stop start revert start") {
+		if got := strings.Join(explained(), " "); len(explained()) != maxActions || !strings.HasSuffix(got, "stop start rollback start") {
 			t.Errorf("recent actions: %s", got)
 		}
 		w.obey(codePolicy())

@@ -12,6 +12,7 @@ import (
 	"k8s.io/client-go/util/workqueue"
 
 	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/controller/plan"
 	"github.com/flow-manager/flow-manager/store"
 )
 
@@ -39,6 +40,8 @@ type Config struct {
 	AcceptEngine bool
 	// AcceptRestore lets a restored store be acted upon.
 	AcceptRestore bool
+	// Now is the host's clock; nil is time.Now.
+	Now func() time.Time
 	// Boot is the host's boot id, "" where it is not known: what ran under another one was interrupted.
 	Boot string
 	// Engine is told when the engine goes away, with why, and with nil when it is known again; it may be nil.
@@ -55,19 +58,23 @@ type Controller struct {
 	Config
 	observer *observer
 	queue    workqueue.TypedDelayingInterface[string]
-	line     *line // of the queue
+	line     *agedQueue
 	samples  *sampler
 	pulls    *puller
 	copies   *copier
 	actions  *actions
 	swept    chan struct{} // asks for a look at code that nobody uses
 	metrics  *metrics
-	began    time.Time
-	beat     atomic.Int64 // unix nanoseconds of the newest pass of the loop
-	ports    portPicker
-	// unwritten is what happened while the store could not be written.
-	unwritten *unwritten
-	why       atomic.Pointer[engineState]
+	clock    *clock
+	rates    *rates
+	// collecting is what is left of deleted containers.
+	collecting *attempts
+	// lastProgress is when the loop last took something from its queue, as time since the process began.
+	lastProgress atomic.Int64
+	ports        portPicker
+	// stash is what happened while the store could not be written.
+	stash *stash
+	why   atomic.Pointer[engineState]
 }
 
 // engineState is why the engine is not known, and whether that was announced.
@@ -89,6 +96,9 @@ func New(c Config) *Controller {
 	if c.Resync == 0 {
 		c.Resync = time.Minute
 	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
 	if c.Fail == nil {
 		c.Fail = func(string) {}
 	}
@@ -100,20 +110,32 @@ func New(c Config) *Controller {
 	}
 	m := newMetrics()
 	c.Runtime = counted{c.Runtime, m.calls}
-	k := &Controller{Config: c, metrics: m, observer: newObserver(c.Runtime, c.Resync, c.Log)}
+	k := &Controller{Config: c, metrics: m, clock: newClock(c.Now, newestMoment(c.Store))}
+	k.observer = newObserver(c.Runtime, c.Resync, c.Log, k.clock)
 	k.queue, k.line = newQueue()
-	k.observer.changed, k.observer.admit, k.observer.found, k.observer.listed = k.queue.Add, k.admit, k.found, k.queueDeaf
+	k.observer.changed, k.observer.admit, k.observer.found, k.observer.listed = k.queue.Add, k.admit, k.found, k.queueMissing
 	k.observer.away, k.observer.metrics = k.lost, m
-	k.began = time.Now()
-	k.beat.Store(time.Now().UnixNano())
+	k.rates, k.collecting = newRates(), newAttempts()
 	k.samples = newSampler(c.Runtime)
 	k.pulls = newPuller(c.Runtime, c.Pulls, c.Progress, k.queue.Add)
 	k.actions = newActions()
 	k.copies, k.swept = newCopier(c.Snapshots, k.queue.Add), make(chan struct{}, 1)
 	k.ports = portPicker{between: c.Ports}
-	k.unwritten = newUnwritten()
+	k.stash = newStash()
 	k.why.Store(&engineState{err: errStarting, announced: true})
 	return k
+}
+
+// newestMoment is how far the clocks of earlier processes had come.
+func newestMoment(s *store.Store) time.Time {
+	var newest time.Time
+	records, _ := s.List()
+	for _, r := range records {
+		if at := plan.Newest(r); at.After(newest) {
+			newest = at
+		}
+	}
+	return newest
 }
 
 // finishTimeout is what steps that are under way get to end themselves when the controller stops.
@@ -198,7 +220,7 @@ func (k *Controller) lost(err error) {
 }
 
 // admit judges an engine by its id and, where that is new, by whether our containers are in it.
-func (k *Controller) admit(ctx context.Context, seen []Observed) error {
+func (k *Controller) admit(ctx context.Context, seen []plan.Container) error {
 	if err := k.judgeRestore(ctx, seen); err != nil {
 		return err
 	}
@@ -232,9 +254,9 @@ func (k *Controller) found() {
 	}
 }
 
-// queueDeaf is a resync's look at what no list of the engine shows: sockets that were taken away behind our back, and code that
+// queueMissing is a resync's look at what no list of the engine shows: sockets that were taken away behind our back, and code that
 // nobody uses any more.
-func (k *Controller) queueDeaf() {
+func (k *Controller) queueMissing() {
 	k.sweepSoon()
 	records, _ := k.Store.List()
 	for _, r := range records {
@@ -244,7 +266,7 @@ func (k *Controller) queueDeaf() {
 	}
 }
 
-func (k *Controller) anyOurs(seen []Observed) bool {
+func (k *Controller) anyOurs(seen []plan.Container) bool {
 	for _, o := range seen {
 		if r, ok := k.Store.Get(o.ID); ok && r.Owns(o.Token, o.DockerID, o.Name) {
 			return true
@@ -287,6 +309,7 @@ func (k *Controller) dropped(id string) {
 	k.pulls.cancel(id)
 	k.copies.drop(id)
 	k.actions.forget(id)
+	k.rates.forget(id)
 	if err := k.Endpoints.Remove(id); err != nil {
 		k.logID(id).Warn().Err(err).Str("operation", "remove_socket").Msg("the socket of a deleted flow could not be removed; the next start tries again")
 	}
@@ -299,7 +322,7 @@ func (k *Controller) work(ctx, steps context.Context) {
 		if down {
 			return
 		}
-		k.beat.Store(time.Now().UnixNano())
+		k.lastProgress.Store(int64(k.clock.uptime()))
 		if id != heartbeat {
 			k.turn(ctx, steps, id)
 		}
@@ -322,11 +345,13 @@ func (k *Controller) pulse(ctx context.Context) {
 	}
 }
 
-func (k *Controller) sinceBeat() time.Duration { return time.Since(time.Unix(0, k.beat.Load())) }
+func (k *Controller) sinceProgress() time.Duration {
+	return k.clock.uptime() - time.Duration(k.lastProgress.Load())
+}
 
 // Alive is nil while the loop goes round.
 func (k *Controller) Alive() error {
-	if idle := k.sinceBeat(); idle > stalled {
+	if idle := k.sinceProgress(); idle > stalled {
 		return fmt.Errorf("the reconcile loop has not gone round for %s", idle.Round(time.Second))
 	}
 	return nil

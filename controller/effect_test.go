@@ -25,11 +25,11 @@ func anyChange(rt *rapid.T, label string) func(w *store.Wish) error {
 			w.Delete = true
 		case what == "restart" && w.Exists:
 			w.Restart, w.Spec.DesiredState = true, api.DesiredRunning
-			w.Wake = was != api.DesiredRunning && was != api.DesiredPaused
+			w.Start = was != api.DesiredRunning && was != api.DesiredPaused
 		default:
 			w.Spec = api.Spec{Image: image, DesiredState: state, RestartPolicy: api.RestartPolicy{Name: policy}, Resources: api.Resources{MemoryBytes: memory}}
 			w.Spec.Default("web")
-			w.Wake = w.Exists && (was == api.DesiredStopped || was == api.DesiredCreated) && state != api.DesiredStopped
+			w.Start = w.Exists && (was == api.DesiredStopped || was == api.DesiredCreated) && state != api.DesiredStopped
 		}
 		return nil
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/controller/plan"
 )
 
 var errEngine = errors.New("the engine met an error of its own")
@@ -31,7 +32,7 @@ type fakeEngine struct {
 	moved      map[string]int    // how often each was: it is another one each time
 	volumes    map[string]string // name -> instance
 	networks   map[string]string // name or id -> name
-	marks      []func(id, dockerID string)
+	tells      []func(Event)
 	calls      []string
 	// before and after are asked for an error by the name of each call: after is asked once it has taken effect.
 	before, after func(call string) error
@@ -42,7 +43,7 @@ type fakeEngine struct {
 }
 
 type fakeContainer struct {
-	Observed
+	plan.Container
 	ignoresTerm bool
 	template    Template
 }
@@ -101,8 +102,13 @@ func (e *fakeEngine) tellLocked(c *fakeContainer) {
 	if c.ID == "" {
 		return
 	}
-	for _, mark := range e.marks {
-		mark(c.ID, c.DockerID)
+	e.sendLocked(c, Changed)
+}
+
+// sendLocked sends an event of a kind.
+func (e *fakeEngine) sendLocked(c *fakeContainer, kind EventKind) {
+	for _, tell := range e.tells {
+		tell(Event{ID: c.ID, DockerID: c.DockerID, Kind: kind, At: time.Now()})
 	}
 }
 
@@ -111,14 +117,14 @@ func (e *fakeEngine) Engine(context.Context) (id string, err error) {
 	return id, err
 }
 
-func (e *fakeEngine) List(context.Context) (list []Observed, err error) {
+func (e *fakeEngine) List(context.Context) (list []plan.Container, err error) {
 	err = e.do("list", "", func() error {
 		for _, id := range slices.Sorted(maps.Keys(e.containers)) {
 			c := e.containers[id]
 			if c.ID == "" {
 				continue
 			}
-			o := Observed{DockerID: c.DockerID, Name: c.Name, ID: c.ID, Token: c.Token, Instance: c.Instance, State: c.State}
+			o := plan.Container{DockerID: c.DockerID, Name: c.Name, ID: c.ID, Token: c.Token, Instance: c.Instance, State: c.State}
 			o.Digest = strings.Join([]string{o.State, o.Name}, " ")
 			list = append(list, o)
 		}
@@ -127,11 +133,11 @@ func (e *fakeEngine) List(context.Context) (list []Observed, err error) {
 	return list, err
 }
 
-func (e *fakeEngine) Inspect(_ context.Context, ref string) (o Observed, err error) {
+func (e *fakeEngine) Inspect(_ context.Context, ref string) (o plan.Container, err error) {
 	err = e.do("inspect", ref, func() error {
 		c, err := e.findLocked(ref)
 		if err == nil {
-			o = c.Observed
+			o = c.Container
 		}
 		return err
 	})
@@ -157,7 +163,7 @@ func (e *fakeEngine) Create(_ context.Context, t Template) (dockerID string, err
 
 func (e *fakeEngine) addLocked(name string) *fakeContainer {
 	e.serial++
-	c := &fakeContainer{Observed: Observed{DockerID: fmt.Sprintf("%064d", e.serial), Name: name, State: "created"}}
+	c := &fakeContainer{Container: plan.Container{DockerID: fmt.Sprintf("%064d", e.serial), Name: name, State: "created"}}
 	e.containers[c.DockerID] = c
 	return c
 }
@@ -229,6 +235,13 @@ func (e *fakeEngine) Rename(_ context.Context, dockerID, name string) error {
 func (e *fakeEngine) Limit(_ context.Context, dockerID string, r api.Resources) error {
 	return e.with("limit", dockerID, func(c *fakeContainer) error {
 		c.template.Spec.Resources = r
+		return nil
+	})
+}
+
+func (e *fakeEngine) Connect(_ context.Context, dockerID, network, _ string) error {
+	return e.with("connect", dockerID, func(c *fakeContainer) error {
+		c.Networks = map[string]string{network: "id of " + network}
 		return nil
 	})
 }
@@ -312,13 +325,13 @@ func (e *fakeEngine) LastLines(context.Context, string, int, int) ([]string, err
 
 func (e *fakeEngine) Usage(context.Context, string) (api.Usage, error) { return api.Usage{}, nil }
 
-func (e *fakeEngine) Events(ctx context.Context, ready func(), mark func(id, dockerID string)) error {
+func (e *fakeEngine) Events(ctx context.Context, ready func(), tell func(Event)) error {
 	e.mu.Lock()
 	if e.away {
 		e.mu.Unlock()
 		return ErrUnavailable
 	}
-	e.marks = []func(id, dockerID string){mark}
+	e.tells = []func(Event){tell}
 	lost := e.lost
 	e.mu.Unlock()
 	ready()
@@ -334,7 +347,7 @@ func (e *fakeEngine) Events(ctx context.Context, ready func(), mark func(id, doc
 func (e *fakeEngine) leave() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.away, e.marks = true, nil
+	e.away, e.tells = true, nil
 	close(e.lost)
 }
 
@@ -418,7 +431,8 @@ func (f *fakeEndpoints) Remove(id string) error {
 	return nil
 }
 
-func (f *fakeEndpoints) Dir(id string) string { return "/run/flows/" + id }
+func (f *fakeEndpoints) Mount(id string) string { return "folder of " + id }
+func (f *fakeEndpoints) Dir(id string) string   { return "/run/flows/" + id }
 func (f *fakeEndpoints) Heard(string) (last, ready time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

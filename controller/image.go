@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/controller/plan"
 	"github.com/flow-manager/flow-manager/store"
 )
 
@@ -37,7 +38,7 @@ func (k *Controller) pullsFor(r *store.Record, stands bool) bool {
 	if st.ref == "" || st.done {
 		return false
 	}
-	if st.ref != r.Spec.Image || r.DeletedAt != nil || stands && fits(&r.Placement, &r.Spec) && r.Pull <= r.PullSeen {
+	if st.ref != r.Spec.Image || r.DeletedAt != nil || stands && plan.Fits(&r.Current, &r.Spec) && r.Asked.Pull <= r.Done.Pull {
 		k.pulls.cancel(r.ID)
 		return false
 	}
@@ -84,19 +85,12 @@ func (k *Controller) lookUp(ctx context.Context, r *store.Record, s *api.Spec, a
 }
 
 // resolve looks up anew what the declared reference means, whatever it meant before.
-func (k *Controller) resolve(ctx context.Context, r *store.Record) error {
+func (k *Controller) resolve(ctx context.Context, r *store.Record) (*plan.Result, error) {
 	image, err := k.lookUp(ctx, r, &r.Spec, r.Spec.ImagePullPolicy != api.PullNever)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return k.edit(ctx, r, func(c *store.Record) {
-		c.PullSeen, c.Failure = r.Pull, nil
-		c.NoteImage(image)
-		if c.Placement.TemplateHash == image.Template && c.Placement.ImageID != image.ID {
-			c.Placement.Outdated = true
-			c.NoteTrial(store.Trial{Template: image.Template}) // another image was not tried yet
-		}
-	})
+	return &plan.Result{Image: &image}, nil
 }
 
 // imageName is what a container is made from: the reference, which people recognise, as long as it means the same, else the id.

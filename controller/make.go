@@ -4,142 +4,134 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/rs/xid"
 
 	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/controller/plan"
 	"github.com/flow-manager/flow-manager/store"
 )
 
 // intend writes what is about to be created. The former placement is kept until its container is known to be gone.
-func (k *Controller) intend(ctx context.Context, r *store.Record, s sight, next step) error {
+func (k *Controller) intend(ctx context.Context, r *store.Record, o *plan.Observation, next *plan.Step) (*plan.Result, error) {
 	spec, generation, err := k.made(r, next)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	code, asked, err := k.madeCode(r, next)
+	code, err := k.madeCode(r, next)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	image, err := k.image(ctx, r, spec)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	ports, err := k.ports.pick(r, k.Store)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	places, err := k.places(r, spec)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	now := time.Now().UTC()
-	p := store.Placement{Token: xid.New().String(), DockerName: r.Name, Generation: generation,
-		TemplateHash: api.TemplateHash(spec), Resources: r.Spec.Resources, Ports: ports, HostMounts: places, Carried: carried(r, s),
-		Stable: !next.next && exhausted(r), ImageID: image.ID, ImageDigest: image.Digest,
-		Code: code, AskedBy: asked}
-	did := k.lastAction(r, create, next, now)
-	err = k.edit(ctx, r, func(c *store.Record) {
-		c.NoteImage(image)
-		if code != "" {
-			c.NoteTaken(store.Taken{Code: asked, Digest: code})
-		}
-		c.Status.LastAction = did
-		if next.next {
-			p.DockerName = aside(r, p.Token)
-			c.Supersede(c.Next)
-			c.Next = p
-			return
-		}
-		if next.cause == api.CauseDrift && c.Ran && c.Ended == "" && r.Spec.RestartPolicy.Name == api.RestartNever {
-			c.Ended, c.EndedUnder = "Interrupted", r.Spec.RestartPolicy // it runs once for each explicit start
-		}
-		if c.Placement.TemplateHash != "" && c.Placement.TemplateHash != p.TemplateHash {
-			forgive(c)
-		}
-		c.Supersede(c.Placement)
-		c.Placement = p
-	})
-	k.Fail("after-intent")
-	return err
+	p := &store.Placement{Token: xid.New().String(), DockerName: r.Name, Generation: generation, Cause: next.Cause,
+		TemplateHash: api.TemplateHash(spec), Resources: spec.Resources, Ports: ports, HostMounts: places, Carried: carried(r, o),
+		Stable: takesPlaceOf(r, next), ImageID: image.ID, ImageDigest: image.Digest, Code: code.Digest, AskedBy: code.Code}
+	if next.Action == plan.IntendReplacement {
+		p.DockerName = plan.Aside(r, p.Token)
+	}
+	res := &plan.Result{Placement: p, Image: &image}
+	if code.Digest != "" {
+		res.Code = &code
+	}
+	k.Fail("before-intent")
+	return res, nil
+}
+
+// takesPlaceOf tells whether a container is made anew that an update went back to: it counts as known to work.
+func takesPlaceOf(r *store.Record, next *plan.Step) bool {
+	return next.Action == plan.Intend && plan.Exhausted(r)
 }
 
 // carried are the anonymous volumes that a new container takes over from the standing one.
-func carried(r *store.Record, s sight) map[string]string {
-	stands := r.Placement
-	if s.standing != nil {
-		stands.Anonymous = s.standing.Anonymous
+func carried(r *store.Record, o *plan.Observation) map[string]string {
+	stands := r.Current
+	if o.Current != nil {
+		stands.Anonymous = o.Current.Anonymous
 	}
 	return stands.Volumes()
 }
 
 // made is the spec that a container is to be made from, and its generation: what is declared, or where that was taken back,
 // what stood before it.
-func (k *Controller) made(r *store.Record, next step) (*api.Spec, int64, error) {
-	if next.next || !exhausted(r) {
+func (k *Controller) made(r *store.Record, next *plan.Step) (*api.Spec, int64, error) {
+	if next.Action == plan.IntendReplacement || !plan.Exhausted(r) {
 		return &r.Spec, r.TemplateGeneration, nil
 	}
 	return k.specOf(r)
 }
 
 // madeCode is the snapshot that a container is to run, and the request that led to it.
-func (k *Controller) madeCode(r *store.Record, next step) (digest string, asked int64, err error) {
-	if next.next || !exhausted(r) {
-		digest, err = k.code(r)
-		return digest, r.Code, err
+func (k *Controller) madeCode(r *store.Record, next *plan.Step) (store.Taken, error) {
+	if next.Action == plan.IntendReplacement || !plan.Exhausted(r) {
+		digest, err := k.code(r)
+		return store.Taken{Code: r.Code, Digest: digest}, err
 	}
-	return r.Placement.Code, r.Placement.AskedBy, nil
+	return store.Taken{Code: r.Current.AskedBy, Digest: r.Current.Code}, nil
 }
 
-// specOf is what the standing container is made from, and its generation.
+// specOf is what the current container is made from, with its limits, and its generation.
 func (k *Controller) specOf(r *store.Record) (*api.Spec, int64, error) {
-	if current(r) || r.Placement.Generation == 0 {
+	if plan.Serving(r) || r.Current.Generation == 0 {
 		return &r.Spec, r.TemplateGeneration, nil
 	}
-	v, err := k.Store.Declared(r.ID, r.Placement.Generation)
+	v, err := k.Store.Declared(r.ID, r.Current.Generation)
 	if err != nil {
 		return nil, 0, fmt.Errorf("read what the container is made from: %w", err)
 	}
-	return &v.Spec, v.Generation, nil
+	spec := v.Spec
+	spec.Resources = r.Current.Resources
+	return &spec, v.Generation, nil
 }
 
 // placed is the placement that a step is about.
-func placed(r *store.Record, next step) *store.Placement {
-	if next.next {
-		return &r.Next
+func placed(r *store.Record, next *plan.Step) *store.Placement {
+	if next.Candidate {
+		return &r.Candidate
 	}
-	return &r.Placement
+	return &r.Current
 }
 
-// create makes the intended container and records it. A taken name is either our own, made before we died, or somebody else's.
-func (k *Controller) create(ctx context.Context, r *store.Record, p *store.Placement) error {
-	spec, err := &r.Spec, error(nil)
-	if p == &r.Placement {
+// create makes the intended container. A taken name is either our own, made before we died, or somebody else's.
+func (k *Controller) create(ctx context.Context, r *store.Record, next *plan.Step) (*plan.Result, error) {
+	p, spec := placed(r, next), &r.Spec
+	if !next.Candidate {
+		var err error
 		if spec, _, err = k.specOf(r); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if err := errors.Join(k.permit(ctx, r, p, spec), k.checkVolumes(ctx, spec)); err != nil {
-		return err
+		return nil, err
 	}
 	if err := k.attach(r, p); err != nil {
-		return err
+		return nil, err
 	}
 	made := *spec
+	var err error
 	if made.Image, err = k.imageName(ctx, spec, p); err != nil {
-		return err
+		return nil, err
 	}
 	dockerID, err := k.Runtime.Create(ctx, Template{ID: r.ID, Name: r.Name, DockerName: p.DockerName, Token: p.Token, Hash: p.TemplateHash,
 		Instance: k.Store.Instance(), Spec: made, Ports: p.Ports, SocketDir: k.Endpoints.Dir(r.ID), CodeDir: k.codeMount(p), Volumes: p.Carried, HostPaths: hostPaths(mounted(p, spec))})
-	k.Fail("after-create")
-	if errors.Is(err, ErrConflict) {
-		return k.nameTaken(ctx, r, p.DockerName)
+	switch {
+	case errors.Is(err, ErrConflict):
+		return nil, k.nameTaken(ctx, r, p.DockerName)
+	case err != nil:
+		return nil, err
 	}
-	if err != nil {
-		return err
-	}
-	return k.record(ctx, r, p.Token, dockerID)
+	k.observer.mark(r.ID, dockerID)
+	return &plan.Result{DockerID: dockerID}, nil
 }
 
 // errUnsettled means that a name is taken by a container that is not there: it has just gone, or the engine is still making
@@ -155,23 +147,8 @@ func (k *Controller) nameTaken(ctx context.Context, r *store.Record, name string
 		return fmt.Errorf("inspect the holder of the name: %w", err)
 	case r.Owns(o.Token, o.DockerID, o.Name):
 		k.observer.mark(r.ID, o.DockerID)
-		return nil
+		return errLookAgain
 	}
-	return api.Errorf(api.ConflictError, "the Docker name %q belongs to container %.12s, which is not the manager's; rename or remove that one, and this one is made", o.Name, o.DockerID).
+	return api.Errorf(api.ConflictError, "the Docker name %q belongs to container %.12s, which is not the manager's; rename or remove that one, and this one gets its name", o.Name, o.DockerID).
 		With("docker_id", o.DockerID)
-}
-
-// record writes the Docker id before the first start.
-func (k *Controller) record(ctx context.Context, r *store.Record, token, dockerID string) error {
-	k.observer.mark(r.ID, dockerID)
-	err := k.edit(ctx, r, func(c *store.Record) {
-		switch token {
-		case c.Placement.Token:
-			c.Placement.DockerID, c.Status.DockerID = dockerID, dockerID
-		case c.Next.Token:
-			c.Next.DockerID = dockerID
-		}
-	})
-	k.Fail("after-record")
-	return err
 }

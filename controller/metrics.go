@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/controller/plan"
 )
 
 const namespace = "flow_manager"
@@ -46,7 +47,7 @@ func (k *Controller) Register(r prometheus.Registerer) error {
 		gauge("queue_depth", "Containers that wait for a worker.", func() float64 { return float64(k.queue.Len()) }),
 		gauge("queue_oldest_seconds", "How long the container that waits longest has waited for a worker; 0 where none waits.", func() float64 { return k.line.age().Seconds() }),
 		gauge("foreign_containers", "Containers that bear our labels or hold a name of ours, and are not ours.", k.foreign),
-		gauge("loop_idle_seconds", "Time since the loop last took something from its queue.", func() float64 { return k.sinceBeat().Seconds() }),
+		gauge("loop_idle_seconds", "Time since the loop last took something from its queue.", func() float64 { return k.sinceProgress().Seconds() }),
 		gauge("engine_known", "1 while the engine is listed and its events are read.", func() float64 {
 			if k.observer.ready() {
 				return 1
@@ -75,7 +76,7 @@ func (k *Controller) foreign() float64 {
 	}
 	records, _ := k.Store.List()
 	for _, r := range records {
-		if r.Failure != nil && r.Failure.Reason == "NameConflict" {
+		if f := r.Tracks.Name.Failure; f != nil && f.Reason == plan.NameConflict {
 			n++
 		}
 	}
@@ -136,12 +137,12 @@ func (c counted) Engine(ctx context.Context) (id string, err error) {
 	return c.Runtime.Engine(ctx)
 }
 
-func (c counted) List(ctx context.Context) (list []Observed, err error) {
+func (c counted) List(ctx context.Context) (list []plan.Container, err error) {
 	defer func(began time.Time) { c.count("list", began, err) }(time.Now())
 	return c.Runtime.List(ctx)
 }
 
-func (c counted) Inspect(ctx context.Context, ref string) (o Observed, err error) {
+func (c counted) Inspect(ctx context.Context, ref string) (o plan.Container, err error) {
 	defer func(began time.Time) { c.count("inspect", began, err) }(time.Now())
 	return c.Runtime.Inspect(ctx, ref)
 }

@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/flow-manager/flow-manager/controller/plan"
 )
 
 const (
@@ -27,22 +30,20 @@ type observer struct {
 	runtime Runtime
 	resync  time.Duration
 	log     zerolog.Logger
-	changed func(id string)                         // something of id is worth a look; must not block
-	admit   func(context.Context, []Observed) error // judges the engine before anything is known of it
-	found   func()                                  // the engine is known now
-	listed  func()                                  // it was listed again
+	changed func(id string)                               // something of id is worth a look; must not block
+	admit   func(context.Context, []plan.Container) error // judges the engine before anything is known of it
+	found   func()                                        // the engine is known now
+	listed  func()                                        // it was listed again
 	away    func(error)
 	metrics *metrics
+	clock   *clock
 
 	mu       sync.Mutex
 	known    bool
-	outages  []outage          // oldest first
+	outages  []plan.Outage     // oldest first, by the engine's clock
 	contains map[string]*entry // by Docker id
 	byID     map[string]map[string]*entry
 }
-
-// outage is a time during which the engine's events did not reach us; the last one may not have ended.
-type outage struct{ from, to time.Time }
 
 const (
 	// outageLead is how long before its events end an engine that is being stopped may have begun to stop containers.
@@ -53,12 +54,14 @@ const (
 // entry is one container; dirty means that it must be inspected before anybody relies on it, reported that it was told of
 // as foreign.
 type entry struct {
-	Observed
+	plan.Container
 	dirty, reported bool
+	// killed and ended are what the engine's events told of the newest run: that it was sent a signal, and that it ended.
+	killed, ended bool
 }
 
-func newObserver(r Runtime, resync time.Duration, log zerolog.Logger) *observer {
-	return &observer{runtime: r, resync: resync, log: log, contains: map[string]*entry{}, byID: map[string]map[string]*entry{}}
+func newObserver(r Runtime, resync time.Duration, log zerolog.Logger, c *clock) *observer {
+	return &observer{runtime: r, resync: resync, log: log, clock: c, contains: map[string]*entry{}, byID: map[string]map[string]*entry{}}
 }
 
 // run keeps a session with the engine until ctx ends; each begins with a subscription and a whole list.
@@ -147,7 +150,7 @@ func (b *observer) list(ctx context.Context, first bool) error {
 }
 
 // merge returns the ids of which something is worth a look.
-func (b *observer) merge(seen []Observed, first bool) []string {
+func (b *observer) merge(seen []plan.Container, first bool) []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	worth := map[string]bool{}
@@ -169,7 +172,8 @@ func (b *observer) merge(seen []Observed, first bool) []string {
 		}
 	}
 	if n := len(b.outages); !b.known && n > 0 {
-		b.outages[n-1].to = time.Now()
+		b.outages = slices.Clone(b.outages) // readers have the old one
+		b.outages[n-1].To = b.clock.wall()
 	}
 	b.known = true
 	ids := make([]string, 0, len(worth))
@@ -180,12 +184,12 @@ func (b *observer) merge(seen []Observed, first bool) []string {
 }
 
 // differs tells whether a list shows something else than was inspected last: events may have been lost in between.
-func (e *entry) differs(listed *Observed) bool {
-	return e.State != listed.State || e.Name != listed.Name || alive(listed) && listed.Health != "" && e.Health != listed.Health
+func (e *entry) differs(listed *plan.Container) bool {
+	return e.State != listed.State || e.Name != listed.Name || listed.Alive() && listed.Health != "" && e.Health != listed.Health
 }
 
 func (b *observer) addLocked(id, dockerID string) *entry {
-	e := &entry{Observed: Observed{ID: id, DockerID: dockerID}, dirty: true}
+	e := &entry{Container: plan.Container{ID: id, DockerID: dockerID}, dirty: true}
 	b.contains[dockerID] = e
 	if b.byID[id] == nil {
 		b.byID[id] = map[string]*entry{}
@@ -195,9 +199,30 @@ func (b *observer) addLocked(id, dockerID string) *entry {
 }
 
 // event is mark for what the engine tells.
-func (b *observer) event(id, dockerID string) {
+func (b *observer) event(e Event) {
 	b.metrics.events.Inc()
-	b.mark(id, dockerID)
+	b.note(e)
+	if e.Kind != Killed && e.Kind != Signalled {
+		b.mark(e.ID, e.DockerID)
+	}
+}
+
+// note keeps what only events tell: whether a run was sent a signal before it ended.
+func (b *observer) note(told Event) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e, ok := b.contains[told.DockerID]
+	if !ok {
+		return
+	}
+	switch told.Kind {
+	case Began:
+		e.killed, e.ended = false, false
+	case Killed:
+		e.killed = true
+	case Ended:
+		e.ended = true
+	}
 }
 
 // mark notes that something happened to a container. It never blocks for long and is called by the reader of events.
@@ -217,7 +242,7 @@ func (b *observer) lose() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.known {
-		b.outages = append(b.outages, outage{from: time.Now().Add(-outageLead)})
+		b.outages = append(slices.Clone(b.outages), plan.Outage{From: b.clock.wall().Add(-outageLead)})
 		b.outages = b.outages[max(0, len(b.outages)-maxOutages):]
 	}
 	b.known = false
@@ -231,7 +256,7 @@ func (b *observer) brokeAround(at time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, o := range b.outages {
-		if at.After(o.from) && (o.to.IsZero() || at.Before(o.to)) {
+		if o.Covers(at) {
 			return true
 		}
 	}
@@ -257,20 +282,20 @@ func (b *observer) report(dockerID string) bool {
 }
 
 // all gives what has been inspected of all containers.
-func (b *observer) all() []Observed {
+func (b *observer) all() []plan.Container {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	seen := make([]Observed, 0, len(b.contains))
+	seen := make([]plan.Container, 0, len(b.contains))
 	for _, e := range b.contains {
 		if e.Name != "" {
-			seen = append(seen, e.Observed)
+			seen = append(seen, e.Container)
 		}
 	}
 	return seen
 }
 
 // see gives what bears id, inspecting what is marked.
-func (b *observer) see(ctx context.Context, id string) ([]Observed, error) {
+func (b *observer) see(ctx context.Context, id string) ([]plan.Container, error) {
 	var errs []error
 	for _, dockerID := range b.dirty(id) {
 		errs = append(errs, b.inspect(ctx, id, dockerID))
@@ -280,9 +305,14 @@ func (b *observer) see(ctx context.Context, id string) ([]Observed, error) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	seen := make([]Observed, 0, len(b.byID[id]))
+	seen := make([]plan.Container, 0, len(b.byID[id]))
 	for _, e := range b.byID[id] {
-		seen = append(seen, e.Observed)
+		c := e.Container
+		c.Own = !c.Alive() && e.ended && !e.killed
+		if c.Alive() {
+			c.Lasted = b.clock.now().Now.Sub(c.Began)
+		}
+		seen = append(seen, c)
 	}
 	return seen, nil
 }
@@ -319,9 +349,30 @@ func (b *observer) inspect(ctx context.Context, id, dockerID string) error {
 	}
 	if e, ok := b.contains[dockerID]; ok {
 		o.ID, o.Digest = id, e.Digest
-		e.Observed = o
+		b.timeLocked(e, &o)
+		e.Container = o
 	}
 	return nil
+}
+
+// timeLocked finds out when a run began by the steady clock, once for each run, and how long it lasted. The engine's times are
+// of a clock that may have jumped since.
+func (b *observer) timeLocked(e *entry, c *plan.Container) {
+	now := b.clock.now().Now
+	if c.Began = e.Began; !c.StartedAt.Equal(e.StartedAt) || e.Began.IsZero() {
+		c.Began = now.Add(-max(0, b.clock.wall().Sub(c.StartedAt)))
+		e.ended = e.ended && e.Began.IsZero()
+	}
+	if !c.Alive() {
+		c.Lasted = min(max(0, c.FinishedAt.Sub(c.StartedAt)), now.Sub(c.Began))
+	}
+}
+
+// newestOutages are those of late.
+func (b *observer) newestOutages() []plan.Outage {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.outages
 }
 
 func (b *observer) dropLocked(id, dockerID string) {

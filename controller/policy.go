@@ -172,7 +172,7 @@ func (k *Controller) claims(own func(*store.Record) bool) []hostpath.Claim {
 				claims = append(claims, hostpath.Claim{Path: m.Source, Write: !m.ReadOnly, Holder: r.Name})
 			}
 		}
-		for _, p := range r.Placements() {
+		for _, p := range r.AllPlacements() {
 			for _, m := range p.HostMounts {
 				claims = append(claims, hostpath.Claim{Path: m.Path, Write: m.Write, Holder: r.Name})
 			}

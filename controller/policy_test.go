@@ -213,7 +213,7 @@ func TestController_AdmitPorts(t *testing.T) {
 		return &store.Record{Container: api.Container{Name: "holder", Spec: api.Spec{Ports: ports}}}
 	}
 	picked := holder(port("80", "", 0))
-	picked.Placement.Ports = port("80", "", 20000)
+	picked.Current.Ports = port("80", "", 20000)
 	tests := []struct {
 		name   string
 		wanted map[string]api.HostPort

@@ -38,7 +38,7 @@ func (p *portPicker) pick(r *store.Record, s *store.Store) (map[string]api.HostP
 			continue
 		}
 		chosen := ports[inside]
-		chosen.Port = r.Placement.Ports[inside].Port
+		chosen.Port = r.Current.Ports[inside].Port
 		if chosen.Port == 0 {
 			var err error
 			if chosen.Port, err = p.freeLocked(inside, chosen.Address, taken); err != nil {
@@ -57,7 +57,7 @@ func (p *portPicker) takenLocked(s *store.Store) map[int]bool {
 		for _, h := range r.Spec.Ports {
 			taken[h.Port] = true
 		}
-		for _, h := range r.Placement.Ports {
+		for _, h := range r.Current.Ports {
 			taken[h.Port] = true
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/controller/plan"
 	"github.com/flow-manager/flow-manager/store"
 )
 
@@ -50,15 +51,15 @@ type finding struct {
 
 // probe finds out why a create or a start met an error without a class. What is certain to be the cause is looked for
 // before what may be; a look that fails finds nothing.
-func (k *Controller) probe(ctx context.Context, r *store.Record, next step, cause error) *finding {
+func (k *Controller) probe(ctx context.Context, r *store.Record, next *plan.Step, cause error) *finding {
 	if k.Prober == nil || explained(cause) {
 		return nil
 	}
-	var looks []func(context.Context, *store.Record, step) (*finding, error)
-	switch next.action {
-	case create:
+	var looks []func(context.Context, *store.Record, *plan.Step) (*finding, error)
+	switch next.Action {
+	case plan.Create:
 		looks = append(looks, k.lookForImage, k.lookForSpace)
-	case start:
+	case plan.Start:
 		if f := k.lookForPorts(r); f != nil {
 			return f
 		}
@@ -88,12 +89,12 @@ func explained(err error) bool {
 
 // lookForPorts tries the ports that the engine was to publish.
 func (k *Controller) lookForPorts(r *store.Record) *finding {
-	for _, inside := range slices.Sorted(maps.Keys(r.Placement.Ports)) {
+	for _, inside := range slices.Sorted(maps.Keys(r.Current.Ports)) {
 		_, protocol, err := api.ParsePort(inside)
 		if err != nil {
 			continue // it was refused at its declaration
 		}
-		at := r.Placement.Ports[inside]
+		at := r.Current.Ports[inside]
 		address, err := k.Prober.Bind(protocol, at)
 		address = cmp.Or(address, "every address")
 		switch {
@@ -108,18 +109,18 @@ func (k *Controller) lookForPorts(r *store.Record) *finding {
 	return nil
 }
 
-func (k *Controller) lookForSpace(ctx context.Context, _ *store.Record, next step) (*finding, error) {
+func (k *Controller) lookForSpace(ctx context.Context, _ *store.Record, next *plan.Step) (*finding, error) {
 	left, err := k.Prober.Space(ctx)
 	for _, s := range left {
 		if s.Bytes < fullBytes || s.Inodes < fullInodes {
 			return &finding{"NoSpace", api.Errorf(api.SystemError, "the engine could not %s the container, and the file system of %s has only %d bytes and %d inodes left; "+
-				"make room there. It is tried again", next.action, s.Path, s.Bytes, s.Inodes)}, nil
+				"make room there. It is tried again", next.Action, s.Path, s.Bytes, s.Inodes)}, nil
 		}
 	}
 	return nil, err
 }
 
-func (k *Controller) lookForImage(ctx context.Context, r *store.Record, _ step) (*finding, error) {
+func (k *Controller) lookForImage(ctx context.Context, r *store.Record, _ *plan.Step) (*finding, error) {
 	if there, err := k.Prober.HasImage(ctx, r.Spec.Image); there || err != nil {
 		return nil, err
 	}
@@ -130,7 +131,7 @@ func imageNotFound(r *store.Record) *finding {
 	return &finding{"ImageNotFound", api.Errorf(api.ImageNotFound, "image %q is not on this engine; load or pull it there, and the container is made", r.Spec.Image)}
 }
 
-func (k *Controller) lookForNetwork(ctx context.Context, r *store.Record, _ step) (*finding, error) {
+func (k *Controller) lookForNetwork(ctx context.Context, r *store.Record, _ *plan.Step) (*finding, error) {
 	if there, err := k.Prober.HasNetwork(ctx, r.Spec.Network); there || err != nil {
 		return nil, err
 	}
@@ -141,8 +142,8 @@ func networkNotFound(name string) *finding {
 	return &finding{"NetworkNotFound", api.Errorf(api.DockerAPIError, "network %q is not on this engine; create it there, and the container is started, or declare another network", name)}
 }
 
-func (k *Controller) lookForUser(ctx context.Context, _ *store.Record, next step) (*finding, error) {
-	name, err := k.Prober.UnknownUser(ctx, next.on.DockerID)
+func (k *Controller) lookForUser(ctx context.Context, _ *store.Record, next *plan.Step) (*finding, error) {
+	name, err := k.Prober.UnknownUser(ctx, next.On.DockerID)
 	if name == "" || err != nil {
 		return nil, err
 	}

@@ -103,7 +103,7 @@ func TestController_APortIsTriedAsItWasDeclared(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := fmt.Sprintf("9/udp %d/tcp 10/sctp", r.Placement.Ports["80"].Port) // one that nobody has on this host
+		want := fmt.Sprintf("9/udp %d/tcp 10/sctp", r.Current.Ports["80"].Port) // one that nobody has on this host
 		if got := strings.Join(prober.bound, " "); got != want {
 			t.Errorf("tried %s, want %s", got, want)
 		}

@@ -35,7 +35,7 @@ func (k *Controller) AdmitPorts(s *api.Spec, others iter.Seq[*store.Record]) err
 		}
 	}
 	for r := range others {
-		for _, held := range append(k.Policy.publishings(r.Spec.Ports), k.Policy.publishings(r.Placement.Ports)...) {
+		for _, held := range append(k.Policy.publishings(r.Spec.Ports), k.Policy.publishings(r.Current.Ports)...) {
 			for _, w := range wanted {
 				if w.overlaps(held) {
 					return api.Errorf(api.ConflictError, "host port %s is container %s's; declare another one, or 0 to have one picked", w, r.Name).With("holder", r.Name)

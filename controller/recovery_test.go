@@ -37,7 +37,7 @@ func TestController_ALateContainerOfAnOlderTemplateIsTakenAway(t *testing.T) {
 		w.declare("web", func(s *api.Spec) { s.Command = []string{"newer"} })
 		w.engine.behind(func() {
 			late := w.engine.addLocked("web")
-			late.ID, late.Token, late.Hash = r.ID, r.Placement.Token, r.Placement.TemplateHash
+			late.ID, late.Token, late.Hash = r.ID, r.Current.Token, r.Current.TemplateHash
 			w.engine.before = nil
 		})
 		w.after(time.Minute)
@@ -224,7 +224,7 @@ func TestController_ACreateThatItsCallerGaveUpIsAdoptedWithoutHaste(t *testing.T
 		}
 		w.engine.behind(func() {
 			late := w.engine.addLocked("web")
-			late.ID, late.Token, late.Hash = r.ID, r.Placement.Token, r.Placement.TemplateHash
+			late.ID, late.Token, late.Hash = r.ID, r.Current.Token, r.Current.TemplateHash
 		})
 		w.after(2 * time.Second)
 		if st := w.status("web"); st.State != api.StateRunning || len(w.engine.containers) != 1 {

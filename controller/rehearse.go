@@ -8,122 +8,89 @@ import (
 	"time"
 
 	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/controller/plan"
 	"github.com/flow-manager/flow-manager/store"
 )
 
 // maxRehearsal bounds a rehearsal; a plan that does not end by then is a bug that its test finds.
-const maxRehearsal = 60
+const maxRehearsal = 100
 
 // rehearsal is a plan played to its end in a world that always does what it is told. It is what a dry run tells of.
 type rehearsal struct {
 	r    *store.Record
-	own  []Observed
-	now  time.Time
-	took []action // what the engine would be asked for
+	own  []plan.Container
+	at   plan.Instant
+	took []plan.Action // what changes something for whoever uses the container
 }
 
 // rehearse plays the plan for a copy of r until there is nothing left to do.
-func rehearse(r *store.Record, own []Observed, now time.Time) *rehearsal {
+func rehearse(r *store.Record, own []plan.Container, at plan.Instant) *rehearsal {
 	c := *r
-	c.Failure = nil
-	h := &rehearsal{r: &c, own: slices.Clone(own), now: now}
+	c.Tracks = store.Tracks{}
+	h := &rehearsal{r: &c, own: slices.Clone(own), at: at}
 	for range maxRehearsal {
-		next := plan(h.r, look(h.r, h.own), h.now)
-		if next.action == nothing || next.action == bury {
-			h.took = append(h.took, next.action)
+		o := h.observe()
+		next := plan.Plan(h.r, o)
+		if !h.take(&next, o) {
 			break
 		}
-		h.take(next)
 	}
 	return h
 }
 
-func (h *rehearsal) take(next step) {
-	if next.action == wait {
-		h.now = next.until
-		return
-	}
-	if !h.note(next) {
-		h.took = append(h.took, next.action)
-		h.own = h.engine(next)
-	}
+func (h *rehearsal) observe() *plan.Observation {
+	o := plan.Classify(h.r, h.own)
+	o.At, o.Boot, o.Mount, o.Ready, o.Connected = h.at, h.r.Run.Boot, h.r.Current.Mount, true, h.r.Run.Connected
+	return &o
 }
 
-// note is what the loop would write down; false where the step is one for the engine.
-func (h *rehearsal) note(next step) bool {
-	r := h.r
-	switch next.action {
-	case intend:
-		r.Supersede(r.Placement)
-		r.Placement = h.placement("rehearsed", r.Name)
-	case prepare:
-		r.Supersede(r.Next)
-		r.Next = h.placement("rehearsed-next", aside(r, "rehearsed-next"))
-	case record:
-		placed(r, next).DockerID = next.on.DockerID
-	case discard:
-		r.Supersede(r.Next)
-		r.Next = store.Placement{}
-	case attempt:
-		t := r.Trial(template(r))
-		r.NoteTrial(store.Trial{Template: t.Template, Attempts: t.Attempts + 1, Token: r.Next.Token})
-	case swap:
-		handOver(r)
-	case accept:
-		supersedePrev(r)
-		r.Prev = store.Placement{}
-	case revert:
-		takeOver(r)
-	default:
-		return h.noteRun(next)
-	}
-	return true
-}
-
-// noteRun is note for what concerns the process.
-func (h *rehearsal) noteRun(next step) bool {
-	r := h.r
-	switch next.action {
-	case recode:
-		h.took = append(h.took, recode)
-		giveCode(r, rehearsedCode(r), interrupts(r, next.on))
-	case prove:
-		r.Placement.Stable = true
-	case again:
-		r.RetrySeen = r.Retry
-		r.NoteTrial(store.Trial{Template: template(r)})
-	case resolve:
-		r.PullSeen = r.Pull
-	case forget:
-		r.Superseded = unseen(r.Superseded)
-	case wake:
-		r.WakeSeen, r.Ended, r.Status.NextRestartAt = r.Wake, "", nil
-		for i := range h.own {
-			r.Handled = asked(&h.own[i])
-		}
-	case renew:
-		r.RestartSeen, r.RestartFrom = r.Restart, run(next.on)
-		if !alive(next.on) {
-			r.RestartFrom, r.Handled = "", asked(next.on)
-		}
-	case renewed:
-		r.RestartFrom = ""
-	case settle:
-		r.StopDeadline = nil
-		r.Handled = asked(next.on)
-	case count:
-		v := judge(r, next.on, h.now)
-		r.Handled, r.Ended, r.EndedUnder, r.Status.NextRestartAt = v.handled, v.ended, r.Spec.RestartPolicy, timePointer(v.next)
-	default:
+// take plays a step; false where nothing follows.
+func (h *rehearsal) take(next *plan.Step, o *plan.Observation) bool {
+	switch next.Action {
+	case plan.Rest:
+		left := next.Left()
+		h.at.Now = h.at.Now.Add(left)
+		plan.Apply(h.r, next, &plan.Result{}, o)
+		return left > 0
+	case plan.Finalize:
+		h.took = append(h.took, next.Action)
 		return false
+	case plan.Create, plan.SwitchCode, plan.Stop, plan.Start, plan.Pause, plan.Unpause, plan.Limit, plan.Connect:
+		h.took = append(h.took, next.Action)
 	}
+	res := h.result(next)
+	h.happens(next, res)
+	plan.Apply(h.r, next, res, o)
 	return true
 }
 
-func (h *rehearsal) placement(token, name string) store.Placement {
-	p := store.Placement{Token: token + h.now.String(), DockerName: name, TemplateHash: api.TemplateHash(&h.r.Spec), Resources: h.r.Spec.Resources}
+// result is what a step brings.
+func (h *rehearsal) result(next *plan.Step) *plan.Result {
+	res := &plan.Result{Detail: next.Detail, Seen: next.On}
+	switch next.Action {
+	case plan.Intend, plan.IntendReplacement:
+		res.Placement = h.placement(next)
+	case plan.Create:
+		res.DockerID = "made-" + placed(h.r, next).Token
+	case plan.Resolve:
+		res.Image = &store.Resolved{Template: api.TemplateHash(&h.r.Spec), ID: h.r.Current.ImageID}
+	case plan.SwitchCode:
+		res.Code = &store.Taken{Code: h.r.Code, Digest: rehearsedCode(h.r)}
+	}
+	return res
+}
+
+func (h *rehearsal) placement(next *plan.Step) *store.Placement {
+	p := &store.Placement{Token: fmt.Sprint("rehearsed-", h.at.Now.UnixNano(), "-", len(h.own)), DockerName: h.r.Name, TemplateHash: api.TemplateHash(&h.r.Spec), Resources: h.r.Spec.Resources}
+	if next.Action == plan.IntendReplacement {
+		p.DockerName = plan.Aside(h.r, p.Token)
+	}
 	if h.r.Spec.Code != nil {
 		p.Code, p.AskedBy = rehearsedCode(h.r), h.r.Code
+	}
+	if next.Action == plan.Intend && plan.Exhausted(h.r) {
+		c := &h.r.Current
+		p.TemplateHash, p.Resources, p.Code, p.AskedBy, p.Stable = c.TemplateHash, c.Resources, c.Code, c.AskedBy, true
 	}
 	return p
 }
@@ -133,43 +100,41 @@ func rehearsedCode(r *store.Record) string {
 	return cmp.Or(r.Taken(r.Code), fmt.Sprintf("rehearsed-%d", r.Code))
 }
 
-// engine is the containers after the engine has done as it was told.
-func (h *rehearsal) engine(next step) []Observed {
-	switch r := h.r; next.action {
-	case create:
-		p := placed(r, next)
-		return append(h.own, Observed{ID: r.ID, DockerID: "made-" + p.Token, Name: p.DockerName, Token: p.Token, State: "created"})
-	case signal:
-		deadline := h.now.Add(time.Second)
-		r.StopDeadline = &deadline
-	case limit:
-		r.Placement.Resources = r.Spec.Resources
-	case remove:
-		r.StopDeadline = nil
-		removed(r, next.on.DockerID)
-		return slices.DeleteFunc(h.own, func(o Observed) bool { return o.DockerID == next.on.DockerID })
+// happens is what the engine does.
+func (h *rehearsal) happens(next *plan.Step, res *plan.Result) {
+	switch next.Action {
+	case plan.Create:
+		p := placed(h.r, next)
+		h.own = append(h.own, plan.Container{ID: h.r.ID, DockerID: res.DockerID, Name: p.DockerName, Token: p.Token, State: "created"})
+		return
+	case plan.Remove:
+		h.own = slices.DeleteFunc(h.own, func(c plan.Container) bool { return c.DockerID == next.On.DockerID })
+		return
 	}
 	for i := range h.own {
-		if o := &h.own[i]; next.on != nil && o.DockerID == next.on.DockerID {
-			h.happens(o, next)
+		if c := &h.own[i]; next.On != nil && c.DockerID == next.On.DockerID {
+			h.happensTo(c, next)
 		}
 	}
-	return h.own
 }
 
-func (h *rehearsal) happens(o *Observed, next step) {
-	switch next.action {
-	case start:
-		o.State, o.StartedAt = "running", h.now
-		h.r.Placement.Runs = h.r.Placement.Code
-	case kill:
-		o.State = "exited"
-	case freeze:
-		o.State = "paused"
-	case unpause:
-		o.State = "running"
-	case rename:
-		o.Name = next.name
+func (h *rehearsal) happensTo(c *plan.Container, next *plan.Step) {
+	switch next.Action {
+	case plan.Start:
+		h.at.Now = h.at.Now.Add(time.Millisecond) // no two runs begin at the same instant
+		c.State, c.StartedAt, c.Began, c.Interrupted = "running", h.at.Wall(h.at.Now), h.at.Now, false
+	case plan.Stop, plan.Kill:
+		c.State, c.FinishedAt, c.Lasted = "exited", h.at.Wall(h.at.Now), h.at.Now.Sub(c.Began)
+	case plan.Pause:
+		c.State = "paused"
+	case plan.Unpause:
+		c.State = "running"
+	case plan.Rename:
+		c.Name = next.Name
+	case plan.Limit:
+		c.RestartPolicy, c.Limits = "", api.Resources{}
+	case plan.Connect:
+		c.Networks = nil
 	}
 }
 
@@ -179,26 +144,26 @@ func (k *Controller) Effect(ctx context.Context, r *store.Record, exists bool) (
 	if err != nil {
 		return api.Effect{}, api.Errorf(api.DockerUnavailable, "what this would change cannot be told while the engine is away").Because(err)
 	}
-	return effect(rehearse(r, owned(r, seen), time.Now()).took, exists), nil
+	return effect(rehearse(r, owned(r, seen), k.clock.now()).took, exists), nil
 }
 
-func owned(r *store.Record, seen []Observed) []Observed {
-	return slices.DeleteFunc(seen, func(o Observed) bool { return !r.Owns(o.Token, o.DockerID, o.Name) })
+func owned(r *store.Record, seen []plan.Container) []plan.Container {
+	return slices.DeleteFunc(seen, func(o plan.Container) bool { return !r.Owns(o.Token, o.DockerID, o.Name) })
 }
 
 // effect names what a plan comes to, by the costliest of its actions, and what is lost by it.
-func effect(took []action, exists bool) api.Effect {
-	has := func(a action) bool { return slices.Contains(took, a) }
+func effect(took []plan.Action, exists bool) api.Effect {
+	has := func(a plan.Action) bool { return slices.Contains(took, a) }
 	switch {
-	case has(bury):
+	case has(plan.Finalize):
 		return api.Effect{Effect: api.EffectDelete, Lost: []string{"the container with its writable layer", "its anonymous volumes"}}
-	case has(create) && !exists:
+	case has(plan.Create) && !exists:
 		return api.Effect{Effect: api.EffectCreate, Lost: []string{}}
-	case has(create):
+	case has(plan.Create):
 		return api.Effect{Effect: api.EffectRecreate, Lost: []string{"the writable layer of the container"}}
-	case has(signal) && has(start):
+	case has(plan.Stop) && has(plan.Start):
 		return api.Effect{Effect: api.EffectRestart, Lost: []string{}}
-	case len(took) > 1:
+	case len(took) > 0:
 		return api.Effect{Effect: api.EffectInPlace, Lost: []string{}}
 	}
 	return api.Effect{Effect: api.EffectNone, Lost: []string{}}
@@ -206,23 +171,22 @@ func effect(took []action, exists bool) api.Effect {
 
 // Explain tells what is declared, what is there, and what the loop would do next and why.
 func (k *Controller) Explain(ctx context.Context, r *store.Record) (api.Explanation, error) {
-	now := time.Now()
-	s, err := k.see(ctx, r, now)
+	o, err := k.see(ctx, r)
 	if err != nil {
 		return api.Explanation{}, api.Errorf(api.DockerUnavailable, "what is next cannot be told while the engine is away").Because(err)
 	}
-	next := plan(r, s, now)
-	e := api.Explanation{ContainerID: r.ID, Name: r.Name, NextAction: string(next.action), Why: because(r, s, next), NextLookAt: timePointer(next.until), Differences: []api.Difference{}, RecentActions: []api.LastAction{}}
+	next := plan.Plan(r, o)
+	e := api.Explanation{ContainerID: r.ID, Name: r.Name, NextAction: plan.Word(next.Action), Why: plan.Because(r, o, &next), Differences: []api.Difference{}, RecentActions: []api.LastAction{}}
+	if left := next.Left(); left > 0 {
+		e.NextLookAt = pointer(o.At.Wall(o.At.Now.Add(left)))
+	}
 	e.Declared.Generation, e.Declared.Spec = r.Generation, r.Spec
 	e.Observed = r.Status
-	if next.rests() {
-		e.NextAction = "none"
-	}
 	e.RecentActions = append(e.RecentActions, k.actions.recent(r.ID)...)
 	if did := r.Status.LastAction; did != nil && len(e.RecentActions) == 0 {
 		e.RecentActions = append(e.RecentActions, *did)
 	}
-	if spec, _, err := k.specOf(r); err == nil && s.standing != nil {
+	if spec, _, err := k.specOf(r); err == nil && o.Current != nil {
 		for _, c := range api.Changes(spec, &r.Spec) {
 			e.Differences = append(e.Differences, api.Difference{Field: c.Field, Cost: c.Cost.String()})
 		}
@@ -230,34 +194,4 @@ func (k *Controller) Explain(ctx context.Context, r *store.Record) (api.Explanat
 	return e, nil
 }
 
-// because is a sentence about the next step.
-func because(r *store.Record, s sight, next step) string {
-	switch {
-	case next.action == pulling:
-		return "the image is being pulled"
-	case next.action == copying:
-		return "the code is being copied"
-	case next.action == wait && r.StopDeadline != nil:
-		return "the container was asked to stop and has until then"
-	case next.action == wait && onTrial(r) && s.standing != nil && alive(s.standing):
-		return "the update is watched until then"
-	case next.action == wait && r.Failure != nil:
-		why := "what did not work is tried again then: " + r.Failure.Reason
-		if e := r.Status.LastError; e != nil {
-			why += ": " + e.Message
-		}
-		return why
-	case next.action == wait:
-		return "the restart waits until then"
-	case next.action == nothing && takenBack(r) != "":
-		return takenBack(r)
-	case next.action == nothing && r.Ended != "":
-		return "the container has ended, and its restart policy leaves it alone: " + r.Ended
-	case next.action == nothing:
-		return "it is as declared"
-	case next.detail != "":
-		return next.detail
-	}
-	return map[string]string{api.CauseDeclaration: "it was declared so", api.CauseDrift: "somebody else changed it", api.CauseExit: "it ended by itself",
-		api.CauseUnhealthy: "it is not well", api.CauseRestart: "a restart was asked for", api.CauseRecovery: "what was under way is gone on with"}[next.cause]
-}
+func pointer[T any](v T) *T { return &v }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/controller/plan"
 )
 
 // become puts the only container of the engine into a state.
@@ -89,7 +90,7 @@ func TestController_AContainerThatTheEngineDoesNotStartAnyMoreIsReplaced(t *test
 				})
 				w.engine.exit("web", 1)
 				w.after(time.Minute)
-				if st := w.status("web"); st.Condition(api.Degraded).Reason != startFailed || st.DockerID != stuck.DockerID {
+				if st := w.status("web"); st.Condition(api.Degraded).Reason != plan.StartFailed || st.DockerID != stuck.DockerID {
 					t.Errorf("given up too soon: %s", api.Encode(st))
 				}
 				w.after(5 * time.Minute)
@@ -119,7 +120,7 @@ func TestController_AContainerThatNeverStartsIsSeldomReplaced(t *testing.T) {
 				starts++
 			}
 		}
-		if starts < 10 || creates < 2 || creates > 1+starts/stuckStarts {
+		if starts < 10 || creates < 2 || creates > 1+starts/7 {
 			t.Errorf("%d creates and %d starts in an hour", creates, starts)
 		}
 	})

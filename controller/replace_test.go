@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/controller/plan"
 )
 
 // What is on trial ends while yet another template waits for its image. That one has done nothing wrong, and is tried.
@@ -21,7 +22,7 @@ func TestController_AFailureIsOfTheTemplateThatFailed(t *testing.T) {
 		w.engine.exit("web", 1)
 		w.after(time.Minute)
 		if now, _ := w.engine.named("web"); now.DockerID != first.DockerID || now.State != "running" {
-			t.Fatalf("what stood before does not run again: %+v", now.Observed)
+			t.Fatalf("what stood before does not run again: %+v", now.Container)
 		}
 		if w.reason() != "" {
 			t.Errorf("degraded because of %q", w.reason())
@@ -29,9 +30,9 @@ func TestController_AFailureIsOfTheTemplateThatFailed(t *testing.T) {
 		close(gate)
 		w.after(time.Minute)
 		if now, _ := w.engine.named("web"); now.template.Spec.Image != "other" || now.State != "running" {
-			t.Errorf("what is declared does not run: %+v", now.Observed)
+			t.Errorf("what is declared does not run: %+v", now.Container)
 		}
-		if r, _ := w.store.Resolve("web"); r.Status.ObservedGeneration != r.Generation || w.reason() != "" || onTrial(r) {
+		if r, _ := w.store.Resolve("web"); r.Status.ObservedGeneration != r.Generation || w.reason() != "" || plan.OnTrial(r) {
 			t.Errorf("it is not done: %s", api.Encode(r.Status))
 		}
 	})

@@ -6,7 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
+
+	"github.com/flow-manager/flow-manager/controller/plan"
 )
 
 // ErrStoreRestored means that the store is a backup that was put in its place and that nobody has accepted yet.
@@ -14,16 +15,16 @@ var ErrStoreRestored = errors.New("StoreRestored")
 
 // judgeRestore lets nothing be done by a restored store before it is accepted. An old backup declares what was deleted since,
 // and does not know what was made since.
-func (k *Controller) judgeRestore(ctx context.Context, seen []Observed) error {
+func (k *Controller) judgeRestore(ctx context.Context, seen []plan.Container) error {
 	at := k.Store.Restored()
 	if at == "" {
 		return nil
 	}
-	outlook := k.foretell(seen, time.Now())
+	would := k.foretell(seen)
 	if !k.AcceptRestore {
-		return fmt.Errorf("%w: the store was restored at %s from a backup, and nothing is done by it until it is started once with --accept-restore. It would then %s", ErrStoreRestored, at, outlook)
+		return fmt.Errorf("%w: the store was restored at %s from a backup, and nothing is done by it until it is started once with --accept-restore. It would then %s", ErrStoreRestored, at, would)
 	}
-	k.Log.Warn().Str("operation", "accept_restore").Str("restored", at).Str("outlook", outlook).Msg("the restored store is accepted")
+	k.Log.Warn().Str("operation", "accept_restore").Str("restored", at).Str("outlook", would).Msg("the restored store is accepted")
 	if err := k.Store.AcceptRestore(ctx); err != nil {
 		return fmt.Errorf("accept the restored store: %w", err)
 	}
@@ -31,21 +32,23 @@ func (k *Controller) judgeRestore(ctx context.Context, seen []Observed) error {
 }
 
 // foretell says what the loop would do first, by what a list shows.
-func (k *Controller) foretell(seen []Observed, now time.Time) string {
-	byID := map[string][]Observed{}
+func (k *Controller) foretell(seen []plan.Container) string {
+	byID := map[string][]plan.Container{}
 	for _, o := range seen {
 		byID[o.ID] = append(byID[o.ID], o)
 	}
 	would := map[string][]string{}
 	records, _ := k.Store.List()
 	for _, r := range records {
-		s := look(r, byID[r.ID])
+		o := plan.Classify(r, byID[r.ID])
+		o.At = k.clock.now()
 		delete(byID, r.ID)
-		if verb := outlook(plan(r, s, now).action); verb != "" {
+		next := plan.Plan(r, &o)
+		if verb := outlook(next.Action); verb != "" {
 			would[verb] = append(would[verb], r.Name)
 		}
-		for _, o := range s.foreign {
-			would["leave alone"] = append(would["leave alone"], o.Name)
+		for _, c := range o.Foreign {
+			would["leave alone"] = append(would["leave alone"], c.Name)
 		}
 	}
 	for id, left := range byID {
@@ -63,15 +66,15 @@ func (k *Controller) foretell(seen []Observed, now time.Time) string {
 }
 
 // outlook is a word for what an action leads to; none for what changes no container.
-func outlook(a action) string {
+func outlook(a plan.Action) string {
 	switch a {
-	case intend, create, prepare, attempt, swap:
+	case plan.Intend, plan.Create, plan.IntendReplacement, plan.Attempt, plan.Promote:
 		return "make anew"
-	case start, count, unpause:
+	case plan.Start, plan.IntendStart, plan.RecordExit, plan.Unpause:
 		return "start"
-	case signal, kill, freeze:
+	case plan.Stop, plan.Kill, plan.Pause:
 		return "stop"
-	case remove:
+	case plan.Remove:
 		return "remove"
 	}
 	return ""

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/controller/plan"
 )
 
 // Classes of a Runtime's errors. An error that is of none of them is the engine's own trouble: transient until shown otherwise.
@@ -23,34 +24,24 @@ var (
 	ErrUnauthorized = errors.New("unauthorized")
 )
 
-// Observed is one container as the engine has it. Times are zero and ExitCode meaningless for one that never ran.
-type Observed struct {
-	DockerID string
-	Name     string
-	// ID, Token, Hash and Instance are its labels; proof of nothing.
-	ID, Token, Hash, Instance string
-	// State is the engine's word: created, running, paused, restarting, removing, exited or dead.
-	State  string
-	Health string
-	// FailingStreak and HealthOutput are what the newest failed health checks said.
-	FailingStreak int
-	HealthOutput  string
-	ImageID       string
-	StartedAt     time.Time
-	FinishedAt    time.Time
-	ExitCode      int
-	OOMKilled     bool
-	// StartError is the engine's text about a start that failed, for people.
-	StartError string
-	// Anonymous are the volumes that the engine made for it, by target.
-	Anonymous map[string]string
-	// Interrupted is the controller's own finding: the run ended because the host or the engine did, not by itself.
-	Interrupted bool
-	// InterruptedBefore is the finding that so was the run before it, which was taken for a crash then: an engine that is being
-	// stopped still starts what it has ended already.
-	InterruptedBefore bool
-	// Digest sums up what a list shows of the container; it differs when an inspection is worth while.
-	Digest string
+// EventKind is what an event of the engine tells.
+type EventKind string
+
+// The kinds that matter; all others are Changed.
+const (
+	Changed EventKind = ""
+	Began   EventKind = "start"
+	Killed  EventKind = "kill" // a signal that asks it to end
+	Ended   EventKind = "die"
+	// Signalled is a signal that does not ask it to end.
+	Signalled EventKind = "signal"
+)
+
+// Event is something that happened to a container, by the engine's clock.
+type Event struct {
+	ID, DockerID string
+	Kind         EventKind
+	At           time.Time
 }
 
 // Template is everything that a container is made from.
@@ -84,9 +75,9 @@ type Runtime interface {
 	// Engine gives the engine's own id.
 	Engine(ctx context.Context) (string, error)
 	// List gives all containers that bear our id label, running or not, with State, names, labels and Digest only.
-	List(ctx context.Context) ([]Observed, error)
+	List(ctx context.Context) ([]plan.Container, error)
 	// Inspect looks at one container by Docker id or exact name.
-	Inspect(ctx context.Context, ref string) (Observed, error)
+	Inspect(ctx context.Context, ref string) (plan.Container, error)
 	Create(ctx context.Context, t Template) (dockerID string, err error)
 	Start(ctx context.Context, dockerID string) error
 	// Kill sends a signal, "" for SIGKILL.
@@ -94,8 +85,11 @@ type Runtime interface {
 	Pause(ctx context.Context, dockerID string) error
 	Unpause(ctx context.Context, dockerID string) error
 	Rename(ctx context.Context, dockerID, name string) error
-	// Limit changes limits of a standing container.
+	// Limit changes limits of a standing container, and takes the engine's own restart policy from it.
 	Limit(ctx context.Context, dockerID string, r api.Resources) error
+	// Connect attaches a container to a network by its name, under an alias where the network knows names. What is left of
+	// an attachment to a network that is gone is taken away first.
+	Connect(ctx context.Context, dockerID, network, alias string) error
 	// Remove takes the container and its anonymous volumes away, running or not.
 	Remove(ctx context.Context, dockerID string) error
 	// VolumeInstance is the instance whose label a named volume bears, "" for one that bears none.
@@ -115,8 +109,8 @@ type Runtime interface {
 	Usage(ctx context.Context, dockerID string) (api.Usage, error)
 	// LastLines are the last lines that the container wrote to its output, oldest first: at most so many lines and bytes.
 	LastLines(ctx context.Context, dockerID string, lines, bytes int) ([]string, error)
-	// Events calls ready once it is subscribed, then mark for each event until the stream ends. mark must not block.
-	Events(ctx context.Context, ready func(), mark func(id, dockerID string)) error
+	// Events calls ready once it is subscribed, then tell for each event until the stream ends. tell must not block.
+	Events(ctx context.Context, ready func(), tell func(Event)) error
 }
 
 // Endpoints are the sockets of the flows.
@@ -125,6 +119,8 @@ type Endpoints interface {
 	Open(id string) error
 	// Listening tells whether both are there.
 	Listening(id string) bool
+	// Mount names the folder as it is now: another name says that it was made anew, "" that it is not known.
+	Mount(id string) string
 	// Remove takes both away.
 	Remove(id string) error
 	// Dir is the folder that is mounted into the container.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/controller/plan"
 	"github.com/flow-manager/flow-manager/store"
 )
 
@@ -40,14 +41,14 @@ func (w *simWorld) pending() time.Duration {
 		if r.Failure != nil {
 			wait = max(0, time.Until(r.Failure.RetryAt))
 		}
-		if onTrial(r) {
+		if plan.OnTrial(r) {
 			wait = max(wait, deadline(r))
 		}
 		if next := r.Status.NextRestartAt; next != nil {
 			wait = max(wait, time.Until(*next))
 		}
-		if c := w.engine.oursLocked(r.Name); c != nil && !c.alive() && r.Handled != run(&c.Observed) {
-			wait += restartDelay(r.ID, r.Status.CrashStreak+1)
+		if c := w.engine.oursLocked(r.Name); c != nil && !c.alive() && r.Handled != plan.Run(&c.Container) {
+			wait += plan.RestartDelay(r.ID, r.Status.CrashStreak+1)
 		}
 		longest = max(longest, wait)
 	}
@@ -97,8 +98,8 @@ func (w *simWorld) settled() error {
 		}
 	}
 	for _, c := range w.engine.containers {
-		if !c.ours && !reflect.DeepEqual(c.Observed, c.born) {
-			errs = append(errs, fmt.Errorf("the foreign %s was %+v and is %+v", c.Name, c.born, c.Observed))
+		if !c.ours && !reflect.DeepEqual(c.Container, c.born) {
+			errs = append(errs, fmt.Errorf("the foreign %s was %+v and is %+v", c.Name, c.born, c.Container))
 		}
 	}
 	return errors.Join(errs...)
@@ -121,9 +122,9 @@ func (w *simWorld) settledOne(d *simDeclared) error {
 	var standing *simContainer
 	for _, c := range own {
 		switch {
-		case c.DockerID == r.Placement.DockerID:
+		case c.DockerID == r.Current.DockerID:
 			standing = c
-		case c.DockerID == r.Prev.DockerID && d.spec.DesiredState != api.DesiredRunning:
+		case c.DockerID == r.Previous.DockerID && d.spec.DesiredState != api.DesiredRunning:
 		default:
 			return fmt.Errorf("it has a container %s besides, %s", c.Name, c.State)
 		}
@@ -155,7 +156,7 @@ func (w *simWorld) excuse(r *store.Record, d *simDeclared) string {
 	switch {
 	case d.spec.Image == "missing" && reason == "ImageNotFound",
 		d.spec.Image == "broken" && reason == "StartFailed",
-		d.spec.Image == "missing" && reason == "StartFailed" && w.engine.brokenLocked(r.Placement.DockerID), // neither can
+		d.spec.Image == "missing" && reason == "StartFailed" && w.engine.brokenLocked(r.Current.DockerID), // neither can
 		w.engine.squatterLocked(d.name) && (reason == "NameConflict" || reason == "EngineError"):
 		return reason
 	}
@@ -164,7 +165,7 @@ func (w *simWorld) excuse(r *store.Record, d *simDeclared) string {
 
 func (w *simWorld) asDeclared(d *simDeclared, r *store.Record, c *simContainer) error {
 	st := &r.Status
-	why := takenBack(r)
+	why := plan.TakenBack(r)
 	switch {
 	case why != "" && !w.court.file(d.id).failed[api.TemplateHash(&r.Spec)] && !w.court.file(d.id).failed[""]:
 		return errors.New("nothing ever happened to it, and yet: " + why)
@@ -216,7 +217,7 @@ func (w *simWorld) process(d *simDeclared, r *store.Record, c *simContainer) err
 
 // atRest finds the policy's reason for a process that ended.
 func (w *simWorld) atRest(d *simDeclared, r *store.Record, c *simContainer) error {
-	policy, ended := d.spec.RestartPolicy, r.Ended
+	policy, ended := d.spec.RestartPolicy, r.Run.Ended
 	allowed := map[string]bool{
 		"Completed":   policy.Name == api.RestartNever || policy.Name == api.RestartOnFailure && c.ExitCode == 0,
 		"Failed":      policy.Name == api.RestartNever,

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/controller/plan"
 	"github.com/flow-manager/flow-manager/store"
 )
 
@@ -142,38 +143,38 @@ func (c *simContainer) runs() string { return c.Hash + c.code }
 
 // asksStartOf holds that what starts finds the code that is written down for it.
 func (c *court) asksStartOf(l *simLife, o *simContainer, r *store.Record) {
-	if digest, ok := l.world.engine.mountLocked(o); r != nil && (!ok || digest != r.Placement.Code) {
-		c.violate("%s is started with the code %q and %q is written down", o.Name, digest, r.Placement.Code)
+	if digest, ok := l.world.engine.mountLocked(o); r != nil && (!ok || digest != r.Current.Code) {
+		c.violate("%s is started with the code %q and %q is written down", o.Name, digest, r.Current.Code)
 	}
 }
 
 // asksStopOf holds that nothing is stopped for code that is not there, that it is counted, and not done more often than it may be.
 func (c *court) asksStopOf(l *simLife, o *simContainer, r *store.Record) {
 	f := c.file(o.ID)
-	if r == nil || r.Placement.DockerID != o.DockerID || !stale(r) || !wantsRun(r) || r.DeletedAt != nil || r.StopDeadline != nil || !o.asked.IsZero() || time.Since(f.hands) <= simSlack {
+	if r == nil || r.Current.DockerID != o.DockerID || !stale(r) || !plan.WantsRun(r) || r.DeletedAt != nil || r.StopDeadline != nil || !o.asked.IsZero() || time.Since(f.hands) <= simSlack {
 		return
 	}
-	if l.world.code.Verify(context.Background(), r.Placement.Code) != nil {
+	if l.world.code.Verify(context.Background(), r.Current.Code) != nil {
 		c.violate("%s is stopped for code that is not there", o.Name)
 	}
-	if r.Placement.AskedBy != r.Code || r.Placement.Stable {
+	if r.Current.AskedBy != r.Code || r.Current.Stable {
 		return // taken back, or known to work
 	}
-	if r.Trial(template(r)).Attempts == 0 {
+	if r.Trial(plan.Template(r)).Attempts == 0 {
 		c.violate("%s is stopped for other code and nobody counts it", o.Name)
 	}
-	if f.coded == run(&o.Observed) {
+	if f.coded == plan.Run(&o.Container) {
 		return // asked again
 	}
 	if f.codes == nil {
 		f.codes = map[string]int{}
 	}
-	f.codes[template(r)]++
-	f.coded, f.from = run(&o.Observed), ""
+	f.codes[plan.Template(r)]++
+	f.coded, f.from = plan.Run(&o.Container), ""
 	if d := c.model.all[o.ID]; !o.byHand && !o.halted && time.Since(o.StartedAt) >= simMonitor && r.Spec.UpdatePolicy.OnFailure == api.OnFailureRollback && d != nil && !d.rests() {
 		f.from = o.runs()
 	}
-	if most := max(r.Spec.UpdatePolicy.MaxAttempts, 1); onTrial(r) && f.codes[template(r)] > most {
+	if most := max(r.Spec.UpdatePolicy.MaxAttempts, 1); plan.OnTrial(r) && f.codes[plan.Template(r)] > most {
 		c.violate("%s is stopped for code that was tried %d times already", o.Name, most)
 	}
 }
@@ -217,11 +218,11 @@ func (e *simEngine) illLocked(c *simContainer) {
 
 // codeAsDeclared tells how the code of a container differs from what is declared.
 func (w *simWorld) codeAsDeclared(d *simDeclared, r *store.Record, c *simContainer) error {
-	p := &r.Placement
+	p := &r.Current
 	switch {
 	case c.alive() && (c.code != p.Code || r.Status.CodeRevision != c.code):
 		return fmt.Errorf("it runs the code %q, %q is written down and %q told", c.code, p.Code, r.Status.CodeRevision)
-	case d.spec.Code == nil || takenBack(r) != "":
+	case d.spec.Code == nil || plan.TakenBack(r) != "":
 		return nil
 	case p.AskedBy != r.Code || p.Code != r.Taken(r.Code):
 		return fmt.Errorf("its code is %q of request %d, and %d is declared", p.Code, p.AskedBy, r.Code)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/controller/plan"
 	"github.com/flow-manager/flow-manager/store"
 )
 
@@ -154,7 +155,7 @@ func (c *court) outage() {
 // creates checks that the intent is on disk, and with it whose container this is.
 func (c *court) creates(l *simLife, t *Template) {
 	r, ok := l.store.Get(t.ID)
-	if !ok || !slices.ContainsFunc(r.Placements(), func(p store.Placement) bool { return p.Token == t.Token }) {
+	if !ok || !slices.ContainsFunc(r.AllPlacements(), func(p store.Placement) bool { return p.Token == t.Token }) {
 		c.violate("%s is created without an intent on disk", t.DockerName)
 	}
 }
@@ -185,7 +186,7 @@ func (c *court) owns(o *simContainer) bool {
 // placements are those that the store knows of an id, living or buried.
 func (c *court) placements(id string) []store.Placement {
 	if r, ok := c.model.life.store.Get(id); ok {
-		return r.Placements()
+		return r.AllPlacements()
 	}
 	if stone, ok := c.model.life.store.Tombstone(id); ok {
 		return stone.Placements
@@ -226,7 +227,7 @@ func (c *court) asks(l *simLife, call string, o *simContainer) {
 }
 
 func (c *court) asksStart(l *simLife, o *simContainer, r *store.Record, d *simDeclared) {
-	if r == nil || r.Placement.DockerID != o.DockerID {
+	if r == nil || r.Current.DockerID != o.DockerID {
 		c.violate("%s is started before its Docker id is recorded", o.Name)
 	}
 	if !l.world.listens(o.ID) {
@@ -256,7 +257,7 @@ func (c *court) asksRemove(o *simContainer, r *store.Record, d *simDeclared) {
 	if d == nil || d.unsure != nil || d.deleted || time.Since(d.changed) <= simSlack || o.State == "dead" || o.State == "removing" {
 		return
 	}
-	if r != nil && r.Placement.DockerID == o.DockerID && o.Hash == api.TemplateHash(&d.spec) && o.template.Spec.Resources == d.spec.Resources {
+	if r != nil && r.Current.DockerID == o.DockerID && o.Hash == api.TemplateHash(&d.spec) && o.template.Spec.Resources == d.spec.Resources {
 		c.violate("%s is removed though it is what is declared", o.Name)
 	}
 }
@@ -338,7 +339,7 @@ func (c *court) ended(o *simContainer) {
 		return
 	}
 	f.streak++
-	if o.FinishedAt.Sub(o.StartedAt) >= longRun {
+	if o.FinishedAt.Sub(o.StartedAt) >= plan.LongRun {
 		f.streak = 1
 	}
 	f.exit = &simExit{time.Now(), o.ExitCode, d.spec.RestartPolicy}

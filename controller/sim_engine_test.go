@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/controller/plan"
 )
 
 // simEngine is a state machine that obeys Docker's rules, with faults that a script arms. Requests that reached it take
@@ -37,7 +38,7 @@ type simEngine struct {
 }
 
 type simContainer struct {
-	Observed
+	plan.Container
 	ours     bool // made by a call to Create
 	template Template
 	volume   string // what its image keeps its data in
@@ -75,7 +76,7 @@ func newSimEngine(s simScript) *simEngine {
 		marks: map[*simPort]func(string, string){}, starting: map[string]chan struct{}{}, terms: map[string]reaction{}, pulled: map[string]bool{"app": true, "crash": true, "job": true, "broken": true}}
 }
 
-func (c *simContainer) alive() bool { return alive(&c.Observed) }
+func (c *simContainer) alive() bool { return c.Container.Alive() }
 
 func (e *simEngine) findLocked(ref string) (*simContainer, error) {
 	if c, ok := e.containers[ref]; ok {
@@ -102,7 +103,7 @@ func (e *simEngine) oursLocked(name string) *simContainer {
 
 func (e *simEngine) addLocked(name string) *simContainer {
 	e.serial++
-	c := &simContainer{Observed: Observed{DockerID: fmt.Sprintf("%012d%052d", e.serial, 0), Name: name, State: "created"}}
+	c := &simContainer{Observed: plan.Container{DockerID: fmt.Sprintf("%012d%052d", e.serial, 0), Name: name, State: "created"}}
 	e.containers[c.DockerID] = c
 	return c
 }
@@ -122,7 +123,7 @@ func (e *simEngine) createLocked(t Template) (string, error) {
 	}
 	c.ID, c.Token, c.Hash, c.Instance, c.ImageID = t.ID, t.Token, t.Hash, t.Instance, t.Spec.Image
 	if e.court.replaced(&t) {
-		c.ours, c.born = false, c.Observed
+		c.ours, c.born = false, c.Container
 	}
 	e.court.note("      %s is made, %.12s", c.Name, c.DockerID)
 	e.tellLocked(c)

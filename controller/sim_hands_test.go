@@ -70,7 +70,7 @@ func (e *simEngine) copyLocked(c *simContainer, name string) {
 	copied := e.addLocked(name)
 	copied.ID, copied.Token, copied.Hash, copied.Instance = c.ID, c.Token, c.Hash, c.Instance
 	copied.State, copied.StartedAt = "running", time.Now()
-	copied.born = copied.Observed
+	copied.born = copied.Container
 	e.tellLocked(copied)
 }
 
@@ -92,7 +92,7 @@ func (e *simEngine) squatLocked(kind, name string, ours *simContainer) {
 	if _, err := e.findLocked(name); errors.Is(err, ErrAbsent) {
 		c := e.addLocked(name)
 		c.State, c.StartedAt = "running", time.Now()
-		c.born = c.Observed
+		c.born = c.Container
 	}
 }
 

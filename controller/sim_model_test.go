@@ -107,14 +107,14 @@ func wish(op string, arg int, w *store.Wish) error {
 			w.Spec.DesiredState = api.DesiredRunning
 		}
 		now := w.Spec.DesiredState == api.DesiredRunning || w.Spec.DesiredState == api.DesiredPaused
-		w.Labels, w.Wake = map[string]string{"arg": string(rune('a' + arg%5))}, rested && now
+		w.Labels, w.Start = map[string]string{"arg": string(rune('a' + arg%5))}, rested && now
 	case !w.Exists:
 		return errRefused
 	case op == "start":
-		w.Wake = w.Spec.DesiredState != api.DesiredRunning || w.Status.State != api.StateRunning || w.Status.CrashStreak > 0
+		w.Start = w.Spec.DesiredState != api.DesiredRunning || w.Status.State != api.StateRunning || w.Status.CrashStreak > 0
 		w.Spec.DesiredState = api.DesiredRunning
 	case op == "restart":
-		w.Wake, w.Restart, w.Spec.DesiredState = !runs, true, api.DesiredRunning
+		w.Start, w.Restart, w.Spec.DesiredState = !runs, true, api.DesiredRunning
 	case op == "pull":
 		w.Pull = true
 	case op == "code":
@@ -150,7 +150,7 @@ func (d *simDeclared) take(w *store.Wish, generation int64, tree int) {
 	if generation != d.generation {
 		d.changed = time.Now()
 	}
-	if w.Wake || w.Restart {
+	if w.Start || w.Restart {
 		d.woken = time.Now()
 	}
 	if w.Restart {
@@ -158,7 +158,7 @@ func (d *simDeclared) take(w *store.Wish, generation int64, tree int) {
 	} else if w.Spec.DesiredState != api.DesiredRunning {
 		d.restarted = time.Time{} // overtaken
 	}
-	if w.Wake {
+	if w.Start {
 		d.wake++
 	}
 	switch {

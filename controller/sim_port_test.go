@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/controller/plan"
 )
 
 // simPort is one manager's way to the engine. When that manager has died, nothing passes any more.
@@ -192,7 +193,7 @@ func (p *simPort) Engine(ctx context.Context) (string, error) {
 	return "engine-1", p.call(ctx, "engine", "", "", func() error { p.engine.court.shaky = false; return nil })
 }
 
-func (p *simPort) List(ctx context.Context) (list []Observed, err error) {
+func (p *simPort) List(ctx context.Context) (list []plan.Container, err error) {
 	e := p.engine
 	err = p.call(ctx, "list", "", "", func() error {
 		for _, id := range slices.Sorted(maps.Keys(e.containers)) {
@@ -211,11 +212,11 @@ func (c *simContainer) listed() Observed {
 	if c.State == "running" {
 		health = c.Health
 	}
-	return Observed{DockerID: c.DockerID, Name: c.Name, ID: c.ID, Token: c.Token, Hash: c.Hash, State: c.State, Health: health,
+	return plan.Container{DockerID: c.DockerID, Name: c.Name, ID: c.ID, Token: c.Token, Hash: c.Hash, State: c.State, Health: health,
 		Digest: fmt.Sprint(c.State, " ", c.Name, " ", c.ExitCode, " ", health)}
 }
 
-func (p *simPort) Inspect(ctx context.Context, ref string) (o Observed, err error) {
+func (p *simPort) Inspect(ctx context.Context, ref string) (o plan.Container, err error) {
 	e := p.engine
 	e.mu.Lock()
 	name := ref
@@ -226,7 +227,7 @@ func (p *simPort) Inspect(ctx context.Context, ref string) (o Observed, err erro
 	err = p.call(ctx, "inspect", name, ref, func() error {
 		c, err := e.findLocked(ref)
 		if err == nil {
-			o = c.Observed
+			o = c.Container
 		}
 		return err
 	})

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/controller/plan"
 	"github.com/flow-manager/flow-manager/store"
 )
 
@@ -26,23 +27,23 @@ func (c *court) asksStop(l *simLife, o *simContainer, r *store.Record) {
 	if !forUpdate(o, r) {
 		return
 	}
-	if next := l.world.engine.containers[r.Next.DockerID]; next == nil {
+	if next := l.world.engine.containers[r.Candidate.DockerID]; next == nil {
 		c.violate("%s is stopped for an update that is not there", o.Name)
 	}
-	if r.Trial(template(r)).Token != r.Next.Token {
+	if r.Trial(plan.Template(r)).Token != r.Candidate.Token {
 		c.violate("%s is stopped for an update and nobody counts it", o.Name)
 	}
-	if u := &c.file(o.ID).update; r.Placement.Stable {
+	if u := &c.file(o.ID).update; r.Current.Stable {
 		c.tries(r, o)
 	} else if u.tries != nil { // in the place of one that had not proven itself, and with it of what stood before that
-		u.next, u.hash = r.Next.DockerID, template(r)
+		u.next, u.hash = r.Candidate.DockerID, plan.Template(r)
 	}
 }
 
 // forUpdate tells whether a stop can only be for an update.
 func forUpdate(o *simContainer, r *store.Record) bool {
-	wanted := r != nil && r.DeletedAt == nil && r.Placement.DockerID == o.DockerID && wantsRun(r)
-	return wanted && !fits(&r.Placement, &r.Spec) && !stale(r) && !exhausted(r) && r.RestartFrom == "" && r.StopDeadline == nil && r.Handled != run(&o.Observed)
+	wanted := r != nil && r.DeletedAt == nil && r.Current.DockerID == o.DockerID && plan.WantsRun(r)
+	return wanted && !plan.Fits(&r.Current, &r.Spec) && !stale(r) && !plan.Exhausted(r) && r.RestartFrom == "" && r.StopDeadline == nil && r.Handled != plan.Run(&o.Container)
 }
 
 func (c *court) tries(r *store.Record, o *simContainer) {
@@ -50,15 +51,15 @@ func (c *court) tries(r *store.Record, o *simContainer) {
 	if f.update.tries == nil {
 		f.update.tries, f.update.back = map[string]int{}, map[string]bool{}
 	}
-	hash := template(r)
-	if f.update.next == r.Next.DockerID && f.update.old == o.DockerID {
+	hash := plan.Template(r)
+	if f.update.next == r.Candidate.DockerID && f.update.old == o.DockerID {
 		return // asked again
 	}
 	if most := max(r.Spec.UpdatePolicy.MaxAttempts, 1); f.update.back[hash] && f.update.tries[hash] >= most {
 		c.violate("%s is stopped for a template that was tried %d times already", o.Name, most)
 	}
 	f.update.tries[hash]++
-	f.update.old, f.update.next, f.update.hash = o.DockerID, r.Next.DockerID, hash
+	f.update.old, f.update.next, f.update.hash = o.DockerID, r.Candidate.DockerID, hash
 }
 
 // takesOver sees what stood before an update run again.
@@ -84,11 +85,11 @@ const simMonitor = 5 * time.Second
 // asksRemoveOld holds that what stood before is there until what took its place has proven itself.
 func (c *court) asksRemoveOld(l *simLife, o *simContainer, r *store.Record) {
 	f := c.file(o.ID)
-	if r == nil || r.DeletedAt != nil || f.update.old != o.DockerID || r.Placement.DockerID != f.update.next || !wantsRun(r) || time.Since(f.hands) <= simSlack {
+	if r == nil || r.DeletedAt != nil || f.update.old != o.DockerID || r.Current.DockerID != f.update.next || !plan.WantsRun(r) || time.Since(f.hands) <= simSlack {
 		return
 	}
 	next := l.world.engine.containers[f.update.next]
-	if next == nil || next.State == "dead" || !current(r) {
+	if next == nil || next.State == "dead" || !plan.Serving(r) {
 		return
 	}
 	if fresh := next.StartedAt.IsZero(); fresh || next.alive() && time.Since(next.StartedAt) < simMonitor {
@@ -98,8 +99,8 @@ func (c *court) asksRemoveOld(l *simLife, o *simContainer, r *store.Record) {
 
 // heldUp tells of a standing container that is not looked after because its update cannot be made.
 func (w *simWorld) heldUp(r *store.Record, d *simDeclared) error {
-	c := w.engine.containers[r.Placement.DockerID]
-	if !r.Failure.Update || d.spec.DesiredState != api.DesiredRunning || c == nil || c.alive() || c.template.Spec.Image == "broken" || r.Ended != "" {
+	c := w.engine.containers[r.Current.DockerID]
+	if !r.Failure.Update || d.spec.DesiredState != api.DesiredRunning || c == nil || c.alive() || c.template.Spec.Image == "broken" || r.Run.Ended != "" {
 		return nil
 	}
 	if next := r.Status.NextRestartAt; next != nil && next.After(time.Now()) {

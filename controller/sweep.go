@@ -18,7 +18,7 @@ func (k *Controller) sweepCode(ctx context.Context) error {
 	}
 	records, _ := k.Store.List() // after the links: a container's token is written before its link is made
 	for _, r := range records {
-		for _, p := range r.Placements() {
+		for _, p := range r.AllPlacements() {
 			used[p.Token] = true
 		}
 	}
@@ -45,7 +45,7 @@ func (k *Controller) keptCode() map[string]bool {
 		for _, t := range r.Codes {
 			kept[t.Digest] = true
 		}
-		for _, p := range r.Placements() {
+		for _, p := range r.AllPlacements() {
 			kept[p.Code], kept[p.Runs] = true, true
 		}
 	}

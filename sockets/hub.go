@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+	"golang.org/x/sys/unix"
 
 	"github.com/flow-manager/flow-manager/api"
 )
@@ -147,6 +148,20 @@ func (h *Hub) openLocked(id string) error {
 	defer h.mu.Unlock()
 	h.endpoints[id] = e
 	return nil
+}
+
+// Mount names the container's folder: by device, inode and birth, so that one that was made anew has another name. "" is a
+// folder that is not there, or cannot be looked at.
+func (h *Hub) Mount(id string) string {
+	var stat unix.Statx_t
+	if !isID(id) {
+		return ""
+	}
+	err := unix.Statx(unix.AT_FDCWD, filepath.Join(h.cfg.RunDir, id), unix.AT_SYMLINK_NOFOLLOW, unix.STATX_INO|unix.STATX_BTIME, &stat)
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf("%d:%d-%d-%d.%d", stat.Dev_major, stat.Dev_minor, stat.Ino, stat.Btime.Sec, stat.Btime.Nsec)
 }
 
 // Listening tells whether the container's socket is where a flow looks for it. It changes nothing.

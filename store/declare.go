@@ -1,9 +1,9 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
-	"iter"
 	"maps"
 	"strings"
 
@@ -19,6 +19,8 @@ type Declaration struct {
 	Name        string
 	// Principal is who asks, and Operation by which request; both are kept in the activity log.
 	Principal, Operation string
+	// Intent is what the request asks for; empty: IntentSpec.
+	Intent Intent
 	// Key makes the request safe to repeat; BodyHash tells a repetition from another request.
 	Key, BodyHash string
 	// IfGeneration and IfVersion refuse the wish where the container is at another one.
@@ -27,32 +29,6 @@ type Declaration struct {
 	// Change edits what stands, or the empty wish of a new container. It refuses by an error. It may be called more than
 	// once and may touch nothing but its argument.
 	Change func(w *Wish) error
-}
-
-// Wish is what a declaration can change.
-type Wish struct {
-	// Exists tells a standing container from a new one. Deleting tells one that is on its way out.
-	Exists, Deleting bool
-	ID, Name         string
-	Status           *api.Status // of a standing one; not to be changed
-	Labels           map[string]string
-	Spec             api.Spec
-	// Others are all containers but this one, as of the same transaction; not to be changed.
-	Others iter.Seq[*Record]
-	// Wake asks for a start even where running is declared already.
-	Wake bool
-	// Restart asks for another run of what runs.
-	Restart bool
-	// Retry asks to try a template again that was taken back.
-	Retry bool
-	// Pull asks to look up the image anew.
-	Pull bool
-	// TakeCode asks for the code anew, from the same path too. CodeOf, where not 0, goes back to the code of an earlier request.
-	TakeCode bool
-	CodeOf   int64
-	// Delete asks for the end, RemoveVolumes for that of its named volumes too. Forget drops the record at once, whatever is
-	// left of the container.
-	Delete, RemoveVolumes, Forget bool
 }
 
 // Result is what came of a declaration.
@@ -246,7 +222,7 @@ func (tx *txn) newRecord(d *Declaration, w *Wish) Record {
 func (tx *txn) edit(d *Declaration, next *Record, w *Wish, fresh bool) bool {
 	code := w.code(next)
 	respecified := fresh || code != next.Code || !api.SameSpec(&next.Spec, &w.Spec)
-	act := respecified || w.Wake || w.Restart || w.Retry || w.Pull
+	act := respecified || w.Start || w.Restart || w.Retry || w.Pull
 	if w.Delete && next.DeletedAt == nil {
 		now := tx.now
 		next.DeletedAt, next.DeletedBy, next.RemoveVolumes = &now, d.Principal, w.RemoveVolumes
@@ -265,32 +241,25 @@ func (tx *txn) edit(d *Declaration, next *Record, w *Wish, fresh bool) bool {
 	if retemplated {
 		next.TemplateGeneration = next.Generation
 	}
-	if w.Wake {
-		next.Wake++
+	if act {
+		intent := cmp.Or(d.Intent, IntentSpec)
+		next.Accepted = newest(next.Accepted, maxAccepted, func(Accepted) bool { return false }, Accepted{next.Generation, intent})
 	}
-	if w.Restart {
-		next.Restart = next.Generation
-	}
-	if w.Pull {
-		next.Pull = next.Generation
-	}
-	if w.Retry {
-		next.Retry = next.Generation
-	}
+	next.Asked.note(w, next.Generation)
 	return act || labelled
 }
 
-// code is the request that the wish's code is of: that of the generation to come where it is to be taken from the host.
-func (w *Wish) code(r *Record) int64 {
-	switch before := r.Spec.Code; {
-	case w.Spec.Code == nil:
-		return 0
-	case w.CodeOf != 0:
-		return w.CodeOf
-	case w.TakeCode, before == nil, before.Path != w.Spec.Code.Path:
-		return r.Generation + 1
+// note writes which requests led to a generation.
+func (q *Requests) note(w *Wish, generation int64) {
+	note := func(asked bool, at *int64) {
+		if asked {
+			*at = generation
+		}
 	}
-	return r.Code
+	note(w.Start, &q.Start)
+	note(w.Restart, &q.Restart)
+	note(w.Pull, &q.Pull)
+	note(w.Retry, &q.Retry)
 }
 
 // sameTemplate tells whether two specs agree about all but the desired state.

@@ -58,7 +58,7 @@ func (s *Store) Declared(id string, generation int64) (*Declared, error) {
 // generations whose containers may still stand.
 func (s *Store) Environments(r *Record) []map[string]string {
 	all := []map[string]string{r.Spec.Environment}
-	for _, p := range r.Placements() {
+	for _, p := range r.AllPlacements() {
 		if p.Generation == r.TemplateGeneration {
 			continue
 		}
@@ -105,7 +105,7 @@ func (tx *txn) writeHistory(e *effect) error {
 	if err := put(tx.bolt, bucketHistory, historyKey(r.ID, d.Generation), d); err != nil || e.fresh {
 		return err
 	}
-	used := map[int64]bool{r.Placement.Generation: true, r.Prev.Generation: true, r.Next.Generation: true}
+	used := map[int64]bool{r.Current.Generation: true, r.Previous.Generation: true, r.Candidate.Generation: true}
 	var old [][]byte
 	err := eachDeclared(tx.bolt, r.ID, func(key []byte, one *Declared) error {
 		if !used[one.Generation] {

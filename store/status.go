@@ -44,7 +44,7 @@ func (s *Store) Bury(ctx context.Context, id string, events ...api.Event) error 
 
 // tombstone names only what can still be recognised: a placement whose container was never made owns nothing.
 func tombstone(r *Record, now time.Time) *Tombstone {
-	return &Tombstone{ID: r.ID, Name: r.Name, Labels: r.Labels, Placements: r.Placements(), DeletedAt: now, DeletedBy: r.DeletedBy}
+	return &Tombstone{ID: r.ID, Name: r.Name, Labels: r.Labels, Placements: r.AllPlacements(), DeletedAt: now, DeletedBy: r.DeletedBy}
 }
 
 // SetEngine remembers the engine that this store's containers live in.

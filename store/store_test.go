@@ -170,7 +170,7 @@ func TestStore_Declare(t *testing.T) {
 	if !labels.Changed || labels.Generation != 2 || labels.Record.ResourceVersion == first.Record.ResourceVersion {
 		t.Errorf("labels: %+v", labels)
 	}
-	if woken := declare(t, s, Declaration{ContainerID: "web", Change: func(w *Wish) error { w.Wake = true; return nil }}); woken.Generation != 3 || woken.Record.Wake != 1 {
+	if woken := declare(t, s, Declaration{ContainerID: "web", Change: func(w *Wish) error { w.Start = true; return nil }}); woken.Generation != 3 || woken.Record.Asked.Start != 3 {
 		t.Errorf("woken: %+v", woken)
 	}
 	unnamed := declare(t, s, Declaration{Change: running})

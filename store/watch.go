@@ -39,28 +39,6 @@ type Change struct {
 	Record *Record `json:"-"`
 }
 
-// Seen is as much of a record as tells what became of a declaration.
-type Seen struct {
-	Generation     int64
-	SpecGeneration int64 // of the newest change of the spec itself
-	Desired        string
-	Deleting       bool
-	Ended          string
-	Attempts       int    // that failed in a row at this generation
-	Reason         string // of the newest of them
-	Outcomes       []Outcome
-	Status         api.Status
-}
-
-// Seen is how the record stands.
-func (r *Record) Seen() *Seen {
-	attempts, reason := 0, ""
-	if r.Failure != nil && r.Failure.Generation == r.Generation {
-		attempts, reason = r.Failure.Attempts, r.Failure.Reason
-	}
-	return &Seen{r.Generation, r.SpecGeneration, r.Spec.DesiredState, r.DeletedAt != nil, r.Ended, attempts, reason, r.Outcomes, r.Status}
-}
-
 const (
 	maxLog         = 100_000 // changes kept in the file
 	maxRecentBytes = 8 << 20 // of what they hold

@@ -2,15 +2,19 @@ package docker
 
 import (
 	"context"
+	"slices"
+	"time"
 
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/api/types/filters"
+
+	"github.com/flow-manager/flow-manager/controller"
 )
 
 // Events implements controller.Runtime. The engine filters; exec and top events of health probes never reach us.
-func (r *Runtime) Events(ctx context.Context, ready func(), mark func(id, dockerID string)) error {
+func (r *Runtime) Events(ctx context.Context, ready func(), tell func(controller.Event)) error {
 	filter := filters.NewArgs(filters.Arg("type", string(events.ContainerEventType)), filters.Arg("label", labelID))
-	for _, action := range []events.Action{events.ActionCreate, events.ActionStart, events.ActionDie, events.ActionStop, events.ActionPause,
+	for _, action := range []events.Action{events.ActionCreate, events.ActionStart, events.ActionKill, events.ActionDie, events.ActionStop, events.ActionPause,
 		events.ActionUnPause, events.ActionRename, events.ActionUpdate, events.ActionDestroy, events.ActionOOM, events.ActionHealthStatus} {
 		filter.Add("event", string(action))
 	}
@@ -21,9 +25,28 @@ func (r *Runtime) Events(ctx context.Context, ready func(), mark func(id, docker
 	for {
 		select {
 		case m := <-messages:
-			mark(m.Actor.Attributes[labelID], m.Actor.ID)
+			tell(event(&m))
 		case err := <-failures:
 			return classed(err)
 		}
 	}
 }
+
+func event(m *events.Message) controller.Event {
+	e := controller.Event{ID: m.Actor.Attributes[labelID], DockerID: m.Actor.ID, At: time.Unix(0, m.TimeNano)}
+	switch m.Action {
+	case events.ActionStart:
+		e.Kind = controller.Began
+	case events.ActionDie:
+		e.Kind = controller.Ended
+	case events.ActionKill:
+		e.Kind = controller.Signalled
+		if !slices.Contains(harmless(), m.Actor.Attributes["signal"]) {
+			e.Kind = controller.Killed
+		}
+	}
+	return e
+}
+
+// harmless are the signals that by custom ask a process for something else than its end: HUP, USR1 and USR2.
+func harmless() []string { return []string{"1", "10", "12"} }

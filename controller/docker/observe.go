@@ -10,12 +10,12 @@ import (
 	"github.com/docker/docker/api/types/mount"
 
 	"github.com/flow-manager/flow-manager/api"
-	"github.com/flow-manager/flow-manager/controller"
+	"github.com/flow-manager/flow-manager/controller/plan"
 )
 
 // summary is what a list shows of a container. The words in parentheses of its status (health, exit code) say when an
 // inspection is worth while; nothing is decided by them.
-func summary(c *container.Summary) controller.Observed {
+func summary(c *container.Summary) plan.Container {
 	_, status, _ := strings.Cut(c.Status, "(")
 	status, _, _ = strings.Cut(status, ")")
 	o := labelled(c.Labels)
@@ -28,19 +28,27 @@ func summary(c *container.Summary) controller.Observed {
 	return o
 }
 
-func labelled(labels map[string]string) controller.Observed {
-	return controller.Observed{ID: labels[labelID], Token: labels[labelToken], Hash: labels[labelHash], Instance: labels[labelInstance]}
+func labelled(labels map[string]string) plan.Container {
+	return plan.Container{ID: labels[labelID], Token: labels[labelToken], Hash: labels[labelHash], Instance: labels[labelInstance]}
 }
 
 // observed is what an inspection shows of a container.
-func observed(c *container.InspectResponse) (controller.Observed, error) {
+func observed(c *container.InspectResponse) (plan.Container, error) {
 	if c.ContainerJSONBase == nil || c.State == nil || c.Config == nil {
-		return controller.Observed{}, fmt.Errorf("the engine's answer about a container is not whole")
+		return plan.Container{}, fmt.Errorf("the engine's answer about a container is not whole")
 	}
 	o := labelled(c.Config.Labels)
 	o.DockerID, o.Name, o.ImageID = c.ID, strings.TrimPrefix(c.Name, "/"), c.Image
 	o.State, o.ExitCode, o.OOMKilled, o.StartError = string(c.State.Status), c.State.ExitCode, c.State.OOMKilled, c.State.Error
 	o.Anonymous = anonymous(c)
+	if h := c.HostConfig; h != nil {
+		o.RestartPolicy = string(h.RestartPolicy.Name)
+		o.Limits = api.Resources{MemoryBytes: h.Memory, NanoCPUs: h.NanoCPUs}
+		if h.PidsLimit != nil {
+			o.Limits.PidsLimit = *h.PidsLimit
+		}
+	}
+	o.Networks = networks(c)
 	o.Health = api.HealthNone
 	if c.State.Health != nil {
 		o.Health, o.FailingStreak = health(string(c.State.Health.Status)), c.State.Health.FailingStreak
@@ -50,10 +58,25 @@ func observed(c *container.InspectResponse) (controller.Observed, error) {
 	}
 	var err error
 	if o.StartedAt, err = instant(c.State.StartedAt); err != nil {
-		return controller.Observed{}, err
+		return plan.Container{}, err
 	}
 	o.FinishedAt, err = instant(c.State.FinishedAt)
 	return o, err
+}
+
+// networks are those that a container is attached to, by name, with their ids.
+func networks(c *container.InspectResponse) map[string]string {
+	if c.NetworkSettings == nil {
+		return nil
+	}
+	attached := map[string]string{}
+	for name, n := range c.NetworkSettings.Networks {
+		attached[name] = ""
+		if n != nil {
+			attached[name] = n.NetworkID
+		}
+	}
+	return attached
 }
 
 // anonymous are the volumes that the engine made for what the image asks for, by target.

@@ -9,7 +9,7 @@ import (
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/api/types/filters"
 
-	"github.com/flow-manager/flow-manager/controller"
+	"github.com/flow-manager/flow-manager/controller/plan"
 )
 
 // oomLag is how long after an exit the engine may hear that memory had run out. It notes that with the exit only where it
@@ -20,13 +20,13 @@ const oomLag = 2 * time.Second
 const killedExit = 128 + 9
 
 // mayHaveRunOut tells whether a run ended as one does that reached its memory limit, and the engine has not said that it did.
-func mayHaveRunOut(c *container.InspectResponse, o *controller.Observed) bool {
+func mayHaveRunOut(c *container.InspectResponse, o *plan.Container) bool {
 	return o.State == "exited" && o.ExitCode == killedExit && !o.OOMKilled && c.HostConfig != nil && c.HostConfig.Memory > 0
 }
 
 // ranOut looks for what the engine has heard of a run's end by now, or by oomLag after it, for which it waits. Where the
 // engine does not tell, nothing is known.
-func (r *Runtime) ranOut(ctx context.Context, o *controller.Observed) bool {
+func (r *Runtime) ranOut(ctx context.Context, o *plan.Container) bool {
 	ctx, cancel := context.WithTimeout(ctx, 2*oomLag)
 	defer cancel()
 	until := o.FinishedAt.Add(oomLag)

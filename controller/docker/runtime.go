@@ -2,6 +2,7 @@ package docker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/docker/docker/api/types/container"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/flow-manager/flow-manager/api"
 	"github.com/flow-manager/flow-manager/controller"
+	"github.com/flow-manager/flow-manager/controller/plan"
 )
 
 // Config says where the engine is and what its containers may use.
@@ -54,12 +56,12 @@ func (r *Runtime) Engine(ctx context.Context) (string, error) {
 }
 
 // List implements controller.Runtime.
-func (r *Runtime) List(ctx context.Context) ([]controller.Observed, error) {
+func (r *Runtime) List(ctx context.Context) ([]plan.Container, error) {
 	list, err := r.client.ContainerList(ctx, container.ListOptions{All: true, Filters: filters.NewArgs(filters.Arg("label", labelID))})
 	if err != nil {
 		return nil, classed(err)
 	}
-	seen := make([]controller.Observed, len(list))
+	seen := make([]plan.Container, len(list))
 	for i := range list {
 		seen[i] = summary(&list[i])
 	}
@@ -67,10 +69,10 @@ func (r *Runtime) List(ctx context.Context) ([]controller.Observed, error) {
 }
 
 // Inspect implements controller.Runtime.
-func (r *Runtime) Inspect(ctx context.Context, ref string) (controller.Observed, error) {
+func (r *Runtime) Inspect(ctx context.Context, ref string) (plan.Container, error) {
 	c, err := r.client.ContainerInspect(ctx, ref)
 	if err != nil {
-		return controller.Observed{}, classed(err)
+		return plan.Container{}, classed(err)
 	}
 	o, err := observed(&c)
 	if err == nil && mayHaveRunOut(&c, &o) {
@@ -85,8 +87,17 @@ func (r *Runtime) Create(ctx context.Context, t controller.Template) (string, er
 	if err != nil {
 		return "", err
 	}
-	made, err := r.client.ContainerCreate(ctx, config, host, &network.NetworkingConfig{}, nil, t.DockerName)
+	made, err := r.client.ContainerCreate(ctx, config, host, networking(&t), nil, t.DockerName)
 	return made.ID, classed(err)
+}
+
+// networking has a container found by the flow's name, whatever it is called itself.
+func networking(t *controller.Template) *network.NetworkingConfig {
+	name := t.Spec.Network
+	if name == api.NetworkBridge || name == api.NetworkNone || name == api.NetworkHost {
+		return &network.NetworkingConfig{}
+	}
+	return &network.NetworkingConfig{EndpointsConfig: map[string]*network.EndpointSettings{name: {Aliases: aliases(name, t.Name)}}}
 }
 
 // VolumeInstance implements controller.Runtime.
@@ -128,8 +139,27 @@ func (r *Runtime) Rename(ctx context.Context, dockerID, name string) error {
 
 // Limit implements controller.Runtime.
 func (r *Runtime) Limit(ctx context.Context, dockerID string, l api.Resources) error {
-	_, err := r.client.ContainerUpdate(ctx, dockerID, container.UpdateConfig{Resources: limits(l)})
+	_, err := r.client.ContainerUpdate(ctx, dockerID, container.UpdateConfig{Resources: limits(l), RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyDisabled}})
 	return classed(err)
+}
+
+// Connect implements controller.Runtime.
+func (r *Runtime) Connect(ctx context.Context, dockerID, name, alias string) error {
+	if err := classed(r.client.NetworkDisconnect(ctx, name, dockerID, true)); err != nil && !absentOrApart(err) {
+		return err
+	}
+	return classed(r.client.NetworkConnect(ctx, name, dockerID, &network.EndpointSettings{Aliases: aliases(name, alias)}))
+}
+
+// absentOrApart tells that there is nothing to disconnect: the engine has no class for that.
+func absentOrApart(err error) bool { return !errors.Is(err, controller.ErrUnavailable) }
+
+// aliases are the names of a container beside its own. The engine's default network knows none.
+func aliases(network, alias string) []string {
+	if network == api.NetworkBridge || alias == "" {
+		return nil
+	}
+	return []string{alias}
 }
 
 // Remove implements controller.Runtime.

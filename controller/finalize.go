@@ -10,10 +10,10 @@ import (
 	"github.com/flow-manager/flow-manager/store"
 )
 
-// bury removes what the container leaves beside itself and drops the record. A create whose answer was lost may have left
+// finalize removes what the container leaves beside itself and drops the record. A create whose answer was lost may have left
 // a container that no list has shown yet: the intent's name is looked at first.
-func (k *Controller) bury(ctx context.Context, r *store.Record) error {
-	for _, p := range r.Placements() {
+func (k *Controller) finalize(ctx context.Context, r *store.Record) error {
+	for _, p := range r.AllPlacements() {
 		if p.DockerID != "" {
 			continue
 		}
@@ -32,7 +32,7 @@ func (k *Controller) bury(ctx context.Context, r *store.Record) error {
 	if err := k.Endpoints.Remove(r.ID); err != nil {
 		return &leftoverError{api.SocketNotRemoved, fmt.Errorf("remove the flow's socket: %w", err)}
 	}
-	for _, p := range r.Placements() {
+	for _, p := range r.AllPlacements() {
 		if err := k.unlink(&p); err != nil {
 			return &leftoverError{api.CodeNotRemoved, err}
 		}
@@ -57,7 +57,7 @@ func (e *leftoverError) explain() (reason string, told *api.Error) {
 }
 
 func (k *Controller) removeVolumes(ctx context.Context, r *store.Record) error {
-	for _, name := range r.Placement.Carried {
+	for _, name := range r.Current.Carried {
 		if err := k.Runtime.RemoveCarried(ctx, name); err != nil && !gone(err) {
 			return fmt.Errorf("remove anonymous volume %s: %w", name, err)
 		}

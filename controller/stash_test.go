@@ -233,7 +233,7 @@ func TestUnwritten_RemainsOfTheDeletedStay(t *testing.T) {
 		w.engine.told()
 		w.engine.behind(func() { // the engine has finished what nobody waits for any more
 			late := w.engine.addLocked("web")
-			late.ID, late.Token, late.State = r.ID, r.Placement.Token, "running"
+			late.ID, late.Token, late.State = r.ID, r.Current.Token, "running"
 		})
 		w.after(5 * time.Minute)
 		if calls := w.engine.told(); calls != "" {
@@ -278,52 +278,6 @@ func TestUnwritten_StartsAgainAfterAReboot(t *testing.T) {
 			t.Errorf("once: %s", api.Encode(st))
 		}
 	})
-}
-
-func TestPlanUnwritten(t *testing.T) {
-	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	later := now.Add(time.Minute)
-	tests := []struct {
-		name string
-		edit func(r *store.Record, o *Observed)
-		want action
-	}{
-		{"a crash that was counted", func(*store.Record, *Observed) {}, start},
-		{"a crash that was not", func(r *store.Record, _ *Observed) { r.Handled = "" }, count},
-		{"an interruption", func(_ *store.Record, o *Observed) { o.Interrupted = true }, count},
-		{"an interruption that was counted", func(r *store.Record, o *Observed) { o.Interrupted, r.Handled = true, interrupted(o) }, start},
-		{"its restart is not due", func(r *store.Record, _ *Observed) { r.Status.NextRestartAt = &later }, wait},
-		{"its last start failed", func(r *store.Record, _ *Observed) { r.Failure = &store.Failure{Generation: 1, RetryAt: later} }, wait},
-		{"its update failed", func(r *store.Record, _ *Observed) {
-			r.Failure = &store.Failure{Generation: 1, RetryAt: later, Update: true}
-		}, start},
-		{"it has ended for good", func(r *store.Record, _ *Observed) { r.Ended, r.EndedUnder = "GaveUp", r.Spec.RestartPolicy }, nothing},
-		{"another template is declared", func(r *store.Record, _ *Observed) { r.Spec.Command = []string{"other"} }, start},
-		{"it runs", func(_ *store.Record, o *Observed) { o.State = "running" }, nothing},
-		{"it was not started yet", func(_ *store.Record, o *Observed) { o.State, o.StartedAt = "created", time.Time{} }, nothing},
-		{"it was never seen to run", func(r *store.Record, _ *Observed) { r.Ran = false }, nothing},
-		{"it is dead", func(_ *store.Record, o *Observed) { o.State = "dead" }, nothing},
-		{"its Docker id is not recorded", func(r *store.Record, _ *Observed) { r.Placement.DockerID = "" }, nothing},
-		{"it is to be deleted", func(r *store.Record, _ *Observed) { r.DeletedAt = &now }, nothing},
-		{"it is to be stopped", func(r *store.Record, _ *Observed) { r.Spec.DesiredState = api.DesiredStopped }, nothing},
-		{"it is to be paused", func(r *store.Record, _ *Observed) { r.Spec.DesiredState = api.DesiredPaused }, nothing},
-		{"it was asked to stop", func(r *store.Record, _ *Observed) { r.StopDeadline = &later }, nothing},
-		{"it is being restarted", func(r *store.Record, o *Observed) { r.RestartFrom = run(o) }, nothing},
-		{"an explicit start is due", func(r *store.Record, o *Observed) { r.Handled = asked(o) }, nothing},
-		{"it is not there", func(r *store.Record, o *Observed) { o.Token = "foreign" }, nothing},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			o := Observed{DockerID: "d", ID: "id", Name: "web", Token: "t", State: "exited", ExitCode: 1, StartedAt: now.Add(-time.Minute), FinishedAt: now}
-			r := &store.Record{Container: api.Container{ID: "id", Name: "web", Generation: 1, Spec: api.Spec{Image: "app", DesiredState: api.DesiredRunning}}}
-			r.Spec.Default("web")
-			r.Ran, r.Handled, r.Placement = true, run(&o), store.Placement{Token: "t", DockerName: "web", DockerID: "d", Generation: 1}
-			tt.edit(r, &o)
-			if got := planUnwritten(r, look(r, []Observed{o}), now); got.action != tt.want {
-				t.Errorf("got %q, want %q", got.action, tt.want)
-			}
-		})
-	}
 }
 
 // A start that the engine refuses is tried again, later each time.

@@ -1,0 +1,134 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/controller/plan"
+	"github.com/flow-manager/flow-manager/store"
+)
+
+// reconcileDeleted takes away what is left of a deleted container and reports what only looks like it.
+func (k *Controller) reconcileDeleted(ctx context.Context, id string) (time.Duration, error) {
+	seen, err := k.observer.see(ctx, id)
+	if err != nil {
+		return 0, err
+	}
+	stone, known := k.Store.Tombstone(id)
+	left := false
+	for i := range seen {
+		c := &seen[i]
+		if !known || !stone.Owns(c.Token, c.DockerID, c.Name) {
+			k.reportStranger(c)
+			continue
+		}
+		left = true
+	}
+	if !left {
+		k.collecting.forget(id)
+		return 0, nil
+	}
+	if due := k.collecting.due(id); due > 0 {
+		return due, nil
+	}
+	for i := range seen {
+		if c := &seen[i]; stone.Owns(c.Token, c.DockerID, c.Name) {
+			if err := k.collect(ctx, c); err != nil {
+				k.logID(id).Warn().Err(err).Str("operation", "collect").Msg("what is left of a deleted container could not be removed; trying again later")
+			}
+		}
+	}
+	return k.collecting.tried(id), nil
+}
+
+// attempts are how often each of the deleted was collected, and when it is to be done next. What the engine does not let go of
+// is asked for less and less often.
+type attempts struct {
+	mu sync.Mutex
+	of map[string]*attempt
+}
+
+type attempt struct {
+	n    int
+	next time.Time
+}
+
+func newAttempts() *attempts { return &attempts{of: map[string]*attempt{}} }
+
+func (a *attempts) due(id string) time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if one := a.of[id]; one != nil {
+		return time.Until(one.next)
+	}
+	return 0
+}
+
+// tried notes an attempt and tells how long the next one waits.
+func (a *attempts) tried(id string) time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	one := a.of[id]
+	if one == nil {
+		one = &attempt{}
+		a.of[id] = one
+	}
+	one.n++
+	wait := plan.RetryDelay(id, one.n)
+	one.next = time.Now().Add(wait)
+	return wait
+}
+
+func (a *attempts) forget(id string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.of, id)
+}
+
+func (k *Controller) collect(ctx context.Context, o *plan.Container) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	k.logID(o.ID).Info().Str("operation", "collect").Str("docker_id", o.DockerID).Msg("removing what is left of a deleted container")
+	if o.Alive() {
+		if err := k.Runtime.Kill(ctx, o.DockerID, ""); err != nil && !gone(err) {
+			return fmt.Errorf("kill a deleted container: %w", err)
+		}
+	}
+	err := k.Runtime.Remove(ctx, o.DockerID)
+	k.observer.mark(o.ID, o.DockerID)
+	if err != nil && !gone(err) {
+		return fmt.Errorf("remove a deleted container: %w", err)
+	}
+	return nil
+}
+
+// gone tells that an action found nothing to do: the container is absent or already in another state.
+func gone(err error) bool { return errors.Is(err, ErrAbsent) || errors.Is(err, ErrConflict) }
+
+// reportForeign tells once of each container that bears a record's labels but is not its own.
+func (k *Controller) reportForeign(ctx context.Context, r *store.Record, foreign []plan.Container) {
+	for i := range foreign {
+		o := &foreign[i]
+		if !k.observer.report(o.DockerID) {
+			continue
+		}
+		k.logFor(r).Warn().Str("operation", "adopt").Str("docker_id", o.DockerID).Str("docker_name", o.Name).Msg("a foreign container bears this container's labels; it is left alone")
+		event := api.Activity{ActivityType: api.ActivityError, ContainerID: r.ID,
+			Message: fmt.Sprintf("container %s bears the labels of %s but was not made for it; it is left alone", o.Name, r.Name),
+			Details: map[string]any{"reason": "ForeignContainer", "docker_id": o.DockerID, "docker_name": o.Name}}.Event()
+		if _, err := k.Store.Observe(ctx, r.ID, func(*store.Record) []api.Event { return []api.Event{event} }); err != nil {
+			k.logFor(r).Warn().Err(err).Str("operation", "adopt").Msg("the foreign container could not be noted")
+		}
+	}
+}
+
+func (k *Controller) reportStranger(o *plan.Container) {
+	if k.observer.report(o.DockerID) {
+		k.logID(o.ID).Warn().Str("operation", "adopt").Str("docker_id", o.DockerID).Str("docker_name", o.Name).
+			Msg("a container bears our labels and belongs to nothing declared here; it is left alone")
+	}
+}

@@ -1,0 +1,245 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"reflect"
+
+	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/store"
+)
+
+// failuresTold is after how many failed attempts a deletion's asker is told.
+const failuresTold = 3
+
+// Judge tells what became of a request that led to a generation, nil while nothing is known. r is nil once the container is
+// gone. What was noted for the generation stands; the newest one may still come further.
+func Judge(r *store.Record, request store.Accepted) *store.Outcome {
+	if r == nil {
+		return JudgeNow(r, request)
+	}
+	noted := r.Outcome(request.Generation)
+	if noted != nil && noted.Intent != request.Intent {
+		noted = nil
+	}
+	if Final(noted) && (noted.ErrorType == "" || request.Generation < r.Generation) {
+		return noted
+	}
+	return merge(noted, JudgeNow(r, request))
+}
+
+// Final reports whether an outcome will not change any more while its generation is the newest: it has come all the way, or
+// has failed.
+func Final(o *store.Outcome) bool {
+	return o != nil && (o.ErrorType != "" || o.Level == store.LevelAvailable)
+}
+
+// merge is an outcome after more has become known. What was reached stays reached.
+func merge(noted, now *store.Outcome) *store.Outcome {
+	switch {
+	case now == nil:
+		return noted
+	case noted == nil:
+		return now
+	}
+	next := *now
+	if noted.Level >= now.Level {
+		next.Level, next.State = noted.Level, noted.State
+	}
+	return &next
+}
+
+// JudgeNow is Judge by how the container stands now alone.
+func JudgeNow(r *store.Record, request store.Accepted) *store.Outcome {
+	o := &store.Outcome{Generation: request.Generation, Intent: request.Intent}
+	switch {
+	case r == nil && request.Intent == store.IntentDeleted:
+		o.Level, o.State = store.LevelAvailable, "deleted"
+		return o
+	case r == nil:
+		return superseded(o, "the container was deleted", 0)
+	case r.Generation < request.Generation:
+		return nil // a change from before the request
+	case request.Intent == store.IntentDeleted:
+		return undeleted(r, o)
+	case r.DeletedAt != nil:
+		return superseded(o, "the container is being deleted", r.Generation)
+	case !included(r, request):
+		return superseded(o, "a later request asked for something else", r.Generation)
+	case r.Status.Condition(api.Ready).ObservedGeneration < request.Generation:
+		return nil // the status is from before the request
+	}
+	return reached(r, o)
+}
+
+// conclude notes what became of the newest requests.
+func conclude(r *store.Record) {
+	for _, request := range r.Accepted {
+		noted := r.Outcome(request.Generation)
+		if next := Judge(r, request); next != nil && (noted == nil || !reflect.DeepEqual(*noted, *next)) {
+			r.Conclude(*next)
+		}
+	}
+}
+
+// undeleted tells when a deletion has failed often enough for its asker to hear of it. It is tried on.
+func undeleted(r *store.Record, o *store.Outcome) *store.Outcome {
+	f := r.Tracks.Removal.Failure
+	if f == nil || f.Attempts < failuresTold {
+		return nil
+	}
+	o.ErrorType, o.Message = f.ErrorType, "the container cannot be deleted yet, and it is tried on: "+f.Message
+	o.Details = map[string]any{"cleanup": cleanup(f.Reason)}
+	return o
+}
+
+// cleanup tells how far a deletion has come that failed for a reason: what comes first is done before what comes later.
+func cleanup(reason string) map[string]string {
+	failed := map[string]string{api.VolumesNotRemoved: "volumes", api.SocketNotRemoved: "socket", api.CodeNotRemoved: "code"}[reason]
+	parts, state := map[string]string{}, "done"
+	for _, part := range []string{"container", "volumes", "socket", "code"} {
+		parts[part] = state
+		if part == cmp.Or(failed, "container") {
+			parts[part], state = "failed", "pending"
+		}
+	}
+	return parts
+}
+
+func superseded(o *store.Outcome, why string, by int64) *store.Outcome {
+	o.ErrorType, o.Message = api.ConflictError, why
+	o.Details = map[string]any{"superseded_by": by}
+	return o
+}
+
+// included reports whether what is declared now still contains what was asked for.
+func included(r *store.Record, request store.Accepted) bool {
+	switch request.Intent {
+	case store.IntentRunning, store.IntentRestart:
+		return r.Spec.DesiredState == api.DesiredRunning
+	case store.IntentPaused:
+		return r.Spec.DesiredState == api.DesiredPaused
+	case store.IntentStopped:
+		return !WantsRun(r)
+	}
+	return r.SpecGeneration <= request.Generation
+}
+
+// reached judges a request that still stands. One about the process is judged by the process, one about the spec by what
+// serves it.
+func reached(r *store.Record, o *store.Outcome) *store.Outcome {
+	switch o.Intent {
+	case store.IntentStopped:
+		return stoppedAs(r, o)
+	case store.IntentSpec:
+		if failed := unserved(r, o); failed != nil {
+			return failed
+		}
+		if !served(r) {
+			return nil
+		}
+	}
+	if !WantsRun(r) {
+		return stoppedAs(r, o)
+	}
+	return running(r, o)
+}
+
+func refused(o *store.Outcome, f *store.Failure) *store.Outcome {
+	o.ErrorType, o.Message, o.Details = f.ErrorType, f.Message, map[string]any{"reason": f.Reason}
+	return o
+}
+
+// stoppedAs judges a container that is not to run.
+func stoppedAs(r *store.Record, o *store.Outcome) *store.Outcome {
+	st := &r.Status
+	if st.State == api.StateCreated || st.State == api.StateStopped {
+		o.Level, o.State = store.LevelAvailable, st.State
+		return o
+	}
+	if f := r.Tracks.Process.Failure; f != nil {
+		return refused(o, f)
+	}
+	return nil
+}
+
+// unserved tells why what is declared does not stand, nil where it does, or may yet.
+func unserved(r *store.Record, o *store.Outcome) *store.Outcome {
+	if why := TakenBack(r); why != "" && r.Handover == nil && r.Tracks.Update.Failure == nil {
+		o.ErrorType, o.Message, o.Details = api.DockerAPIError, why, map[string]any{"reason": UpdateFailed}
+		lastWords(o, r.Trial(Template(r)).Exit)
+		return o
+	}
+	for _, t := range []*store.Track{&r.Tracks.Update, &r.Tracks.Settings} {
+		if t.Failure == nil {
+			continue
+		}
+		failed := refused(o, t.Failure)
+		if t.Failure.Reason == UpdateFailed {
+			lastWords(failed, r.Trial(Template(r)).Exit)
+		}
+		return failed
+	}
+	return nil
+}
+
+// lastWords tells with an error how a run ended and what it said last.
+func lastWords(o *store.Outcome, e *store.Exit) {
+	if e != nil {
+		o.Details["exit_code"], o.Details["exit"], o.Details["logs"] = e.Code, e.Cause, e.Lines
+	}
+}
+
+// served reports whether what is declared stands: the template and the code in the current container, the limits at the
+// engine, and no update is under way.
+func served(r *store.Record) bool {
+	return r.Status.DockerID != "" && Serving(r) && r.Handover == nil && r.Current.Resources == r.Spec.Resources &&
+		r.Done.Pull >= r.Asked.Pull && r.Done.Retry >= r.Asked.Retry
+}
+
+// running judges a container that is to run, or to be paused.
+func running(r *store.Record, o *store.Outcome) *store.Outcome {
+	st, n := &r.Status, &r.Run
+	switch {
+	case r.Asked.Start > r.Done.Start && r.Tracks.Update.Failure == nil, r.Asked.Restart > r.Done.Restart && r.Tracks.Update.Failure == nil, n.RestartFrom != "":
+		return nil
+	case r.Tracks.Process.Failure != nil:
+		return refused(o, r.Tracks.Process.Failure)
+	case st.DockerID == "" && r.Tracks.Update.Failure != nil:
+		return refused(o, r.Tracks.Update.Failure)
+	case n.Suspected >= engineLost:
+		o.ErrorType, o.Message, o.Details = api.DockerAPIError, st.Condition(api.Degraded).Message, map[string]any{"reason": "EngineLost"}
+		return o
+	case n.Ended == Completed:
+		o.Level, o.State = store.LevelAvailable, st.State
+		return o
+	case n.Ended != "", CrashLoops(r):
+		return crashed(r, o)
+	case st.State == api.StatePaused && r.Spec.DesiredState == api.DesiredPaused:
+		o.Level, o.State = store.LevelAvailable, st.State
+		return o
+	case st.State == api.StateRunning && r.Spec.DesiredState == api.DesiredRunning:
+		o.Level, o.State = level(st), st.State
+		return o
+	}
+	return nil
+}
+
+func level(st *api.Status) store.Level {
+	switch {
+	case st.Condition(api.Available).Status == api.True:
+		return store.LevelAvailable
+	case st.Condition(api.Ready).Status == api.True:
+		return store.LevelReady
+	}
+	return store.LevelSeen
+}
+
+// crashed tells of a container that does not stay up.
+func crashed(r *store.Record, o *store.Outcome) *store.Outcome {
+	o.ErrorType = api.DockerAPIError
+	o.Message = fmt.Sprintf("the container does not stay up: %s; look at its output and its command", ExitSaid(r))
+	o.Details = map[string]any{"reason": cmp.Or(r.Run.Ended, "CrashLoop"), "exit_code": r.Status.ExitCode, "crash_streak": r.Run.Streak}
+	lastWords(o, r.Run.Exit)
+	return o
+}

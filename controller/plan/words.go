@@ -1,0 +1,57 @@
+package plan
+
+import (
+	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/store"
+)
+
+// Word is what people are told that an action is. What is only noted has a word for what it is noted for.
+func Word(a Action) string {
+	switch a {
+	case Rest:
+		return "none"
+	case Stop, Kill, Remove, Start, Pause, Unpause, Create, Limit, Connect, Rename, Rollback:
+		return string(a)
+	case Forget, Finalize:
+		return "remove"
+	case Forgive, ExplicitStart, IntendStart, RecordExit, Listen:
+		return "start"
+	case BeginRestart, EndRestart, Renew:
+		return "restart"
+	case RecordStop:
+		return "stop"
+	case Intend, IntendReplacement, Adopt, Resolve:
+		return "create"
+	}
+	return "update"
+}
+
+// Because is a sentence about the next step.
+func Because(r *store.Record, o *Observation, next *Step) string {
+	w := next.Waiting()
+	switch {
+	case next.Resting() && w.Reason == "Retrying":
+		reason, message := degraded(r, o)
+		return "what did not work is tried again then: " + reason + ": " + message
+	case next.Resting() && w.Reason != "":
+		return w.Message
+	case next.Resting():
+		return asIs(r, o)
+	case next.Detail != "":
+		return next.Detail
+	}
+	return map[string]string{api.CauseDeclaration: "it was declared so", api.CauseDrift: "somebody else changed it", api.CauseExit: "it ended by itself",
+		api.CauseUnhealthy: "it is not well", api.CauseRestart: "a restart was asked for", api.CauseRecovery: "what was under way is gone on with",
+		api.CauseUpdate: "it is being updated"}[next.Cause]
+}
+
+// asIs is a sentence about a container for which there is nothing to do.
+func asIs(r *store.Record, o *Observation) string {
+	switch reason, message := degraded(r, o); {
+	case reason != "AsExpected" && r.Run.Ended == "":
+		return message
+	case r.Run.Ended != "":
+		return "the container has ended, and its restart policy leaves it alone: " + r.Run.Ended
+	}
+	return "it is as declared"
+}
