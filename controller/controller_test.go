@@ -357,7 +357,7 @@ func TestController_LeavesForeignContainersAlone(t *testing.T) {
 		w.declare("web", nil)
 		w.after(time.Minute) // it is made and runs, and gets its name once it is free
 		st := w.status("web")
-		if calls := w.engine.told(); st.State != api.StateRunning || !strings.HasPrefix(calls, "create create rename start rename") {
+		if calls := w.engine.told(); st.State != api.StateRunning || !strings.HasPrefix(calls, "create create start rename") {
 			t.Errorf("%s: %s", st.State, calls)
 		}
 		if c := st.Condition(api.Degraded); c.Reason != "NameConflict" || st.LastError.ErrorType != api.ConflictError {
