@@ -200,7 +200,8 @@ func (o *outbox) take() (Packet, bool) {
 }
 
 func (g *gap) packet() Packet {
-	return Encode(api.EventsDropped, api.Encode(map[string]any{"from": g.from, "to": g.to, "events": g.events, "timestamp": time.Now().UTC()}))
+	missed := api.Missed{From: g.from, To: g.to, Events: g.events}
+	return encode(api.EventsDropped, missed.Event().Stamped(time.Now(), ""))
 }
 
 // close refuses all that comes later; what waits is still taken.

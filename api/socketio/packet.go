@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"encoding/json"
 	"strconv"
+
+	"github.com/flow-manager/flow-manager/api/session"
 )
 
 // Packet is an event in the form in which it goes over the wire; many sessions may share it.
@@ -21,23 +23,28 @@ type news struct {
 	subject string
 }
 
-// Encode makes the packet of an event with one argument, or none if body is empty. Its session gets it or ends.
-func Encode(event string, body json.RawMessage) Packet {
+// encode makes the packet of an event with one argument, or none if body is empty. Its session gets it or ends.
+func encode(event string, body json.RawMessage) Packet {
+	return Packet{frame: encodeEvent(event, body)}
+}
+
+func encodeEvent(event string, body json.RawMessage) []byte {
 	frame := make([]byte, 0, len(event)+len(body)+8)
 	frame = strconv.AppendQuote(append(frame, '2', '['), event)
 	if len(body) > 0 {
 		frame = append(frame, ',')
 		frame = append(frame, body...)
 	}
-	return Packet{frame: append(frame, ']')}
+	return append(frame, ']')
 }
 
-// EncodeNews is Encode for an event that a slow client may miss, where it is told so by events_dropped. version is the
-// resource version of the event, or the newest at its time. A subject that is not "" says that newer news of the same
-// subject make this one outdated; body must be an object with members then.
-func EncodeNews(event string, body json.RawMessage, version, subject string) Packet {
-	p := Encode(event, body)
-	p.news = &news{version, subject}
+// packetOf is encode for an event that other sessions may be sent as well.
+func packetOf(e *session.Event) Packet { return Packet{frame: e.Encoded(encodeEvent)} }
+
+// newsPacket is packetOf for an event that a slow client may miss, where it is told so by events_dropped.
+func newsPacket(e *session.Event) Packet {
+	p := packetOf(e)
+	p.news = &news{e.Version, e.Subject}
 	return p
 }
 

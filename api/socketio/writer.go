@@ -21,7 +21,7 @@ type writer struct {
 func (s *Session) write() {
 	defer s.halfDone(s.written)
 	defer s.letGo()
-	defer s.recovered("write", func() { s.cut(brokePanic) })
+	defer s.Recovered("write", func() { s.cut(brokePanic) })
 	w := writer{s: s}
 	if !w.wait(s.live, s.isLive) { // the first event stays behind the CONNECT answer
 		return
