@@ -64,12 +64,12 @@ type Event struct {
 	Subject string
 
 	once    sync.Once
-	encoded []byte
+	encoded any
 }
 
-// Encoded is what encode makes of the event's name and body. It is called once, however many sessions are sent the event: a
-// process has one encoding.
-func (e *Event) Encoded(encode func(name string, body json.RawMessage) []byte) []byte {
-	e.once.Do(func() { e.encoded = encode(e.Name, e.Body) })
+// Encoded is what encode makes of the event for a transport. It is called once, however many sessions are sent the event: a
+// process has one transport.
+func (e *Event) Encoded(encode func(e *Event) any) any {
+	e.once.Do(func() { e.encoded = encode(e) })
 	return e.encoded
 }

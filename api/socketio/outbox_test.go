@@ -32,7 +32,7 @@ func activity(version int) Packet {
 }
 
 func newsOf(event string, body json.RawMessage, version, subject string) Packet {
-	return newsPacket(&session.Event{Name: event, Body: body, Version: version, Subject: subject})
+	return encodeNews(&session.Event{Name: event, Body: body, Version: version, Subject: subject})
 }
 
 func owed(n int) Packet { return encode("answer", numbered(n)) }

@@ -25,27 +25,29 @@ type news struct {
 
 // encode makes the packet of an event with one argument, or none if body is empty. Its session gets it or ends.
 func encode(event string, body json.RawMessage) Packet {
-	return Packet{frame: encodeEvent(event, body)}
-}
-
-func encodeEvent(event string, body json.RawMessage) []byte {
 	frame := make([]byte, 0, len(event)+len(body)+8)
 	frame = strconv.AppendQuote(append(frame, '2', '['), event)
 	if len(body) > 0 {
 		frame = append(frame, ',')
 		frame = append(frame, body...)
 	}
-	return append(frame, ']')
+	return Packet{frame: append(frame, ']')}
 }
 
 // packetOf is encode for an event that other sessions may be sent as well.
-func packetOf(e *session.Event) Packet { return Packet{frame: e.Encoded(encodeEvent)} }
-
-// newsPacket is packetOf for an event that a slow client may miss, where it is told so by events_dropped.
-func newsPacket(e *session.Event) Packet {
-	p := packetOf(e)
-	p.news = &news{e.Version, e.Subject}
+func packetOf(e *session.Event) Packet {
+	p := encodeNews(e)
+	p.news = nil
 	return p
+}
+
+// encodeNews is packetOf for an event that a slow client may miss, where it is told so by events_dropped.
+func encodeNews(e *session.Event) Packet { return *e.Encoded(encodeShared).(*Packet) }
+
+func encodeShared(e *session.Event) any {
+	p := encode(e.Name, e.Body)
+	p.news = &news{e.Version, e.Subject}
+	return &p
 }
 
 func encodeAck(id string, body json.RawMessage) Packet {

@@ -86,7 +86,7 @@ func (s *Session) Emit(event string, body json.RawMessage) bool {
 }
 
 // EmitNews is Emit for what everybody is told. It may not arrive though the session goes on.
-func (s *Session) EmitNews(e *session.Event) bool { return s.emit(newsPacket(e)) }
+func (s *Session) EmitNews(e *session.Event) bool { return s.emit(encodeNews(e)) }
 
 func (s *Session) emit(p Packet) bool {
 	outcome := s.out.offer(p)
