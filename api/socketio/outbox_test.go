@@ -22,20 +22,20 @@ func boxOf(items int) *outbox {
 }
 
 // status is news about a container at a version.
-func status(container string, version int) Packet {
+func status(container string, version int) outbound {
 	body := fmt.Sprintf(`{"container_id":%q,"resource_version":"%d"}`, container, version)
 	return newsOf(api.StatusChanged, json.RawMessage(body), strconv.Itoa(version), container)
 }
 
-func activity(version int) Packet {
+func activity(version int) outbound {
 	return newsOf(api.ActivityLog, json.RawMessage(fmt.Sprintf(`{"resource_version":"%d"}`, version)), strconv.Itoa(version), "")
 }
 
-func newsOf(event string, body json.RawMessage, version, subject string) Packet {
+func newsOf(event string, body json.RawMessage, version, subject string) outbound {
 	return encodeNews(&session.Event{Name: event, Body: body, Version: version, Subject: subject})
 }
 
-func owed(n int) Packet { return encode("answer", numbered(n)) }
+func owed(n int) outbound { return encode("answer", numbered(n)) }
 
 // fataler is a test of either kind.
 type fataler interface {
@@ -44,7 +44,7 @@ type fataler interface {
 }
 
 // brief is a packet as a line of a test's expectation.
-func brief(t fataler, p Packet) string {
+func brief(t fataler, p outbound) string {
 	t.Helper()
 	var parts []json.RawMessage
 	var body struct {

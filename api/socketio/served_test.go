@@ -159,7 +159,7 @@ func TestContract_WhatTheTransportAdds(t *testing.T) {
 	dropped := (&gap{from: "a", to: "b", events: 2}).packet()
 	coalesced := newsOf(api.ImagePullProgress, api.PullProgress{Image: "app"}.Event().Stamped(time.Now(), ""), "2", "x")
 	coalesced = coalesced.over(coalesced).final()
-	for name, packet := range map[string]Packet{api.EventsDropped: dropped, api.ImagePullProgress: coalesced} {
+	for name, packet := range map[string]outbound{api.EventsDropped: dropped, api.ImagePullProgress: coalesced} {
 		body := strings.TrimSuffix(strings.TrimPrefix(string(packet.frame), `2["`+name+`",`), "]")
 		if err := d.Judge(name, []byte(body)); err != nil {
 			t.Error(err)

@@ -88,7 +88,7 @@ func (s *Session) Emit(event string, body json.RawMessage) bool {
 // EmitNews is Emit for what everybody is told. It may not arrive though the session goes on.
 func (s *Session) EmitNews(e *session.Event) bool { return s.emit(encodeNews(e)) }
 
-func (s *Session) emit(p Packet) bool {
+func (s *Session) emit(p outbound) bool {
 	outcome := s.out.offer(p)
 	switch outcome {
 	case pushedFull:
@@ -104,7 +104,7 @@ func (s *Session) EmitWait(ctx context.Context, event string, body json.RawMessa
 	return s.wait(ctx, encode(event, body))
 }
 
-func (s *Session) wait(ctx context.Context, p Packet) bool {
+func (s *Session) wait(ctx context.Context, p outbound) bool {
 	return s.out.offerUntil(p, ctx.Done()) == pushedOK
 }
 

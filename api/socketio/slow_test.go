@@ -60,7 +60,7 @@ func TestSession_SlowClientIsToldWhatItMissed(t *testing.T) {
 	s.Emit("answer", numbered(1))
 	var got []string
 	for _, frame := range p.readUntil(func(f string) bool { return strings.HasPrefix(f, `42["answer"`) }) {
-		got = append(got, brief(t, Packet{frame: []byte(frame[1:])}))
+		got = append(got, brief(t, outbound{frame: []byte(frame[1:])}))
 	}
 	statuses := 0
 	for _, line := range got {

@@ -104,7 +104,7 @@ func (s *Session) hasRoom() bool { return s.link.flow.roomy(s.polling()) }
 
 func (s *Session) polling() bool { return s.link.conn.Transport().Name() == transports.POLLING }
 
-func (s *Session) send(p Packet) {
+func (s *Session) send(p outbound) {
 	frame := types.NewStringBuffer(p.frame[:len(p.frame):len(p.frame)]) // the library clones it
 	s.sock.Client().WriteToEngine([]types.BufferInterface{frame}, &socket.WriteOptions{})
 }
