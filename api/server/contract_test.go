@@ -84,6 +84,8 @@ func TestContract_EveryMessage(t *testing.T) {
 		t.Errorf("gone: %v", gone)
 	}
 	p.event(api.ErrorEvent)
+	for p.event(api.ContainerChanged)["type"] != "deleted" { // the last of its stream
+	}
 	if diff := cmp.Diff(loaded(t).Messages(), slices.Sorted(maps.Keys(p.came))); diff != "" {
 		t.Errorf("documented (-), heard (+):\n%s", diff)
 	}
