@@ -242,6 +242,16 @@ type PullProgress struct {
 	Total   int64  `json:"total"`
 }
 
+// Missed is the body of events_dropped: how many events a client was not sent, from one resource version to another.
+type Missed struct {
+	Events int    `json:"events"`
+	From   string `json:"from"`
+	To     string `json:"to"`
+}
+
+// Event makes m into an event.
+func (m Missed) Event() Event { return Event{EventsDropped, Encode(m)} }
+
 // Event makes p into an event.
 func (p PullProgress) Event() Event { return Event{ImagePullProgress, Encode(p)} }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/api/server"
 	"github.com/flow-manager/flow-manager/api/socketio"
 	"github.com/flow-manager/flow-manager/store"
 )
@@ -136,10 +137,10 @@ func newFront(t *testing.T) (transport *socketio.Transport, declared *store.Stor
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := socketio.NewServer(socketio.Backend{Store: declared, Messenger: still{}, Stats: still{}, Engine: still{}, Policy: still{}, Log: zerolog.Nop()})
+	app := server.New(server.Backend{Store: declared, Messenger: still{}, Stats: still{}, Engine: still{}, Policy: still{}, Log: zerolog.Nop()})
 	transport, err = socketio.New(socketio.Config{
 		Events: api.Requests(), Log: zerolog.Nop(), Limits: socketio.Limits{PingInterval: 2 * time.Second, PingTimeout: 2 * time.Second},
-	}, server)
+	}, app)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +157,7 @@ func newFront(t *testing.T) (transport *socketio.Transport, declared *store.Stor
 		}
 	})
 	running.Go(func() {
-		if err := server.Run(ctx); err != nil {
+		if err := app.Run(ctx); err != nil {
 			t.Error(err)
 		}
 	})

@@ -26,12 +26,18 @@ type layer struct {
 }
 
 func layers() []layer {
-	all := []string{"api", "api/auth", "api/socketio", "store", "controller", "controller/docker", "controller/code", "sockets", "sockets/flow"}
+	all := []string{"api", "api/auth", "api/session", "api/server", "api/socketio", "store", "controller", "controller/docker", "controller/code", "sockets", "sockets/flow"}
 	return []layer{
 		{folder: "api", outside: []string{"github.com/distribution/reference"},
 			why: "the contract stands on the standard library and the image reference parser, so that anybody can import it"},
-		{folder: "api/socketio", imports: []string{"api", "store"}, tests: []string{"test/asyncapi"},
-			why: "a handler declares and never acts: it knows the store, and declares the interfaces of all else it needs"},
+		{folder: "api/session", imports: []string{"api"}, outside: []string{},
+			why: "what the transport and the server have in common is words, and no work of either"},
+		{folder: "api/server", imports: []string{"api", "api/session", "store"}, tests: []string{"api/server/servertest", "test/asyncapi"},
+			why: "a handler declares and never acts: it knows the store, no transport, and declares the interfaces of all else it needs"},
+		{folder: "api/server/servertest", imports: []string{"api", "api/session", "store"}, tests: []string{"api/server"},
+			why: "it is what the tests of the server stand on, so it cannot stand on the server"},
+		{folder: "api/socketio", imports: []string{"api", "api/session"}, tests: []string{"api/server", "api/server/servertest", "store", "test/asyncapi"},
+			why: "the transport carries requests and events: what they mean, and what is stored, is for its App to know"},
 		{folder: "api/auth", imports: []string{"api"},
 			why: "who a token stands for is judged without knowing what they ask for or how they came in"},
 		{folder: "store", imports: []string{"api"},
@@ -54,7 +60,7 @@ func layers() []layer {
 			why: "programs for people stand outside: they are clients or flows"},
 		{folder: "test", imports: []string{"api", "sockets/flow"}, tests: append(all, "test/asyncapi"),
 			why: "black box: it talks to the built programs"},
-		{folder: "test/bench", imports: []string{"api", "api/socketio", "sockets", "store"},
+		{folder: "test/bench", imports: []string{"api", "api/server", "api/socketio", "sockets", "store"},
 			why: "it measures the built manager, and beside that the parts that it can drive without one"},
 		{folder: "test/asyncapi", imports: []string{"api"},
 			why: "it judges by the document alone, whoever sent what it judges"},
@@ -131,6 +137,12 @@ func TestLayering_Forbidden(t *testing.T) {
 		"code: system calls":         {listed{ImportPath: "controller/code", Imports: []string{"golang.org/x/sys/unix"}}, false},
 		"code: the store":            {listed{ImportPath: "controller/code", Imports: ours("store")}, true},
 		"code: its planner":          {listed{ImportPath: "controller/code", Imports: ours("controller")}, true},
+		"transport: the store":       {listed{ImportPath: "api/socketio", Imports: ours("store")}, true},
+		"transport: the server":      {listed{ImportPath: "api/socketio", Imports: ours("api/server")}, true},
+		"transport: tests of both":   {listed{ImportPath: "api/socketio", TestImports: ours("api/server")}, false},
+		"server: the transport":      {listed{ImportPath: "api/server", XTestImports: ours("api/socketio")}, true},
+		"server: its library":        {listed{ImportPath: "api/server", Imports: []string{"github.com/zishang520/socket.io/v2/socket"}}, true},
+		"session: outsider":          {listed{ImportPath: "api/session", Imports: []string{"github.com/rs/zerolog"}}, true},
 		"code: outsider":             {listed{ImportPath: "controller/code", Imports: []string{"github.com/rs/zerolog"}}, true},
 		"owned":                      {listed{ImportPath: "store", Imports: []string{"go.etcd.io/bbolt/errors"}}, false},
 		"owned by another":           {listed{ImportPath: "controller", Imports: []string{"go.etcd.io/bbolt"}}, true},

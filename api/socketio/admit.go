@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"net/netip"
 	"time"
+
+	"github.com/flow-manager/flow-manager/api"
 )
 
 // slot is the right to one connection. It travels in the handshake's context to the link that takes it over.
@@ -74,7 +76,7 @@ func (t *Transport) seat(s *Session) error {
 	name := s.principal.Name
 	if t.seats[name] >= t.limits.MaxPerPrincipal {
 		t.counts.add(refusedPrincipal)
-		return tooMuch(retryLater, "%d sessions of %s are connected already; close some or try again later", t.seats[name], name)
+		return api.RateLimited(retryLater, "%d sessions of %s are connected already; close some or try again later", t.seats[name], name)
 	}
 	t.seats[name]++
 	s.seated = true

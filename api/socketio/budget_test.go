@@ -36,7 +36,7 @@ func TestTransport_QueuedBytes(t *testing.T) {
 	for range greedy {
 		_, s := joinedPoller(t, e, sessions)
 		for range 60 {
-			s.EmitEncoded(EncodeNews("x", body, "1", ""))
+			s.emit(newsOf("x", body, "1", ""))
 		}
 	}
 	if used := e.budget.used.Load(); used < most/2 || used > most+greedy*fairBytes {
@@ -45,7 +45,7 @@ func TestTransport_QueuedBytes(t *testing.T) {
 	c := join(t, e.addr)
 	s := <-sessions
 	for range 3 {
-		s.EmitEncoded(status("a", 1))
+		s.emit(status("a", 1))
 		if got := c.read(); !strings.HasPrefix(got, `42["status_changed"`) {
 			t.Errorf("got %.100q", got)
 		}

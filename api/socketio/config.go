@@ -7,34 +7,13 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/api/session"
 )
-
-// App is what the transport serves. For one session its methods are called one at a time and in order on the
-// session's own goroutine; for different sessions they run at once, and one that blocks holds up its own session only.
-// A panic in any of them is recovered, logged with its stack and answered with a system_error.
-type App interface {
-	// Begin comes before any event of the session; what it emits follows the client's CONNECT answer. An error refuses
-	// the session (connect_error), and an *api.Error says why; End is not called then.
-	Begin(s *Session) error
-	// Handle is called for each event, in the order in which the client sent them. It may answer later.
-	Handle(s *Session, r *Request)
-	// End is called once, after the last Handle.
-	End(s *Session)
-}
-
-// Principal is who a session acts for.
-type Principal struct {
-	Name string
-	Role api.Role
-	// Token is the id, not the secret, of what the session logged in with; the log tells it.
-	Token string
-}
 
 // Authenticate judges the auth object of a CONNECT (empty if it had none) from the remote address. Its error refuses the
 // session; an *api.Error reaches the client, any other is only logged. When the context that it returns ends, the session
 // is cut off, and told the context's cause, which should be an *api.Error as well.
-type Authenticate func(ctx context.Context, auth json.RawMessage, remote string) (Principal, context.Context, error)
+type Authenticate func(ctx context.Context, auth json.RawMessage, remote string) (session.Principal, context.Context, error)
 
 // Config says whom to serve and what. The zero value serves loopback names, and no events.
 type Config struct {

@@ -16,7 +16,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/zishang520/engine.io/v2/types"
 
-	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/api/session"
 )
 
 // serveFragile has bugs of each kind.
@@ -31,13 +31,13 @@ func serveFragile() {
 	_, _ = io.Copy(io.Discard, os.Stdin)
 }
 
-func childAuth(_ context.Context, auth json.RawMessage, _ string) (Principal, context.Context, error) {
+func childAuth(_ context.Context, auth json.RawMessage, _ string) (session.Principal, context.Context, error) {
 	var asked struct{ Panic string }
 	_ = json.Unmarshal(auth, &asked) // without one there is no panic
 	if asked.Panic == "auth" {
 		panic("auth")
 	}
-	return Principal{Name: asked.Panic}, context.Background(), nil
+	return session.Principal{Name: asked.Panic}, context.Background(), nil
 }
 
 // childBegin breaks the session in the way that its principal is named after.
@@ -56,7 +56,7 @@ func childBegin(s *Session) error {
 	return nil
 }
 
-func childHandle(s *Session, r *Request) {
+func childHandle(s *Session, r *session.Request) {
 	switch r.Event {
 	case "boom":
 		panic("a bug")
@@ -201,19 +201,6 @@ func TestLink_panic(t *testing.T) {
 	k.send(`422["mend",1]`)
 	k.read()
 	c.mustLive()
-}
-
-// What goes on when its handler has returned may meet a bug as well.
-func TestServer_panicLater(t *testing.T) {
-	s := serve(t)
-	p := s.join()
-	p.ask(api.CreateContainer, webSpec)
-	if ack := p.ask(api.SendMessage, `{"container_id":"web","message":{"bug":1}}`); ack["error_type"] != "system_error" {
-		t.Errorf("got %v", ack)
-	}
-	if got := s.Counts()[requestPanic]; got != 1 {
-		t.Errorf("%d are counted", got)
-	}
 }
 
 // A WebSocket that is closed while the session tries it, and while the session itself ends, makes the library dereference nil.

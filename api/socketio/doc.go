@@ -6,7 +6,7 @@
 //     it follows CONNECT at once. What Emit and Ack send to one client arrives in the order of the calls, behind the
 //     CONNECT answer, whole: over a change of transport too.
 //   - Nobody waits for anybody else. A handler that hangs holds up its own session; Emit never blocks; what is long, a
-//     page or a reply, goes at the pace of its client (EmitWait, AckWait), whose next requests wait meanwhile.
+//     page or a reply, goes at the pace of its client (EmitWait, EmitPaced, AckWait), whose next requests wait meanwhile.
 //   - A client that reads slowly loses the least first. Of the events that everybody is told it gets the newest status of
 //     each container, which says how many it stands for (coalesced); then one events_dropped {from, to, events} in the
 //     place of those that did not fit, and nothing more of these until it has read that, so that it lists again but once.
@@ -22,25 +22,8 @@
 //   - An end. A session has one Begin and one End; what its client sent before it went is still handled. Shutdown
 //     has what was received answered, and leaves no goroutine behind.
 //
-// What it does not: a request that was received and not acknowledged may or may not have been carried out, and what was
-// emitted to a client that is gone is lost. Sessions do not survive their connection; resuming is done with resource
-// versions: see subscribe.
-//
-// # The requests
-//
-// Server is the App: one handler for each event decodes, validates, writes what is declared to the store and acknowledges
-// it when that is on disk. No handler talks to the engine. What a request asked for is owed to its session as an answer and
-// sent, once, when the controller has observed the result, or cannot bring it about, or a later request asked for something
-// else. Every other event comes from the store's watch, in the order of its revisions, and goes to every session, encoded once.
-//
-// A session that subscribes has a stream instead: it is sent the events that are kept out of the store's log, from wherever it
-// says, at its own pace, and so without gap and double as long as that log has them. Each has a resource version of its own, also
-// of those that one change is told as. How a container stands (container_changed) is not in the log, which would grow by a spec with
-// every change: it is that of the change while the change is in memory, and that of now when it is told again later. What a flow
-// writes to its output goes the same way, read no faster than its client reads.
-//
-// Who may ask for what is one table, api.RequestRoles; what is not in it is dispatched for nobody. A viewer is shown records and
-// events through ForViewer only, and no event that it does not know.
+// What it does not: what was emitted to a client that is gone is lost, and sessions do not survive their connection. What requests
+// and events mean it does not know: that is its App (session.App; in the manager, api/server).
 //
 // # The guards
 //

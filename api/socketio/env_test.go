@@ -16,6 +16,8 @@ import (
 	"github.com/gorilla/websocket"
 	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
+
+	"github.com/flow-manager/flow-manager/api/session"
 )
 
 // patience bounds every wait of these tests; none of them waits that long when it passes.
@@ -31,30 +33,30 @@ func TestMain(m *testing.M) {
 // app is an App out of functions; nil ones do nothing.
 type app struct {
 	begin  func(*Session) error
-	handle func(*Session, *Request)
+	handle func(*Session, *session.Request)
 	end    func(*Session)
 }
 
-func (a app) Begin(s *Session) error {
+func (a app) Begin(s session.Session) error {
 	if a.begin == nil {
 		return nil
 	}
-	return a.begin(s)
+	return a.begin(s.(*Session))
 }
 
-func (a app) Handle(s *Session, r *Request) {
+func (a app) Handle(s session.Session, r *session.Request) {
 	if a.handle != nil {
-		a.handle(s, r)
+		a.handle(s.(*Session), r)
 	}
 }
 
-func (a app) End(s *Session) {
+func (a app) End(s session.Session) {
 	if a.end != nil {
-		a.end(s)
+		a.end(s.(*Session))
 	}
 }
 
-func echo(_ *Session, r *Request) { r.Ack(r.Data) }
+func echo(_ *Session, r *session.Request) { r.Ack(r.Data) }
 
 type env struct {
 	*Transport
@@ -62,7 +64,7 @@ type env struct {
 }
 
 // start serves a on loopback; when the test is over it shuts down and proves that no goroutine is left.
-func start(t *testing.T, cfg Config, a App) env {
+func start(t *testing.T, cfg Config, a session.App) env {
 	t.Helper()
 	before := goleak.IgnoreCurrent()
 	cfg.Log = zerolog.Nop()

@@ -15,6 +15,7 @@ import (
 	"github.com/zishang520/engine.io-go-parser/packet"
 
 	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/api/session"
 )
 
 // The library overlooks a client's close over WebSocket, and the client waits for it.
@@ -94,7 +95,7 @@ func TestGate_writeDeadline(t *testing.T) {
 func TestGate_readRate(t *testing.T) {
 	const perSecond, sent = 1 << 20, 3 << 19
 	done := make(chan struct{})
-	e := start(t, Config{Limits: Limits{ReadBytesPerSecond: perSecond}}, app{handle: func(_ *Session, r *Request) {
+	e := start(t, Config{Limits: Limits{ReadBytesPerSecond: perSecond}}, app{handle: func(_ *Session, r *session.Request) {
 		if r.Event == "block" {
 			close(done)
 		}

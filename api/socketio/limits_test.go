@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/flow-manager/flow-manager/api/session"
 )
 
 // refusal reads an acknowledgement and the error event behind it, and returns the error.
@@ -99,11 +101,11 @@ func TestSession_RefusalsPerSecond(t *testing.T) {
 // Requests whose handlers have returned are still in flight until they are answered.
 func TestSession_InFlight(t *testing.T) {
 	type held struct {
-		r       *Request
+		r       *session.Request
 		release func()
 	}
 	requests := make(chan held, 8)
-	e := start(t, Config{Limits: Limits{InFlight: 3}}, app{handle: func(_ *Session, r *Request) {
+	e := start(t, Config{Limits: Limits{InFlight: 3}}, app{handle: func(_ *Session, r *session.Request) {
 		if r.Event == "block" {
 			requests <- held{r, r.Hold()}
 			return
@@ -133,7 +135,7 @@ func TestSession_InFlight(t *testing.T) {
 func TestSession_InBytes(t *testing.T) {
 	const waiting = 4 << 20
 	release, blocked := make(chan struct{}), make(chan struct{})
-	e := start(t, Config{Limits: Limits{QueueGrace: time.Millisecond}}, app{handle: func(_ *Session, r *Request) {
+	e := start(t, Config{Limits: Limits{QueueGrace: time.Millisecond}}, app{handle: func(_ *Session, r *session.Request) {
 		if r.Event == "block" {
 			close(blocked)
 			<-release
@@ -164,8 +166,8 @@ func TestSession_InBytes(t *testing.T) {
 }
 
 // seats is an Authenticate that takes the auth for a name.
-func seats(_ context.Context, auth json.RawMessage, _ string) (Principal, context.Context, error) {
-	return Principal{Name: string(auth)}, context.Background(), nil
+func seats(_ context.Context, auth json.RawMessage, _ string) (session.Principal, context.Context, error) {
+	return session.Principal{Name: string(auth)}, context.Background(), nil
 }
 
 func TestTransport_SessionsPerPrincipal(t *testing.T) {
@@ -254,9 +256,9 @@ func TestServer_Deadlines(t *testing.T) {
 
 // An Authenticate that hangs does not keep its client for ever.
 func TestSession_AuthenticateHasADeadline(t *testing.T) {
-	e := start(t, Config{Limits: Limits{JoinTimeout: 50 * time.Millisecond}, Authenticate: func(ctx context.Context, _ json.RawMessage, _ string) (Principal, context.Context, error) {
+	e := start(t, Config{Limits: Limits{JoinTimeout: 50 * time.Millisecond}, Authenticate: func(ctx context.Context, _ json.RawMessage, _ string) (session.Principal, context.Context, error) {
 		<-ctx.Done()
-		return Principal{}, nil, ctx.Err()
+		return session.Principal{}, nil, ctx.Err()
 	}}, app{})
 	c := open(t, e.addr)
 	c.send("40")

@@ -16,6 +16,8 @@ import (
 	"github.com/zishang520/socket.io/v2/socket"
 
 	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/api/server"
+	"github.com/flow-manager/flow-manager/api/server/servertest"
 	"github.com/flow-manager/flow-manager/store"
 )
 
@@ -26,10 +28,10 @@ func serveMeasured() {
 	defer os.RemoveAll(dir)
 	s, err := store.Open(dir, store.Options{})
 	must(err)
-	b := &backend{}
-	server := NewServer(Backend{Store: s, Messenger: b, Stats: b, Engine: b, Policy: b, Planner: b, Log: zerolog.Nop()})
-	go func() { _ = server.Run(context.Background()) }()
-	tr, err := New(Config{Log: zerolog.Nop(), Events: api.Requests()}, server)
+	p := &servertest.Parts{}
+	app := server.New(server.Backend{Store: s, Messenger: p, Stats: p, Engine: p, Policy: p, Planner: p, Log: zerolog.Nop()})
+	go func() { _ = app.Run(context.Background()) }()
+	tr, err := New(Config{Log: zerolog.Nop(), Events: api.Requests()}, app)
 	must(err)
 	serveOn(tr)
 	commands := bufio.NewScanner(os.Stdin)
@@ -51,10 +53,10 @@ func serveMeasured() {
 		case command == "sessions":
 			fmt.Println(tr.Sessions())
 		case scans(command, "change %d %d", &n, &perSecond):
-			go change(server, n, perSecond)
+			go change(app, n, perSecond)
 			fmt.Println("ok")
 		case scans(command, "say %d", &size):
-			say(server, size)
+			say(app, size)
 			fmt.Println("ok")
 		}
 	}
@@ -88,7 +90,7 @@ func (t *Transport) held() int {
 }
 
 // change tells everybody n times that a container's status has changed, as if that were committed.
-func change(s *Server, n, perSecond int) {
+func change(s *server.Server, n, perSecond int) {
 	tick := time.NewTicker(time.Second / time.Duration(perSecond))
 	defer tick.Stop()
 	for i := range n {
@@ -99,7 +101,7 @@ func change(s *Server, n, perSecond int) {
 }
 
 // say sends a message of the size to everybody.
-func say(s *Server, size int) {
+func say(s *server.Server, size int) {
 	body := api.Encode(map[string]any{"container_id": "x", "message": map[string]any{"text": strings.Repeat("x", size)}})
 	s.Broadcast(api.Event{Name: api.MessageReceived, Data: body})
 }

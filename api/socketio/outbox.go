@@ -31,7 +31,7 @@ type outbox struct {
 	ready, space       chan struct{} // capacity 1: a token says look again
 
 	mu      sync.Mutex
-	waiting list.List // of Packet; the one that stands for gap is empty
+	waiting list.List // of outbound; the one that stands for gap is empty
 	bytes   int
 	paced   volume                   // of these, what is sent at the client's pace
 	latest  map[string]*list.Element // the newest that waits of each subject
@@ -54,7 +54,7 @@ func newOutbox(l *Limits, b *budget) *outbox {
 }
 
 // offer never blocks.
-func (o *outbox) offer(p Packet) pushed {
+func (o *outbox) offer(p outbound) pushed {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch {
@@ -71,7 +71,7 @@ func (o *outbox) offer(p Packet) pushed {
 
 // offerPaced is offerUntil for one of many packets that could all be sent at once, as those of a replay: a few of them wait here,
 // and the rest where they come from, so that there is room for all else.
-func (o *outbox) offerPaced(p Packet, stop <-chan struct{}) pushed {
+func (o *outbox) offerPaced(p outbound, stop <-chan struct{}) pushed {
 	p.paced = true
 	return until(o.space, stop, func() pushed {
 		o.mu.Lock()
@@ -89,11 +89,11 @@ func (o *outbox) offerPaced(p Packet, stop <-chan struct{}) pushed {
 }
 
 // offerUntil waits for room until stop is closed.
-func (o *outbox) offerUntil(p Packet, stop <-chan struct{}) pushed {
+func (o *outbox) offerUntil(p outbound, stop <-chan struct{}) pushed {
 	return until(o.space, stop, func() pushed { return o.offer(p) })
 }
 
-func (o *outbox) offerNewsLocked(p Packet) pushed {
+func (o *outbox) offerNewsLocked(p outbound) pushed {
 	if o.gap == nil {
 		o.coalesceLocked(&p)
 		if o.fitsLocked(&p, newsShare) {
@@ -101,7 +101,7 @@ func (o *outbox) offerNewsLocked(p Packet) pushed {
 			return pushedOK
 		}
 		o.gap = &gap{from: p.oldest(), since: time.Now()}
-		o.appendLocked(Packet{})
+		o.appendLocked(outbound{})
 	}
 	o.gap.to = p.news.version
 	o.gap.events += 1 + p.merged
@@ -112,13 +112,13 @@ func (o *outbox) offerNewsLocked(p Packet) pushed {
 }
 
 // fitsLocked tells whether the share of the bounds has room for p; an empty outbox has room for anything.
-func (o *outbox) fitsLocked(p *Packet, share int) bool {
+func (o *outbox) fitsLocked(p *outbound, share int) bool {
 	n := o.waiting.Len()
 	return n == 0 || n < o.maxItems/share && o.bytes+p.cost() <= o.maxBytes/share && o.budget.room(o.bytes, p.cost())
 }
 
 // coalesceLocked takes out what p makes outdated. A client that keeps up is told everything.
-func (o *outbox) coalesceLocked(p *Packet) {
+func (o *outbox) coalesceLocked(p *outbound) {
 	old, ok := o.latest[p.news.subject]
 	if !ok || o.waiting.Len() < o.maxItems/slowShare && o.bytes < o.maxBytes/slowShare {
 		return
@@ -126,7 +126,7 @@ func (o *outbox) coalesceLocked(p *Packet) {
 	*p = p.over(o.removeLocked(old))
 }
 
-func (o *outbox) appendLocked(p Packet) {
+func (o *outbox) appendLocked(p outbound) {
 	e := o.waiting.PushBack(p)
 	o.countLocked(p.cost())
 	if p.paced {
@@ -142,8 +142,8 @@ func (o *outbox) appendLocked(p Packet) {
 	signal(o.ready)
 }
 
-func (o *outbox) removeLocked(e *list.Element) Packet {
-	p := o.waiting.Remove(e).(Packet)
+func (o *outbox) removeLocked(e *list.Element) outbound {
+	p := o.waiting.Remove(e).(outbound)
 	o.countLocked(-p.cost())
 	if p.paced {
 		o.paced.packets--
@@ -179,12 +179,12 @@ func (o *outbox) waits() bool {
 }
 
 // take takes the first packet, if there is one.
-func (o *outbox) take() (Packet, bool) {
+func (o *outbox) take() (outbound, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	first := o.waiting.Front()
 	if first == nil {
-		return Packet{}, false
+		return outbound{}, false
 	}
 	defer signal(o.space)
 	p := o.removeLocked(first)
@@ -199,8 +199,9 @@ func (o *outbox) take() (Packet, bool) {
 	return g.packet(), true
 }
 
-func (g *gap) packet() Packet {
-	return Encode(api.EventsDropped, api.Encode(map[string]any{"from": g.from, "to": g.to, "events": g.events, "timestamp": time.Now().UTC()}))
+func (g *gap) packet() outbound {
+	missed := api.Missed{From: g.from, To: g.to, Events: g.events}
+	return encode(api.EventsDropped, missed.Event().Stamped(time.Now(), ""))
 }
 
 // close refuses all that comes later; what waits is still taken.
@@ -212,7 +213,7 @@ func (o *outbox) close() {
 }
 
 // discard drops what waits and refuses all that comes later; with last words, these are still taken, if it was open.
-func (o *outbox) discard(last ...Packet) {
+func (o *outbox) discard(last ...outbound) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.closed {

@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/api/session"
 )
 
 func boxOf(items int) *outbox {
@@ -21,16 +22,20 @@ func boxOf(items int) *outbox {
 }
 
 // status is news about a container at a version.
-func status(container string, version int) Packet {
+func status(container string, version int) outbound {
 	body := fmt.Sprintf(`{"container_id":%q,"resource_version":"%d"}`, container, version)
-	return EncodeNews(api.StatusChanged, json.RawMessage(body), strconv.Itoa(version), container)
+	return newsOf(api.StatusChanged, json.RawMessage(body), strconv.Itoa(version), container)
 }
 
-func activity(version int) Packet {
-	return EncodeNews(api.ActivityLog, json.RawMessage(fmt.Sprintf(`{"resource_version":"%d"}`, version)), strconv.Itoa(version), "")
+func activity(version int) outbound {
+	return newsOf(api.ActivityLog, json.RawMessage(fmt.Sprintf(`{"resource_version":"%d"}`, version)), strconv.Itoa(version), "")
 }
 
-func owed(n int) Packet { return Encode("answer", numbered(n)) }
+func newsOf(event string, body json.RawMessage, version, subject string) outbound {
+	return encodeNews(&session.Event{Name: event, Body: body, Version: version, Subject: subject})
+}
+
+func owed(n int) outbound { return encode("answer", numbered(n)) }
 
 // fataler is a test of either kind.
 type fataler interface {
@@ -39,7 +44,7 @@ type fataler interface {
 }
 
 // brief is a packet as a line of a test's expectation.
-func brief(t fataler, p Packet) string {
+func brief(t fataler, p outbound) string {
 	t.Helper()
 	var parts []json.RawMessage
 	var body struct {
@@ -145,6 +150,28 @@ func TestOutbox_WhatIsOwedHasRoomThatNewsCannotTake(t *testing.T) {
 	for i, line := range got[len(got)-n:] {
 		if line != fmt.Sprint("owed ", i) {
 			t.Errorf("answer %d is %q", i, line)
+		}
+	}
+}
+
+// Of what is sent at the client's pace so little waits that what it is owed still fits.
+func TestOutbox_WhatIsPacedLeavesRoom(t *testing.T) {
+	const items = 64
+	o := boxOf(items)
+	stop := make(chan struct{})
+	close(stop) // nobody waits for room
+	for n := range items/pacedShare + 1 {
+		want := pushedOK
+		if n == items/pacedShare {
+			want = pushedFull
+		}
+		if got := o.offerPaced(owed(n), stop); got != want {
+			t.Errorf("packet %d: %v, want %v", n, got, want)
+		}
+	}
+	for n := range items / newsShare {
+		if o.offer(owed(n)) != pushedOK {
+			t.Fatalf("of what it is owed, %d fit", n)
 		}
 	}
 }

@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"encoding/json"
 	"strconv"
+
+	"github.com/flow-manager/flow-manager/api/session"
 )
 
-// Packet is an event in the form in which it goes over the wire; many sessions may share it.
-type Packet struct {
+// outbound is an event in the form in which it goes over the wire; many sessions may share it.
+type outbound struct {
 	frame  []byte
 	news   *news  // nil for what a client is owed: an answer, an acknowledgement, an error
 	merged int    // how many earlier news of its subject it stands for
@@ -21,47 +23,54 @@ type news struct {
 	subject string
 }
 
-// Encode makes the packet of an event with one argument, or none if body is empty. Its session gets it or ends.
-func Encode(event string, body json.RawMessage) Packet {
+// encode makes the packet of an event with one argument, or none if body is empty. Its session gets it or ends.
+func encode(event string, body json.RawMessage) outbound {
 	frame := make([]byte, 0, len(event)+len(body)+8)
 	frame = strconv.AppendQuote(append(frame, '2', '['), event)
 	if len(body) > 0 {
 		frame = append(frame, ',')
 		frame = append(frame, body...)
 	}
-	return Packet{frame: append(frame, ']')}
+	return outbound{frame: append(frame, ']')}
 }
 
-// EncodeNews is Encode for an event that a slow client may miss, where it is told so by events_dropped. version is the
-// resource version of the event, or the newest at its time. A subject that is not "" says that newer news of the same
-// subject make this one outdated; body must be an object with members then.
-func EncodeNews(event string, body json.RawMessage, version, subject string) Packet {
-	p := Encode(event, body)
-	p.news = &news{version, subject}
+// packetOf is encode for an event that other sessions may be sent as well.
+func packetOf(e *session.Event) outbound {
+	p := encodeNews(e)
+	p.news = nil
 	return p
 }
 
-func encodeAck(id string, body json.RawMessage) Packet {
+// encodeNews is packetOf for an event that a slow client may miss, where it is told so by events_dropped.
+func encodeNews(e *session.Event) outbound { return *e.Encoded(encodeShared).(*outbound) }
+
+func encodeShared(e *session.Event) any {
+	p := encode(e.Name, e.Body)
+	p.news = &news{e.Version, e.Subject}
+	return &p
+}
+
+func encodeAck(id string, body json.RawMessage) outbound {
 	frame := make([]byte, 0, len(id)+len(body)+4)
 	frame = append(append(frame, '3'), id...)
 	frame = append(append(frame, '['), body...)
-	return Packet{frame: append(frame, ']')}
+	return outbound{frame: append(frame, ']')}
 }
 
 // over is p in the place of outdated.
-func (p Packet) over(outdated Packet) Packet {
+func (p outbound) over(outdated outbound) outbound {
 	p.merged, p.first = outdated.merged+1, outdated.oldest()
 	return p
 }
 
 // oldest is the version of the first of the news that p stands for.
-func (p *Packet) oldest() string { return cmp.Or(p.first, p.news.version) }
+func (p *outbound) oldest() string { return cmp.Or(p.first, p.news.version) }
 
 // cost is what p takes up while it waits.
-func (p *Packet) cost() int { return len(p.frame) + packetOverhead }
+func (p *outbound) cost() int { return len(p.frame) + packetOverhead }
 
 // final is p as it goes to one client: it says how many it stands for.
-func (p Packet) final() Packet {
+func (p outbound) final() outbound {
 	if p.merged == 0 {
 		return p
 	}

@@ -1,10 +1,10 @@
 package socketio
 
 import (
-	"math"
 	"time"
 
 	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/api/session"
 )
 
 // receive queues one event for work; it runs on the connection's read goroutine.
@@ -21,25 +21,25 @@ func (s *Session) refuse(p inbound, message string) {
 }
 
 // object refuses r and takes a turn of the session's rate for it: a client that floods is read no faster than that.
-func (s *Session) object(r *Request, e *api.Error) {
+func (s *Session) object(r *session.Request, e *api.Error) {
 	r.Fail(e)
 	_ = s.rate.Wait(s.ctx) // it fails when the session is over, and then nothing is read any more
 }
 
 // admit puts r into the queue or says why not.
-func (s *Session) admit(r *Request) *api.Error {
+func (s *Session) admit(r *session.Request) *api.Error {
 	limits := &s.t.limits
 	if !s.t.events[r.Event] {
 		s.t.counts.add(requestUnknown)
-		return unknownEvent(r.Event)
+		return api.UnknownEvent(r.Event)
 	}
 	if !s.t.unrated[r.Event] && !s.rate.Allow() {
 		s.t.counts.add(requestRate)
-		return tooMuch(time.Second, "more than %d requests a second; send this one again later", limits.RequestsPerSecond)
+		return api.RateLimited(time.Second, "more than %d requests a second; send this one again later", limits.RequestsPerSecond)
 	}
 	if !s.flight.begin(limits.InFlight) {
 		s.t.counts.add(requestInFlight)
-		return tooMuch(time.Second, "%d requests of this session are not answered yet; wait for some of them", limits.InFlight)
+		return api.RateLimited(time.Second, "%d requests of this session are not answered yet; wait for some of them", limits.InFlight)
 	}
 	outcome := s.offer(r)
 	if outcome == pushedOK {
@@ -50,12 +50,12 @@ func (s *Session) admit(r *Request) *api.Error {
 		return nil // nobody is there to be told
 	}
 	s.t.counts.add(requestQueue)
-	return tooMuch(time.Second, "more than %d requests wait for their turn; send this one again later", limits.InItems)
+	return api.RateLimited(time.Second, "more than %d requests wait for their turn; send this one again later", limits.InItems)
 }
 
 // offer holds the reader back for a moment when the queue is full, which a burst needs, and refuses from then on, which a
 // handler that hangs needs.
-func (s *Session) offer(r *Request) pushed {
+func (s *Session) offer(r *session.Request) pushed {
 	size := len(r.Data) + packetOverhead
 	outcome := s.in.push(r, size)
 	if outcome == pushedFull && !s.stalled {
@@ -65,9 +65,4 @@ func (s *Session) offer(r *Request) pushed {
 	}
 	s.stalled = outcome == pushedFull
 	return outcome
-}
-
-// tooMuch is what a client is told that asks for more than the limits allow.
-func tooMuch(retryAfter time.Duration, format string, args ...any) *api.Error {
-	return api.Errorf(api.RateLimitError, format, args...).With("retry_after", math.Ceil(retryAfter.Seconds()))
 }

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/api/session"
 )
 
 // packetOverhead is about what a queued packet costs beside its bytes.
@@ -26,12 +27,12 @@ type Session struct {
 	sock      *socket.Socket
 	id        string
 	auth      json.RawMessage
-	principal Principal   // set before Begin
-	release   func() bool // unties the session from what it logged in with
+	principal session.Principal // set before Begin
+	release   func() bool       // unties the session from what it logged in with
 
 	ctx    context.Context // the session's life is a value that handlers are given
 	cancel context.CancelFunc
-	in     *queue[*Request]
+	in     *queue[*session.Request]
 	out    *outbox
 	rate   *rate.Limiter
 	flight flight
@@ -55,7 +56,7 @@ func newSession(t *Transport, g *greeting, sock *socket.Socket) *Session {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Session{
 		t: t, link: g.link, sock: sock, id: xid.New().String(), auth: g.auth, ctx: ctx, cancel: cancel,
-		in:   newQueue[*Request](t.limits.InItems, t.limits.InBytes, t.budget),
+		in:   newQueue[*session.Request](t.limits.InItems, t.limits.InBytes, t.budget),
 		out:  newOutbox(&t.limits, t.budget),
 		rate: rate.NewLimiter(rate.Limit(t.limits.RequestsPerSecond), t.limits.RequestsPerSecond),
 		live: make(chan struct{}), gone: make(chan struct{}), worked: make(chan struct{}), written: make(chan struct{}),
@@ -72,7 +73,7 @@ func (s *Session) ID() string { return s.id }
 func (s *Session) RemoteAddr() string { return s.link.conn.RemoteAddress() }
 
 // Principal is who the session acts for.
-func (s *Session) Principal() Principal { return s.principal }
+func (s *Session) Principal() session.Principal { return s.principal }
 
 // Context ends when the session is over: when the client is gone, or End was called. Requests that the client
 // had sent before it went are still handed to Handle.
@@ -81,11 +82,13 @@ func (s *Session) Context() context.Context { return s.ctx }
 // Emit queues an event for the client, in order with everything else that is sent to it. It never blocks. False means
 // that the session is over; a client that reads so slowly that its queue is full is cut off.
 func (s *Session) Emit(event string, body json.RawMessage) bool {
-	return s.EmitEncoded(Encode(event, body))
+	return s.emit(encode(event, body))
 }
 
-// EmitEncoded is Emit for a packet that goes to many sessions. News may not arrive though the session goes on.
-func (s *Session) EmitEncoded(p Packet) bool {
+// EmitNews is Emit for what everybody is told. It may not arrive though the session goes on.
+func (s *Session) EmitNews(e *session.Event) bool { return s.emit(encodeNews(e)) }
+
+func (s *Session) emit(p outbound) bool {
 	outcome := s.out.offer(p)
 	switch outcome {
 	case pushedFull:
@@ -98,16 +101,16 @@ func (s *Session) EmitEncoded(p Packet) bool {
 
 // EmitWait is Emit for what is long, a page or a replay: it waits for room in the queue until ctx or the session ends.
 func (s *Session) EmitWait(ctx context.Context, event string, body json.RawMessage) bool {
-	return s.wait(ctx, Encode(event, body))
+	return s.wait(ctx, encode(event, body))
 }
 
-func (s *Session) wait(ctx context.Context, p Packet) bool {
+func (s *Session) wait(ctx context.Context, p outbound) bool {
 	return s.out.offerUntil(p, ctx.Done()) == pushedOK
 }
 
-// emitPaced is EmitWait for one of many packets: few of them wait in the queue.
-func (s *Session) emitPaced(ctx context.Context, p Packet) bool {
-	return s.out.offerPaced(p, ctx.Done()) == pushedOK
+// EmitPaced is EmitWait for one of many events: few of them wait in the queue.
+func (s *Session) EmitPaced(ctx context.Context, e *session.Event) bool {
+	return s.out.offerPaced(packetOf(e), ctx.Done()) == pushedOK
 }
 
 // End ends the session: requests that wait are dropped, what was emitted is still written. It does not wait.
@@ -163,10 +166,10 @@ func ended(ctx context.Context, what <-chan struct{}) error {
 // cutOff ends the session of a client that does not keep up. Should it still read, it is told why in the place of all
 // that waits.
 func (s *Session) cutOff() {
-	e := tooMuch(time.Second, "the connection is closed: this client reads more slowly than it is sent to; connect again, and list again")
+	e := api.RateLimited(time.Second, "the connection is closed: this client reads more slowly than it is sent to; connect again, and list again")
 	s.because(endedSlow)
 	s.in.close(false)
-	s.out.discard(Encode(api.ErrorEvent, e.Body(time.Now())))
+	s.out.discard(encode(api.ErrorEvent, e.Body(time.Now())))
 	s.cancel()
 }
 
@@ -229,7 +232,7 @@ func (s *Session) work(next func(*socket.ExtendedError)) {
 }
 
 func (s *Session) begin() (err error) {
-	defer s.recovered("begin", func() { err = systemError() })
+	defer s.Recovered("begin", func() { err = api.InternalError() })
 	if err := s.authenticate(); err != nil {
 		return err
 	}
@@ -243,7 +246,7 @@ func (s *Session) begin() (err error) {
 // authenticate ties the session's life to that of what it logs in with.
 func (s *Session) authenticate() error {
 	if s.t.auth == nil {
-		s.principal = Principal{Name: "operator", Role: api.Operator}
+		s.principal = session.Principal{Name: "operator", Role: api.Operator}
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, s.t.limits.JoinTimeout)
@@ -273,19 +276,19 @@ func (s *Session) refuseJoin(e *api.Error, next func(*socket.ExtendedError)) {
 	next(socket.NewExtendedError(e.Message, e.Body(time.Now())))
 }
 
-func (s *Session) handle(r *Request) {
-	defer r.release()
-	defer s.recovered(r.Event, func() { r.Fail(systemError()) })
+func (s *Session) handle(r *session.Request) {
+	defer r.Hold()()
+	defer s.Recovered(r.Event, func() { r.Fail(api.InternalError()) })
 	s.t.app.Handle(s, r)
 }
 
 func (s *Session) finish() {
-	defer s.recovered("end", func() {})
+	defer s.Recovered("end", func() {})
 	s.t.app.End(s)
 }
 
-// recovered keeps a bug in a handler to the request that met it.
-func (s *Session) recovered(operation string, answer func()) {
+// Recovered keeps a bug in a handler to the request that met it.
+func (s *Session) Recovered(operation string, answer func()) {
 	cause := recover()
 	if cause == nil {
 		return
@@ -293,10 +296,6 @@ func (s *Session) recovered(operation string, answer func()) {
 	s.t.counts.add(requestPanic)
 	s.t.log.Error().Str("session", s.id).Str("operation", operation).Any("panic", cause).Bytes("stack", debug.Stack()).Msg("handler panicked")
 	answer()
-}
-
-func systemError() *api.Error {
-	return api.Errorf(api.SystemError, "the manager met a bug while doing this; its log has the details")
 }
 
 // halfDone takes the session off the list with the second of its goroutines.

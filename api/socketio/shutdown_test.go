@@ -8,12 +8,14 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/flow-manager/flow-manager/api/session"
 )
 
 func TestTransport_Shutdown(t *testing.T) {
 	handling := make(chan struct{})
 	e := start(t, Config{}, app{
-		handle: func(_ *Session, r *Request) {
+		handle: func(_ *Session, r *session.Request) {
 			if r.Event == "block" {
 				close(handling)
 			}
@@ -39,7 +41,7 @@ func TestTransport_Shutdown(t *testing.T) {
 
 func TestTransport_Shutdown_hangingHandler(t *testing.T) {
 	release, handling := make(chan struct{}), make(chan struct{})
-	e := start(t, Config{}, app{handle: func(*Session, *Request) { close(handling); <-release }})
+	e := start(t, Config{}, app{handle: func(*Session, *session.Request) { close(handling); <-release }})
 	c := join(t, e.addr)
 	c.send(`42["block"]`)
 	<-handling
@@ -54,7 +56,7 @@ func TestTransport_Shutdown_hangingHandler(t *testing.T) {
 // A request whose handler has returned is answered before its session ends, and one that hangs holds up its own client only.
 func TestTransport_Shutdown_WhatIsInFlightIsAnswered(t *testing.T) {
 	hanging, taken, held, release := make(chan struct{}), make(chan struct{}, 2), make(chan struct{}), make(chan struct{})
-	e := start(t, Config{}, app{handle: func(_ *Session, r *Request) {
+	e := start(t, Config{}, app{handle: func(_ *Session, r *session.Request) {
 		if r.Event == "block" {
 			close(hanging)
 			<-release
@@ -97,7 +99,7 @@ func TestTransport_Shutdown_WhatIsInFlightIsAnswered(t *testing.T) {
 // What a session that was ended will not answer any more is not waited for.
 func TestTransport_Shutdown_WhatIsDroppedIsNot(t *testing.T) {
 	ended := make(chan struct{})
-	e := start(t, Config{Limits: Limits{DrainTimeout: 200 * time.Millisecond}}, app{handle: func(s *Session, r *Request) {
+	e := start(t, Config{Limits: Limits{DrainTimeout: 200 * time.Millisecond}}, app{handle: func(s *Session, r *session.Request) {
 		for range maxPollPackets + 1 { // so that its writer is not done at once
 			s.Emit("x", nil)
 		}

@@ -1,7 +1,6 @@
 package socketio
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -53,15 +52,15 @@ func TestSession_SlowClientIsToldWhatItMissed(t *testing.T) {
 	e := start(t, Config{Limits: Limits{OutItems: 64}}, a)
 	p, s := joinedPoller(t, e, sessions)
 	for v := 1; v <= 200; v++ {
-		s.EmitEncoded(status([]string{"a", "b"}[v%2], v))
+		s.emit(status([]string{"a", "b"}[v%2], v))
 	}
 	for v := 201; v <= 300; v++ {
-		s.EmitEncoded(activity(v))
+		s.emit(activity(v))
 	}
 	s.Emit("answer", numbered(1))
 	var got []string
 	for _, frame := range p.readUntil(func(f string) bool { return strings.HasPrefix(f, `42["answer"`) }) {
-		got = append(got, brief(t, Packet{frame: []byte(frame[1:])}))
+		got = append(got, brief(t, outbound{frame: []byte(frame[1:])}))
 	}
 	statuses := 0
 	for _, line := range got {
@@ -76,7 +75,7 @@ func TestSession_SlowClientIsToldWhatItMissed(t *testing.T) {
 	if !strings.Contains(newest, "dropped ") || !strings.Contains(newest, " to 300: ") || got[len(got)-1] != "owed 1" {
 		t.Errorf("the last ones were %s", newest)
 	}
-	s.EmitEncoded(activity(301))
+	s.emit(activity(301))
 	if got := p.get(); !strings.Contains(got, `"301"`) {
 		t.Errorf("then came %q", got)
 	}
@@ -88,7 +87,7 @@ func TestSession_SlowClientIsToldWhatItMissed(t *testing.T) {
 // When that does not help, it is cut off and told why; the answers that it was owed were not dropped without a word.
 func TestSession_SlowClientIsCutOffWithAReason(t *testing.T) {
 	tooLate := func(s *Session) {
-		for v := 100; v < 1_000_000 && s.EmitEncoded(activity(v)); v++ { // the clock moves on
+		for v := 100; v < 1_000_000 && s.emit(activity(v)); v++ { // the clock moves on
 		}
 	}
 	tooMuchOwed := func(s *Session) {
@@ -102,7 +101,7 @@ func TestSession_SlowClientIsCutOffWithAReason(t *testing.T) {
 			e := start(t, Config{Limits: Limits{OutItems: 64, SlowTimeout: time.Nanosecond, WriteTimeout: 2 * patience, DrainTimeout: patience}}, a)
 			p, s := joinedPoller(t, e, sessions)
 			for v := range 100 { // they are coalesced
-				s.EmitEncoded(status("a", v))
+				s.emit(status("a", v))
 			}
 			for range 44 { // the library takes twelve
 				s.Emit("filler", nil)
@@ -161,82 +160,5 @@ func TestListener_PollThatIsNotRead(t *testing.T) {
 	got, err := io.Copy(io.Discard, conn)
 	if ne, ok := err.(net.Error); ok && ne.Timeout() || got >= maxPollPackets<<20 {
 		t.Errorf("%d bytes came, and then %v", got, err)
-	}
-}
-
-// What is long is sent at the pace of its reader: what does not fit waits in the handler, not in memory, and none is lost.
-func TestServer_LongAnswersGoAtThePaceOfTheReader(t *testing.T) {
-	long := strings.Repeat("x", 100<<10)
-	for event, tt := range map[string]struct {
-		body  string
-		times int
-	}{
-		api.ListContainers:  {`{}`, 6}, // two answers of 1 MiB each
-		api.CreateContainer: {`{"image":"app","environment":{"A":"` + long + `","B":"` + long + `"}}`, 40},
-		api.SendMessage:     {`{"container_id":"c0","message":{"text":"` + long + long + `"}}`, 40},
-	} {
-		t.Run(event, func(t *testing.T) {
-			s := serve(t)
-			for i := range 6 {
-				ack := s.join().ask(api.CreateContainer, fmt.Sprintf(`{"name":"c%d","image":"app","environment":{"A":"%s","B":"%s"}}`, i, long, long))
-				if ack["ok"] != true {
-					t.Fatal(ack["message"])
-				}
-			}
-			c := deaf(t, s.addr)
-			for n := range tt.times {
-				c.send(fmt.Sprintf(`42%d["%s",%s]`, n, event, tt.body))
-			}
-			eventually(t, "no more fits", func() bool { return s.waiting() > 3<<20 })
-			_ = c.ws.NetConn().(*net.TCPConn).SetReadBuffer(4 << 20) // now it is quick
-			for acks := 0; acks < tt.times; {
-				frame := c.read()
-				if !strings.HasPrefix(frame, "43") {
-					continue
-				}
-				if acks++; !strings.Contains(frame, `"ok":true`) && !strings.Contains(frame, "rate_limit_error") {
-					t.Errorf("ack: %.200s", frame)
-				}
-			}
-			if n := s.Counts()[endedSlow]; n != 0 {
-				t.Error("it was cut off")
-			}
-		})
-	}
-}
-
-// waiting is how many bytes wait for the client that has most.
-func (s *served) waiting() int {
-	s.server.mu.Lock()
-	defer s.server.mu.Unlock()
-	most := 0
-	for c := range s.server.sessions {
-		c.out.mu.Lock()
-		most = max(most, c.out.bytes)
-		c.out.mu.Unlock()
-	}
-	return most
-}
-
-// A message that everybody is told is not worth more than the client's own answers.
-func TestServer_EventsAreNews(t *testing.T) {
-	s := serve(t)
-	p := s.join()
-	p.ask(api.CreateContainer, webSpec)
-	for _, tt := range []struct{ name, data, subject string }{
-		{api.StatusChanged, `{"container_id":"x"}`, "status_changed x  "},
-		{api.ContainerStatusUpdate, `{"container_id":"x"}`, "container_status_update x  "},
-		{api.ImagePullProgress, `{"image":"i","layer":"l"}`, "image_pull_progress  i l"},
-		{api.ActivityLog, `{"container_id":"x"}`, ""},
-		{api.MessageReceived, `{"container_id":"x"}`, ""},
-		{api.StatusChanged, `[]`, ""},
-	} {
-		if got := subject(api.Event{Name: tt.name, Data: json.RawMessage(tt.data)}); got != tt.subject {
-			t.Errorf("%s %s is about %q, want %q", tt.name, tt.data, got, tt.subject)
-		}
-	}
-	s.server.Broadcast(api.Event{Name: api.EngineAvailable, Data: json.RawMessage(`{"message":"x"}`)})
-	if told := p.event(api.EngineAvailable); told["resource_version"] != nil || told["timestamp"] == nil {
-		t.Errorf("told: %v", told)
 	}
 }

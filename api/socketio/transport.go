@@ -10,15 +10,17 @@ import (
 	"github.com/zishang520/engine.io/v2/engine"
 	"github.com/zishang520/socket.io/v2/socket"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/flow-manager/flow-manager/api/session"
 )
 
 // maxPacketBytes is what a WebSocket message may have at all. It is above maxRequestBytes, so that a request that is
 // somewhat too large is still refused by name; a larger one ends its connection.
 const maxPacketBytes = 1 << 20
 
-// Transport serves Socket.IO to the clients of one App.
+// Transport serves Socket.IO to the clients of one session.App.
 type Transport struct {
-	app     App
+	app     session.App
 	log     zerolog.Logger
 	limits  Limits
 	hosts   hostList
@@ -46,7 +48,7 @@ type Transport struct {
 }
 
 // New starts a transport; Shutdown ends what it started.
-func New(cfg Config, app App) (*Transport, error) {
+func New(cfg Config, app session.App) (*Transport, error) {
 	hosts, err := newHostList(cfg.AllowedHosts, cfg.AllowedOrigins)
 	if err != nil {
 		return nil, fmt.Errorf("new transport: %w", err)

@@ -17,6 +17,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/api/session"
 )
 
 // A burst to many clients arrives whole and in order; the library's own ways of sending to many lose most of it.
@@ -38,9 +39,9 @@ func TestSession_Emit_burst(t *testing.T) {
 	mu.Lock()
 	defer mu.Unlock()
 	for n := range burst {
-		p := Encode("n", numbered(n))
+		p := encode("n", numbered(n))
 		for _, s := range sessions {
-			if !s.EmitEncoded(p) {
+			if !s.emit(p) {
 				t.Fatal("a session is over")
 			}
 		}
@@ -65,7 +66,7 @@ func TestTransport_order(t *testing.T) {
 	var before, most int
 	var who strings.Builder // whose the goroutines were when there were too many
 	done := make(chan struct{})
-	e := start(t, Config{Unrated: []string{"echo"}}, app{handle: func(_ *Session, r *Request) {
+	e := start(t, Config{Unrated: []string{"echo"}}, app{handle: func(_ *Session, r *session.Request) {
 		var d struct{ N int }
 		if err := json.Unmarshal(r.Data, &d); err != nil {
 			t.Error(err)
@@ -128,17 +129,17 @@ func TestTransport_begin(t *testing.T) {
 
 func TestTransport_authenticate(t *testing.T) {
 	ended := make(chan struct{}, 1)
-	cfg := Config{Authenticate: func(_ context.Context, auth json.RawMessage, remote string) (Principal, context.Context, error) {
+	cfg := Config{Authenticate: func(_ context.Context, auth json.RawMessage, remote string) (session.Principal, context.Context, error) {
 		switch string(auth) {
 		case `{"token":"good"}`:
-			return Principal{Name: "reader", Role: api.Viewer}, context.Background(), nil
+			return session.Principal{Name: "reader", Role: api.Viewer}, context.Background(), nil
 		case `{"token":"broken"}`:
-			return Principal{}, nil, errors.New("disk on fire")
+			return session.Principal{}, nil, errors.New("disk on fire")
 		}
-		return Principal{}, nil, api.Errorf(api.AuthenticationError, "this token is not known")
+		return session.Principal{}, nil, api.Errorf(api.AuthenticationError, "this token is not known")
 	}}
 	e := start(t, cfg, app{
-		handle: func(s *Session, r *Request) { r.Ack(api.Encode(s.Principal().Name)) },
+		handle: func(s *Session, r *session.Request) { r.Ack(api.Encode(s.Principal().Name)) },
 		end:    func(*Session) { ended <- struct{}{} },
 	})
 	for auth, want := range map[string]string{
@@ -170,7 +171,7 @@ func TestTransport_authenticate(t *testing.T) {
 // A handler that hangs holds up its own session only, whose further requests are refused by name.
 func TestSession_Handle_blocked(t *testing.T) {
 	release, blocked := make(chan struct{}), make(chan struct{})
-	e := start(t, Config{Limits: Limits{QueueGrace: time.Millisecond}}, app{handle: func(s *Session, r *Request) {
+	e := start(t, Config{Limits: Limits{QueueGrace: time.Millisecond}}, app{handle: func(s *Session, r *session.Request) {
 		if r.Event == "block" {
 			close(blocked)
 			<-release
@@ -206,7 +207,7 @@ func TestSession_Context(t *testing.T) {
 	release, first := make(chan struct{}), make(chan struct{})
 	seen := make(chan string, 8)
 	e := start(t, Config{}, app{
-		handle: func(s *Session, r *Request) {
+		handle: func(s *Session, r *session.Request) {
 			if r.Event == "block" {
 				close(first)
 				<-release
@@ -235,7 +236,7 @@ func TestSession_Context(t *testing.T) {
 }
 
 func TestSession_End(t *testing.T) {
-	e := start(t, Config{}, app{handle: func(s *Session, r *Request) {
+	e := start(t, Config{}, app{handle: func(s *Session, r *session.Request) {
 		s.Emit("goodbye", nil)
 		s.End("told to")
 		if s.Emit("late", nil) {
@@ -253,7 +254,7 @@ func TestSession_End(t *testing.T) {
 // A client that never reads is cut off, and until then costs no more than its queue.
 func TestSession_Emit_slowClient(t *testing.T) {
 	accepted := make(chan int, 1)
-	e := start(t, Config{}, app{handle: func(s *Session, r *Request) {
+	e := start(t, Config{}, app{handle: func(s *Session, r *session.Request) {
 		if r.Event != "block" {
 			echo(s, r)
 			return
@@ -277,7 +278,7 @@ func TestSession_Emit_slowClient(t *testing.T) {
 func TestSession_EmitWait_slowClient(t *testing.T) {
 	const much = 64 << 20
 	accepted := make(chan int, 1)
-	e := start(t, Config{}, app{handle: func(s *Session, _ *Request) {
+	e := start(t, Config{}, app{handle: func(s *Session, _ *session.Request) {
 		ctx, cancel := context.WithTimeout(s.Context(), time.Second)
 		defer cancel()
 		total := 0
@@ -294,7 +295,7 @@ func TestSession_EmitWait_slowClient(t *testing.T) {
 
 func TestSession_EmitWait(t *testing.T) {
 	const n = 50_000
-	e := start(t, Config{}, app{handle: func(s *Session, r *Request) {
+	e := start(t, Config{}, app{handle: func(s *Session, r *session.Request) {
 		for i := range n {
 			if !s.EmitWait(s.Context(), "n", numbered(i)) {
 				t.Error("the session is over")
@@ -310,7 +311,7 @@ func TestSession_EmitWait(t *testing.T) {
 func TestRequest_Ack(t *testing.T) {
 	var mu sync.Mutex
 	wanted := map[string]bool{}
-	e := start(t, Config{}, app{handle: func(s *Session, r *Request) {
+	e := start(t, Config{}, app{handle: func(s *Session, r *session.Request) {
 		mu.Lock()
 		wanted[string(r.Data)] = r.WantsAck()
 		mu.Unlock()
@@ -333,7 +334,7 @@ func TestRequest_Ack(t *testing.T) {
 // The official client's way: handshake, CONNECT and events by polling, probe, upgrade.
 func TestTransport_upgrade(t *testing.T) {
 	const before, after = 200, 500
-	e := start(t, Config{}, app{handle: func(s *Session, r *Request) { s.Emit("n", r.Data) }})
+	e := start(t, Config{}, app{handle: func(s *Session, r *session.Request) { s.Emit("n", r.Data) }})
 	p := poll(t, e.addr)
 	p.post("40")
 	if got := p.get(); !strings.HasPrefix(got, `40{"sid"`) {

@@ -21,7 +21,7 @@ type writer struct {
 func (s *Session) write() {
 	defer s.halfDone(s.written)
 	defer s.letGo()
-	defer s.recovered("write", func() { s.cut(brokePanic) })
+	defer s.Recovered("write", func() { s.cut(brokePanic) })
 	w := writer{s: s}
 	if !w.wait(s.live, s.isLive) { // the first event stays behind the CONNECT answer
 		return
@@ -104,7 +104,7 @@ func (s *Session) hasRoom() bool { return s.link.flow.roomy(s.polling()) }
 
 func (s *Session) polling() bool { return s.link.conn.Transport().Name() == transports.POLLING }
 
-func (s *Session) send(p Packet) {
+func (s *Session) send(p outbound) {
 	frame := types.NewStringBuffer(p.frame[:len(p.frame):len(p.frame)]) // the library clones it
 	s.sock.Client().WriteToEngine([]types.BufferInterface{frame}, &socket.WriteOptions{})
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/flow-manager/flow-manager/api/auth"
+	"github.com/flow-manager/flow-manager/api/session"
 	"github.com/flow-manager/flow-manager/api/socketio"
 )
 
@@ -30,9 +31,9 @@ func (m *manager) authenticate() socketio.Authenticate {
 	if m.tokens == nil {
 		return nil
 	}
-	return func(_ context.Context, given json.RawMessage, remote string) (socketio.Principal, context.Context, error) {
+	return func(_ context.Context, given json.RawMessage, remote string) (session.Principal, context.Context, error) {
 		e, life, err := m.tokens.Login(given, remote)
-		return socketio.Principal{Name: e.Name, Role: e.Role, Token: e.ID}, life, err
+		return session.Principal{Name: e.Name, Role: e.Role, Token: e.ID}, life, err
 	}
 }
 

@@ -24,6 +24,7 @@ import (
 
 	"github.com/flow-manager/flow-manager/api"
 	"github.com/flow-manager/flow-manager/api/auth"
+	"github.com/flow-manager/flow-manager/api/server"
 	"github.com/flow-manager/flow-manager/api/socketio"
 	"github.com/flow-manager/flow-manager/controller"
 	"github.com/flow-manager/flow-manager/controller/code"
@@ -71,7 +72,7 @@ type manager struct {
 	hub         *sockets.Hub
 	runtime     *docker.Runtime
 	controller  *controller.Controller
-	server      *socketio.Server
+	server      *server.Server
 	transport   *socketio.Transport
 	listener    net.Listener
 	admin       *admin
@@ -129,7 +130,7 @@ func (m *manager) open(s *settings) error {
 		Store: m.store, Runtime: m.runtime, Prober: m.runtime, Endpoints: m.hub, Snapshots: snapshots, Policy: s.policy(), Log: m.log, Workers: s.Workers, Pulls: s.Pulls,
 		Resync: s.ResyncInterval, Ports: s.ports, AcceptEngine: s.AcceptEngine, AcceptRestore: s.AcceptRestore, Boot: bootID(), Engine: m.announceEngine, Progress: m.announcePull, Fail: fail,
 	})
-	m.server = socketio.NewServer(socketio.Backend{
+	m.server = server.New(server.Backend{
 		Store: m.store, Messenger: messenger{m.hub}, Stats: m.controller, Logs: m.runtime, StatusInterval: s.StatusInterval, Engine: m.controller, Policy: m.controller, Planner: m.controller, Log: m.log, Version: version(), Fail: fail,
 	})
 	m.flows.tell, m.flows.look = m.server.Broadcast, m.controller.Look

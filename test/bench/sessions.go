@@ -7,6 +7,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/api/server"
 	"github.com/flow-manager/flow-manager/api/socketio"
 	"github.com/flow-manager/flow-manager/store"
 )
@@ -22,11 +23,11 @@ func sessions() (serving, fanOut, error) {
 		return nil, nil, err
 	}
 	_ = os.RemoveAll(dir) // the open file is enough
-	server := socketio.NewServer(socketio.Backend{Store: s, Log: zerolog.Nop()})
-	transport, err := socketio.New(socketio.Config{Log: zerolog.Nop(), Events: api.Requests()}, server)
+	app := server.New(server.Backend{Store: s, Log: zerolog.Nop()})
+	transport, err := socketio.New(socketio.Config{Log: zerolog.Nop(), Events: api.Requests()}, app)
 	if err != nil {
 		return nil, nil, err
 	}
 	serve := func(l net.Listener) error { return transport.Server(transport.Handler()).Serve(transport.Listener(l)) }
-	return serve, func(i int) { server.Broadcast(news(i)) }, nil
+	return serve, func(i int) { app.Broadcast(news(i)) }, nil
 }

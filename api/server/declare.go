@@ -1,0 +1,301 @@
+package server
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/api/session"
+	"github.com/flow-manager/flow-manager/store"
+)
+
+func (s *Server) createContainer(c session.Session, r *session.Request) error {
+	in, err := decodeDeclaration(r)
+	if err != nil {
+		return err
+	}
+	refusal := s.refusal(c, in.Name, &in.Spec)
+	return s.declare(c, r, &in.Declaring, api.ContainerCreated, wishSpec, store.Declaration{Name: in.Name, Change: func(w *store.Wish) error {
+		if w.Exists {
+			return api.Errorf(api.ConflictError, "the name %q is taken by container %s; use another, or apply_container to change that one", w.Name, w.ID).For("", "", w.ID)
+		}
+		if refusal != nil {
+			return refusal
+		}
+		specify(w, in, api.DesiredCreated)
+		return s.Policy.AdmitPorts(&w.Spec, w.Others)
+	}})
+}
+
+func (s *Server) applyContainer(c session.Session, r *session.Request) error {
+	in, err := decodeDeclaration(r)
+	if err != nil {
+		return err
+	}
+	if in.Name == "" {
+		return api.Invalid(api.FieldError{Field: "name", Message: "is required: it says which container this is"})
+	}
+	refusal := s.refusal(c, in.Name, &in.Spec)
+	event := api.ContainerCreated
+	return s.declare(c, r, &in.Declaring, event, wishSpec, store.Declaration{Name: in.Name, IfVersion: in.ResourceVersion, Change: func(w *store.Wish) error {
+		if w.Deleting {
+			return beingDeleted(w)
+		}
+		if refusal != nil {
+			return refusal
+		}
+		absent := api.DesiredRunning
+		if w.Exists {
+			absent = w.Spec.DesiredState
+		}
+		specify(w, in, absent)
+		return s.Policy.AdmitPorts(&w.Spec, w.Others)
+	}})
+}
+
+// specify replaces the wish's spec whole. Where that asks a container at rest to run, it is an explicit start.
+func specify(w *store.Wish, in *api.DeclareRequest, absentState string) {
+	rested := w.Exists && !runs(w.Spec.DesiredState)
+	spec := in.Spec
+	if spec.DesiredState == "" {
+		spec.DesiredState = absentState
+	}
+	spec.Default(w.Name)
+	w.Spec, w.Labels, w.Wake = spec, in.Labels, rested && runs(spec.DesiredState)
+}
+
+// decodeDeclaration decodes a whole declaration and names all that is wrong with it at once.
+func decodeDeclaration(r *session.Request) (*api.DeclareRequest, error) {
+	in := &api.DeclareRequest{}
+	if err := decode(r, in); err != nil {
+		return nil, api.AsError(err).Masked(api.NewRedactor(in.Environment))
+	}
+	return in, nil
+}
+
+// refusal is what the policy has against a spec now, nil for nothing. It is asked outside of the store's transaction, for it
+// looks at the disk, and told within: a repeated request has its first result, whatever the policy says by then.
+func (s *Server) refusal(c session.Session, name string, spec *api.Spec) error {
+	err := s.Policy.Admit(c.Context(), name, spec, c.Principal().Role.Allows(api.Admin))
+	if err == nil {
+		return nil
+	}
+	return api.AsError(err).Masked(api.NewRedactor(spec.Environment))
+}
+
+func (s *Server) startContainer(c session.Session, r *session.Request) error {
+	return s.change(c, r, api.ContainerStarted, wishRunning, func(w *store.Wish) error {
+		w.Wake = w.Spec.DesiredState != api.DesiredRunning || w.Status.State != api.StateRunning || w.Status.CrashStreak > 0
+		w.Spec.DesiredState = api.DesiredRunning
+		return nil
+	})
+}
+
+func (s *Server) restartContainer(c session.Session, r *session.Request) error {
+	return s.change(c, r, api.ContainerRestart, wishRunning, func(w *store.Wish) error {
+		w.Wake = !runs(w.Spec.DesiredState)
+		w.Restart = true
+		w.Spec.DesiredState = api.DesiredRunning
+		return nil
+	})
+}
+
+func (s *Server) pauseContainer(c session.Session, r *session.Request) error {
+	return s.turn(c, r, api.ContainerPaused, wishPaused, api.DesiredPaused)
+}
+
+func (s *Server) unpauseContainer(c session.Session, r *session.Request) error {
+	return s.turn(c, r, api.ContainerUnpaused, wishRunning, api.DesiredRunning)
+}
+
+// turn changes between running and paused; a container that is declared to rest is neither.
+func (s *Server) turn(c session.Session, r *session.Request, event string, asks wish, to string) error {
+	return s.change(c, r, event, asks, func(w *store.Wish) error {
+		if !runs(w.Spec.DesiredState) {
+			return api.Errorf(api.ConflictError, "container %s is declared %s, so it cannot be made %s; start it first", w.Name, w.Spec.DesiredState, to).For("", "", w.ID)
+		}
+		w.Spec.DesiredState = to
+		return nil
+	})
+}
+
+func (s *Server) stopContainer(c session.Session, r *session.Request) error {
+	return s.change(c, r, api.ContainerStopped, wishStopped, func(w *store.Wish) error {
+		w.Spec.DesiredState = api.DesiredStopped
+		return nil
+	})
+}
+
+// change declares a new desired state of a standing container.
+func (s *Server) change(c session.Session, r *session.Request, event string, asks wish, edit func(w *store.Wish) error) error {
+	in := &api.ContainerRequest{}
+	if err := decode(r, in); err != nil {
+		return err
+	}
+	return s.declare(c, r, &in.Declaring, event, asks, store.Declaration{ContainerID: in.ContainerID, Change: func(w *store.Wish) error {
+		if w.Deleting {
+			return beingDeleted(w)
+		}
+		return edit(w)
+	}})
+}
+
+func (s *Server) deleteContainer(c session.Session, r *session.Request) error {
+	in := &api.DeleteRequest{}
+	if err := decode(r, in); err != nil {
+		return err
+	}
+	if in.Force && !c.Principal().Role.Allows(api.Admin) {
+		return api.Errorf(api.PermissionError, "only an admin may delete with force: it forgets a container that may still run; delete it without, or ask an admin").For("", in.RequestID, "")
+	}
+	return s.declare(c, r, &in.Declaring, api.ContainerDeleted, wishDeleted, store.Declaration{ContainerID: in.ContainerID, Change: func(w *store.Wish) error {
+		w.Delete, w.RemoveVolumes, w.Forget = true, in.RemoveVolumes, in.Force
+		return nil
+	}})
+}
+
+func beingDeleted(w *store.Wish) error {
+	return api.Errorf(api.ConflictError, "container %s is being deleted; wait for container_deleted", w.Name).For("", "", w.ID)
+}
+
+// decode reads a request and names all that is wrong with it: what cannot be read, else what is out of bounds.
+func decode(r *session.Request, in interface{ Validate() []api.FieldError }) error {
+	bad := api.Decode(r.Data, in)
+	if len(bad) == 0 {
+		bad = in.Validate()
+	}
+	if len(bad) > 0 {
+		return api.Invalid(bad...)
+	}
+	return nil
+}
+
+// declareAs is declare for a new spec, whose answer calls the outcome by a word of its own.
+func (s *Server) declareAs(c session.Session, r *session.Request, in *api.Declaring, event, said string, d store.Declaration) error {
+	return s.write(c, r, in, answer{event: event, wish: wishSpec, said: said}, d)
+}
+
+// declare writes the wish, acknowledges it once it is on disk, and owes the session its answer.
+func (s *Server) declare(c session.Session, r *session.Request, in *api.Declaring, event string, asks wish, d store.Declaration) error {
+	return s.write(c, r, in, answer{event: event, wish: asks}, d)
+}
+
+func (s *Server) write(c session.Session, r *session.Request, in *api.Declaring, owed answer, d store.Declaration) error {
+	if !s.answers.room(c) {
+		return api.RateLimited(time.Second, "%d accepted requests of this session wait for their outcome; wait for some of them", maxOwed).For("", in.RequestID, "")
+	}
+	d.Principal, d.Operation, d.IfGeneration = c.Principal().Name, r.Event, in.IfGeneration
+	if in.IdempotencyKey != nil {
+		d.Key = *in.IdempotencyKey
+	}
+	if in.DryRun {
+		return s.rehearse(c, r, in, d)
+	}
+	if d.Key != "" {
+		d.BodyHash = bodyHash(r)
+	}
+	// A client that has said goodbye meanwhile has asked for it all the same.
+	result, err := s.Store.Declare(context.WithoutCancel(c.Context()), d)
+	if err != nil {
+		return forRequest(err, in.RequestID)
+	}
+	s.Fail("after-accept")
+	p := &owed
+	if r.Event == api.ApplyContainer && !result.Created {
+		p.event = api.ContainerUpdated
+	}
+	p.session, p.operation, p.requestID, p.id, p.generation = c, r.Event, in.RequestID, result.ID, result.Generation
+	if result.Record != nil {
+		p.name = result.Record.Name
+	}
+	s.accepted(r, in, &result, p)
+	s.owe(p)
+	return nil
+}
+
+// forRequest is what a client is told of a declaration that was not written.
+func forRequest(err error, requestID string) error {
+	e := api.AsError(err)
+	switch {
+	case errors.Is(err, store.ErrNotWritable):
+		e = api.Errorf(api.SystemError, "the manager cannot write its store, so nothing was declared; its disk needs free space, or has errors").With("reason", "StoreNotWritable").Because(err)
+	case errors.Is(err, store.ErrClosed):
+		e = api.Errorf(api.SystemError, "the manager is shutting down; nothing was declared").With("reason", "ShuttingDown").Because(err)
+	}
+	return e.For("", requestID, "")
+}
+
+// accepted acknowledges what is on disk, at once or, where the client waits for the outcome, with that.
+func (s *Server) accepted(r *session.Request, in *api.Declaring, result *store.Result, p *answer) {
+	log := s.Log.Info().Str("operation", r.Event).Str("id", result.ID).Int64("generation", result.Generation).Bool("changed", result.Changed)
+	ack := map[string]any{"ok": true, "container_id": result.ID, "generation": result.Generation, "changed": result.Changed}
+	if in.RequestID != "" {
+		ack["request_id"] = in.RequestID
+	}
+	if result.Record != nil {
+		ack["container"] = s.view(r.Session, result.Record)
+		log = log.Str("name", result.Record.Name)
+	}
+	log.Msg("accepted")
+	switch {
+	case !r.WantsAck():
+	case in.Wait == nil:
+		r.AckWait(r.Session.Context(), api.Encode(ack))
+	default:
+		s.await(r, *p, time.Duration(*in.Wait)*time.Second, ack)
+	}
+}
+
+// bodyHash tells a repeated request from another one; request_id may differ between them.
+func bodyHash(r *session.Request) string {
+	var members map[string]json.RawMessage
+	if json.Unmarshal(r.Data, &members) == nil {
+		delete(members, "request_id")
+	}
+	sum := sha256.Sum256(api.Encode([]any{r.Event, members}))
+	return hex.EncodeToString(sum[:])
+}
+
+// joined is what a container's status shows beside what is stored.
+type joined struct {
+	api.Status
+	SocketPath        string     `json:"socket_path"`
+	SocketConnected   bool       `json:"socket_connected"`
+	LastCommunication *time.Time `json:"last_communication"`
+	Uptime            string     `json:"uptime"`
+	UptimeSeconds     int64      `json:"uptime_seconds"`
+}
+
+// view is a container as clients see it.
+type view struct {
+	api.Container
+	Status joined `json:"status"`
+}
+
+func (s *Server) view(reader session.Session, r *store.Record) view {
+	r = shown(reader, r)
+	c := r.Container
+	if c.Labels == nil {
+		c.Labels = map[string]string{}
+	}
+	return view{c, s.join(r)}
+}
+
+func (s *Server) join(r *store.Record) joined {
+	j := joined{Status: r.Status, SocketPath: s.Messenger.Path(r.ID)}
+	var last time.Time
+	if j.SocketConnected, last = s.Messenger.Facts(r.ID); !last.IsZero() {
+		last = last.UTC()
+		j.LastCommunication = &last
+	}
+	j.Uptime, j.UptimeSeconds = uptime(&r.Status, time.Now())
+	if err := s.Engine.EngineKnown(); err != nil {
+		j.SetCondition(api.Condition{Type: api.Ready, Status: api.Unknown, Reason: "EngineUnavailable", Message: err.Error(),
+			ObservedGeneration: r.Status.ObservedGeneration, LastTransitionAt: time.Now().UTC()})
+	}
+	return j
+}

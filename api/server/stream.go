@@ -1,0 +1,153 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/api/session"
+	"github.com/flow-manager/flow-manager/store"
+)
+
+// stream sends one session the durable events that it has subscribed to, read from the store's log at the pace of its client: a
+// slow one holds up nobody and misses nothing that is kept. There is nothing live to change over to, so nothing is lost or sent
+// twice between what is told again and what happens.
+type stream struct {
+	server  *Server
+	session session.Session
+	filter  filter
+	answer  subscription
+	stop    context.CancelCauseFunc
+	done    chan struct{}
+
+	at store.Position // of the stream alone, and of its successor once done is closed
+}
+
+// subscription is what its request is answered, when all up to a revision was sent.
+type subscription struct {
+	operation, requestID string
+	upTo                 uint64
+}
+
+// errReplaced ends a stream in whose place another one has come.
+var errReplaced = errors.New("replaced")
+
+// begin has the session sent what the filter lets through, from a position on.
+func (s *Server) begin(c session.Session, f filter, at store.Position, a subscription) {
+	ctx, stop := context.WithCancelCause(c.Context())
+	st := &stream{server: s, session: c, filter: f, answer: a, stop: stop, done: make(chan struct{}), at: at}
+	s.mu.Lock()
+	s.sessions[c] = st
+	s.mu.Unlock()
+	s.tasks.Go(func() {
+		defer close(st.done)
+		defer context.AfterFunc(s.life, func() { stop(context.Canceled) })()
+		defer c.Recovered(a.operation, func() { emitError(c, api.InternalError().For(a.operation, a.requestID, "")) })
+		st.run(ctx)
+	})
+}
+
+// run ends with ctx.
+func (st *stream) run(ctx context.Context) {
+	watch := st.server.Store.Watch(st.at.After)
+	for st.answered(ctx) {
+		changes, err := watch.Next(ctx)
+		switch {
+		case errors.Is(err, store.ErrExpired):
+			st.skip(ctx)
+			watch = st.server.Store.Watch(st.at.After)
+		case err != nil:
+			st.ended(ctx, err)
+			return
+		}
+		for i := range changes {
+			if !st.pass(ctx, &changes[i]) {
+				st.ended(ctx, nil)
+				return
+			}
+		}
+	}
+	st.ended(ctx, nil)
+}
+
+// pass tells of a change, unless one can see without composing what is told of it that the filter lets nothing through.
+func (st *stream) pass(ctx context.Context, c *store.Change) bool {
+	if !st.filter.concerns(c) {
+		st.at = store.Position{After: c.Revision}
+		return true
+	}
+	return st.tell(ctx, st.server.bulletin(c))
+}
+
+// tell sends what is left of a change; false: the stream is over.
+func (st *stream) tell(ctx context.Context, b *bulletin) bool {
+	for n := st.at.Within; n < len(b.notices); n++ {
+		if !st.send(ctx, b, n) {
+			return false
+		}
+		st.at.Within = n + 1
+	}
+	st.at = store.Position{After: b.revision}
+	return true
+}
+
+// send sends the nth notice where the filter lets it through.
+func (st *stream) send(ctx context.Context, b *bulletin, n int) bool {
+	notice, passes := b.notices[n], st.filter.covers(b.id, b.labels)
+	if notice.whole == nil || !st.filter.wants(notice.event) {
+		return true
+	}
+	if notice.event == api.ContainerChanged {
+		var kind store.ChangeType
+		if kind, passes = st.filter.sees(b); kind != b.kind {
+			notice = st.server.stands(b, kind)
+		}
+	}
+	if !passes {
+		return true
+	}
+	e, shown := notice.as(st.session)
+	return !shown || st.session.EmitPaced(ctx, e) // it is owed: it waits for room rather than make way
+}
+
+// answered tells the session that it has been sent everything up to when it asked, once that is so; false: the stream is over.
+func (st *stream) answered(ctx context.Context) bool {
+	if st.answer.operation == "" || st.at.After < st.answer.upTo {
+		return true
+	}
+	body := st.filter.shown()
+	body["resource_version"], body["timestamp"] = st.server.Store.Version(st.at.After), time.Now().UTC()
+	if st.answer.requestID != "" {
+		body["request_id"] = st.answer.requestID
+	}
+	if !st.session.EmitPaced(ctx, &session.Event{Name: api.Subscribed, Body: api.Encode(body)}) {
+		return false
+	}
+	st.answer = subscription{}
+	return true
+}
+
+// ended tells why nothing more comes: another request came before this one was answered, or err. With the session or the server it
+// ends without a word.
+func (st *stream) ended(ctx context.Context, err error) {
+	switch {
+	case errors.Is(context.Cause(ctx), errReplaced):
+		if st.answer.operation != "" {
+			e := api.Errorf(api.ConflictError, "a later request of this session came before all that %s asked for was sent", st.answer.operation)
+			emitError(st.session, e.For(st.answer.operation, st.answer.requestID, ""))
+		}
+	case err != nil && ctx.Err() == nil:
+		st.server.Log.Error().Err(err).Str("operation", api.Subscribe).Str("session", st.session.ID()).Msg("what is kept cannot be read")
+		e := api.Errorf(api.SystemError, "nothing more is sent of what was subscribed to, for it cannot be read; subscribe again from the last resource_version")
+		emitError(st.session, e.For(api.Subscribe, st.answer.requestID, ""))
+	}
+}
+
+// skip gives up what is no longer kept: this client reads so slowly that it was overtaken by that.
+func (st *stream) skip(ctx context.Context) {
+	newest := st.server.Store.Revision()
+	missed := api.Missed{From: st.server.Store.Version(st.at.After + 1), To: st.server.Store.Version(newest), Events: int(newest - st.at.After)}
+	st.session.EmitPaced(ctx, &session.Event{Name: api.EventsDropped, Body: missed.Event().Stamped(time.Now(), "")})
+	st.at = store.Position{After: newest}
+}

@@ -1,0 +1,99 @@
+package server
+
+import (
+	"errors"
+
+	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/api/session"
+	"github.com/flow-manager/flow-manager/store"
+)
+
+// subscribe narrows what a session is sent to what it names, in the place of what it subscribed to before. What comes behind the
+// acknowledgement is without gap and double; subscribed says that all up to when it asked has been sent.
+func (s *Server) subscribe(c session.Session, r *session.Request) error {
+	in := &api.SubscribeRequest{}
+	if err := decode(r, in); err != nil {
+		return err
+	}
+	f, err := s.newFilter(in)
+	if err != nil {
+		return api.AsError(err).For("", in.RequestID, "")
+	}
+	var at *store.Position
+	if in.ResourceVersion != "" {
+		p, err := s.Store.Position(in.ResourceVersion)
+		if err != nil {
+			return expired(err).For("", in.RequestID, "")
+		}
+		at = &p
+	}
+	s.resubscribe(c, r, in.RequestID, f, at)
+	return nil
+}
+
+// expired is what a client is told whose resource version leads nowhere.
+func expired(err error) *api.Error {
+	if !errors.Is(err, store.ErrExpired) {
+		return api.AsError(err)
+	}
+	return api.Errorf(api.ResourceExpiredError, "what follows this resource_version is not kept any more, or it is from before a restore: list_containers, then subscribe from the resource_version of the list").Because(err)
+}
+
+// unsubscribe takes away what it names. Where it names nothing the session is sent again what one is that has not subscribed.
+func (s *Server) unsubscribe(c session.Session, r *session.Request) error {
+	in := &api.UnsubscribeRequest{}
+	if err := decode(r, in); err != nil {
+		return err
+	}
+	f := filter{}
+	if len(in.ContainerIDs)+len(in.Events) > 0 {
+		ids, err := s.resolveAll(in.ContainerIDs)
+		if err == nil {
+			f, err = s.filter(c).without(ids, in.Events)
+		}
+		if err != nil {
+			return api.AsError(err).For("", in.RequestID, "")
+		}
+	}
+	s.resubscribe(c, r, in.RequestID, f, nil)
+	return nil
+}
+
+func (s *Server) filter(c session.Session) filter {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if st := s.sessions[c]; st != nil {
+		return st.filter
+	}
+	return filter{}
+}
+
+// resubscribe puts a new stream in the place of what the session was sent so far, from a position, or nil for where that ended.
+func (s *Server) resubscribe(c session.Session, r *session.Request, requestID string, f filter, at *store.Position) {
+	ended := s.interrupt(c)
+	if at == nil {
+		at = &ended
+	}
+	a := subscription{operation: r.Event, requestID: requestID, upTo: s.Store.Revision()}
+	ack := map[string]any{"ok": true, "resource_version": s.Store.VersionAt(*at)} // what is after it is yet to come
+	if requestID != "" {
+		ack["request_id"] = requestID
+	}
+	r.AckWait(c.Context(), api.Encode(ack))
+	s.begin(c, f, *at, a)
+}
+
+// interrupt ends what the session is sent of changes, and tells how far it was sent it.
+func (s *Server) interrupt(c session.Session) store.Position {
+	s.mu.Lock()
+	st := s.sessions[c]
+	if st == nil {
+		st = &stream{stop: func(error) {}, done: make(chan struct{}), at: store.Position{After: s.told}}
+		close(st.done)
+		s.sessions[c] = st // from here on it is told nothing as others are
+	}
+	s.mu.Unlock()
+	st.stop(errReplaced)
+	<-st.done
+	return st.at
+}

@@ -1,0 +1,137 @@
+package server
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/api/session"
+	"github.com/flow-manager/flow-manager/store"
+)
+
+// updateContainer changes what its merge patch names and leaves the rest.
+func (s *Server) updateContainer(c session.Session, r *session.Request) error {
+	in := &api.UpdateRequest{}
+	if err := decode(r, in); err != nil {
+		return err
+	}
+	refusal := s.patchRefusal(c, in)
+	return s.declareAs(c, r, &in.Declaring, api.ContainerUpdated, "updated", store.Declaration{ContainerID: in.ContainerID, Change: func(w *store.Wish) error {
+		if w.Deleting {
+			return beingDeleted(w)
+		}
+		next, err := patched(&w.Spec, w.Name, in)
+		if err != nil {
+			return err
+		}
+		if refusal != nil {
+			return refusal
+		}
+		w.Wake = !runs(w.Spec.DesiredState) && runs(next.DesiredState)
+		w.Spec, w.Retry, w.Pull, w.TakeCode = next, in.Retry, in.Pull, in.CodePath != ""
+		return s.Policy.AdmitPorts(&w.Spec, w.Others)
+	}})
+}
+
+// patchRefusal is what the policy has against a patch of what stands now. That there is nothing to patch, or that the patch
+// does not fit, is for the transaction to tell.
+func (s *Server) patchRefusal(c session.Session, in *api.UpdateRequest) error {
+	record, err := s.Store.Resolve(in.ContainerID)
+	if err != nil {
+		return nil
+	}
+	next, err := patched(&record.Spec, record.Name, in)
+	if err != nil {
+		return nil
+	}
+	return s.refusal(c, record.Name, &next)
+}
+
+// patched is a spec after an update, validated.
+func patched(s *api.Spec, name string, in *api.UpdateRequest) (api.Spec, error) {
+	next, bad := *s, []api.FieldError(nil)
+	if len(in.Spec) > 0 {
+		next, bad = api.MergePatch(s, in.Spec, name)
+	}
+	if next.DesiredState == "" {
+		next.DesiredState = s.DesiredState
+	}
+	if in.CodePath != "" {
+		code := api.Code{Path: in.CodePath}
+		if next.Code != nil {
+			code.Target = next.Code.Target
+		}
+		next.Code = &code
+		next.Default(name)
+	}
+	if len(bad) == 0 {
+		bad = next.Validate()
+		for i := range bad {
+			bad[i].Field = "spec." + bad[i].Field
+		}
+	}
+	if len(bad) > 0 {
+		return api.Spec{}, api.Invalid(bad...)
+	}
+	return next, nil
+}
+
+// rollbackContainer declares again what was declared before; whether the container runs stays as it is.
+func (s *Server) rollbackContainer(c session.Session, r *session.Request) error {
+	in := &api.RollbackRequest{}
+	if err := decode(r, in); err != nil {
+		return err
+	}
+	record, err := s.Store.Resolve(in.ContainerID)
+	if err != nil {
+		return err
+	}
+	former, err := s.former(record, in.ToGeneration)
+	if err != nil {
+		return err
+	}
+	refusal := s.refusal(c, record.Name, &former.Spec)
+	return s.declareAs(c, r, &in.Declaring, api.ContainerUpdated, "rolled_back", store.Declaration{ContainerID: record.ID, Change: func(w *store.Wish) error {
+		if w.Deleting {
+			return beingDeleted(w)
+		}
+		if refusal != nil {
+			return refusal
+		}
+		state := w.Spec.DesiredState
+		w.Spec, w.CodeOf = former.Spec, former.Code
+		w.Spec.DesiredState = state
+		return s.Policy.AdmitPorts(&w.Spec, w.Others)
+	}})
+}
+
+// former finds what to go back to: the generation that is asked for, or what runs where that is not what is declared, or the
+// newest of another template or other code.
+func (s *Server) former(r *store.Record, generation *int64) (*store.Declared, error) {
+	history, err := s.Store.History(r.ID)
+	if err != nil {
+		return nil, fmt.Errorf("read what was declared before: %w", err)
+	}
+	kept := make([]string, len(history))
+	hash := api.TemplateHash(&r.Spec)
+	other := r.Placement.Token != "" && (r.Placement.TemplateHash != hash || r.Placement.AskedBy != r.Code)
+	back := func(d *store.Declared) bool {
+		of := api.TemplateHash(&d.Spec)
+		if other { // than what is declared
+			return of == r.Placement.TemplateHash && d.Code == r.Placement.AskedBy
+		}
+		return of != hash || d.Code != r.Code
+	}
+	for i := len(history) - 1; i >= 0; i-- {
+		d := &history[i]
+		kept[i] = fmt.Sprint(d.Generation)
+		switch {
+		case generation == nil && back(d), generation != nil && *generation == d.Generation:
+			return d, nil
+		}
+	}
+	if generation == nil {
+		return nil, api.Errorf(api.ConflictError, "container %s was never made from another template or of other code, so there is nothing to go back to", r.Name).For("", "", r.ID)
+	}
+	return nil, api.Invalid(api.FieldError{Field: "to_generation", Message: fmt.Sprintf("%d is not kept; these are: %s", *generation, strings.Join(kept, ", "))})
+}

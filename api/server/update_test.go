@@ -1,0 +1,141 @@
+package server
+
+import (
+	"testing"
+
+	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/store"
+)
+
+func TestServer_UpdateChangesWhatItNames(t *testing.T) {
+	s := serve(t)
+	p := s.join()
+	p.ask(api.ApplyContainer, `{"name":"web","image":"app:1","environment":{"A":"1"}}`)
+	s.observe("web", "running", nil)
+	p.event(api.ContainerCreated)
+	ack := p.ask(api.UpdateContainer, `{"container_id":"web","spec":{"image":"app:2","environment":{"B":"2"}},"request_id":"r1"}`)
+	spec := ack["container"].(map[string]any)["spec"].(map[string]any)
+	if env := spec["environment"].(map[string]any); ack["generation"] != 2.0 || spec["image"] != "app:2" || env["A"] != "1" || env["B"] != "2" {
+		t.Errorf("ack: %v", ack)
+	}
+	s.observe("web", "running", nil)
+	if e := p.event(api.ContainerUpdated); e["status"] != "updated" || e["request_id"] != "r1" || e["image"] != "app:2" {
+		t.Errorf("event: %v", e)
+	}
+	if same := p.ask(api.UpdateContainer, `{"container_id":"web","spec":{"image":"app:2"}}`); same["changed"] != false {
+		t.Errorf("unchanged: %v", same)
+	}
+	if again := p.ask(api.UpdateContainer, `{"container_id":"web","retry":true}`); again["changed"] != true {
+		t.Errorf("retry: %v", again)
+	}
+	if r, _ := s.store.Resolve("web"); r.Retry != r.Generation {
+		t.Errorf("retry %d of generation %d", r.Retry, r.Generation)
+	}
+}
+
+func TestServer_UpdateRefusals(t *testing.T) {
+	s := serve(t)
+	p := s.join()
+	p.ask(api.ApplyContainer, `{"name":"web","image":"app"}`)
+	tests := []struct{ event, body, kind, field string }{
+		{api.UpdateContainer, `{"container_id":"web"}`, "validation_error", "spec"},
+		{api.UpdateContainer, `{"container_id":"web","spec":{"image":"UPPER"}}`, "validation_error", "spec.image"},
+		{api.UpdateContainer, `{"container_id":"web","spec":{"name":"other"}}`, "validation_error", "spec.name"},
+		{api.UpdateContainer, `{"container_id":"web","spec":{"image":"forbidden"}}`, "policy_error", ""},
+		{api.UpdateContainer, `{"container_id":"nobody","spec":{}}`, "container_not_found", ""},
+		{api.RollbackContainer, `{"container_id":"web"}`, "conflict_error", ""},
+		{api.RollbackContainer, `{"container_id":"web","to_generation":7}`, "validation_error", "to_generation"},
+		{api.RollbackContainer, `{"container_id":"nobody"}`, "container_not_found", ""},
+	}
+	for _, tt := range tests {
+		got := p.ask(tt.event, tt.body)
+		field := ""
+		if fields, ok := got["details"].(map[string]any)["fields"].([]any); ok {
+			field = fields[0].(map[string]any)["field"].(string)
+		}
+		if got["error_type"] != tt.kind || field != tt.field {
+			t.Errorf("%s %s: %v", tt.event, tt.body, got)
+		}
+	}
+	if r, _ := s.store.Resolve("web"); r.Generation != 1 {
+		t.Errorf("generation %d", r.Generation)
+	}
+}
+
+func TestServer_RollbackDeclaresWhatWasBefore(t *testing.T) {
+	s := serve(t)
+	p := s.join()
+	p.ask(api.ApplyContainer, `{"name":"web","image":"app:1"}`)
+	p.ask(api.ApplyContainer, `{"name":"web","image":"app:2"}`)
+	p.ask(api.StopContainer, `{"container_id":"web"}`)
+	image := func(ack map[string]any) any {
+		t.Helper()
+		spec := ack["container"].(map[string]any)["spec"].(map[string]any)
+		if spec["desired_state"] != "stopped" {
+			t.Errorf("a rollback changed the desired state to %v", spec["desired_state"])
+		}
+		return spec["image"]
+	}
+	if got := image(p.ask(api.RollbackContainer, `{"container_id":"web"}`)); got != "app:1" {
+		t.Errorf("rolled back to %v", got)
+	}
+	s.observe("web", "stopped", nil)
+	if e := p.event(api.ContainerUpdated); e["status"] != "rolled_back" {
+		// the apply's answer may come first: it was overtaken, and is an error
+		t.Errorf("event: %v", e)
+	}
+	if got := image(p.ask(api.RollbackContainer, `{"container_id":"web","to_generation":2}`)); got != "app:2" {
+		t.Errorf("rolled forward to %v", got)
+	}
+}
+
+// Where what runs is not what is declared, a rollback goes to what runs, and not to what never ran.
+func TestServer_RollbackGoesToWhatRuns(t *testing.T) {
+	s := serve(t)
+	p := s.join()
+	p.ask(api.ApplyContainer, `{"name":"web","image":"app:1"}`)
+	s.observe("web", "running", func(c *store.Record) {
+		c.Placement = store.Placement{Token: "t1", TemplateHash: api.TemplateHash(&c.Spec), Generation: 1}
+	})
+	p.ask(api.ApplyContainer, `{"name":"web","image":"missing:1"}`)
+	p.ask(api.ApplyContainer, `{"name":"web","image":"missing:2"}`)
+	ack := p.ask(api.RollbackContainer, `{"container_id":"web"}`)
+	if spec := ack["container"].(map[string]any)["spec"].(map[string]any); spec["image"] != "app:1" {
+		t.Errorf("rolled back to %v", spec["image"])
+	}
+}
+
+// A container that has stopped has done what was asked, whatever else is wrong with it.
+func TestServer_AStopIsDoneThoughTheImageIsMissing(t *testing.T) {
+	s := serve(t)
+	p := s.join()
+	p.ask(api.ApplyContainer, `{"name":"web","image":"app:1"}`)
+	missing := func(c *store.Record) {
+		c.Status.LastError = &api.LastError{ErrorType: api.ImageNotFound, Message: "no such image"}
+	}
+	s.observe("web", "created", missing)
+	if e := p.event(api.ErrorEvent); e["error_type"] != "image_not_found" {
+		t.Errorf("the apply: %v", e)
+	}
+	p.ask(api.StopContainer, `{"container_id":"web"}`)
+	s.observe("web", "stopped", missing)
+	if e := p.event(api.ContainerStopped); e["status"] != "stopped" {
+		t.Errorf("the stop: %v", e)
+	}
+}
+
+// A template that was taken back is an error to who asked for it, though what stood before runs.
+func TestServer_AnUpdateThatWasTakenBackIsAnError(t *testing.T) {
+	s := serve(t)
+	p := s.join()
+	p.ask(api.ApplyContainer, `{"name":"web","image":"app:1"}`)
+	s.observe("web", "running", nil)
+	p.event(api.ContainerCreated)
+	p.ask(api.UpdateContainer, `{"container_id":"web","spec":{"image":"app:2"},"request_id":"r2"}`)
+	s.observe("web", "running", func(c *store.Record) {
+		c.Status.LastError = &api.LastError{ErrorType: api.DockerAPIError, Message: "the update was taken back: it exited with code 1"}
+	})
+	if e := p.event(api.ErrorEvent); e["error_type"] != "docker_api_error" || e["request_id"] != "r2" {
+		t.Errorf("event: %v", e)
+	}
+}

@@ -1,0 +1,70 @@
+package server
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/api/session"
+)
+
+// waitContainer answers with the outcome of a generation, which any session may have declared.
+func (s *Server) waitContainer(c session.Session, r *session.Request) error {
+	in := &api.WaitRequest{}
+	if err := decode(r, in); err != nil {
+		return err
+	}
+	record, err := s.Store.Resolve(in.ContainerID)
+	if err != nil {
+		return err
+	}
+	if in.Generation > record.Generation {
+		return api.Invalid(api.FieldError{Field: "generation", Message: "has not been declared yet"}).With("generation", record.Generation)
+	}
+	p := answer{session: c, operation: r.Event, requestID: in.RequestID, id: record.ID, name: record.Name, generation: in.Generation, wish: wishOutcome}
+	if record.DeletedAt != nil && in.Generation == record.Generation {
+		p.wish = wishDeleted
+	}
+	ack := map[string]any{"ok": true, "container_id": record.ID, "generation": in.Generation}
+	if in.RequestID != "" {
+		ack["request_id"] = in.RequestID
+	}
+	s.await(r, p, time.Duration(*in.Wait)*time.Second, ack)
+	return nil
+}
+
+// await acknowledges r when the outcome of what p stands for is known, or the time is up; what was declared stands either
+// way.
+func (s *Server) await(r *session.Request, p answer, limit time.Duration, ack map[string]any) {
+	p.wait = make(chan *outcome, 1)
+	s.owe(&p)
+	s.later(r, func() {
+		timer := time.NewTimer(limit)
+		defer timer.Stop()
+		select {
+		case o := <-p.wait:
+			s.waited(r, &p, o, ack)
+		case <-timer.C:
+			s.answers.remove(&p)
+			r.Ack(unmet(&p, api.Errorf(api.TimeoutError, "%s was accepted, but its outcome was not seen within %s; it stands, and is gone on with", r.Event, limit)))
+		case <-p.session.Context().Done():
+		}
+	})
+}
+
+func (s *Server) waited(r *session.Request, p *answer, o *outcome, ack map[string]any) {
+	if o.err != nil {
+		r.Ack(unmet(p, o.err))
+		return
+	}
+	ack["status"] = o.status
+	if record, ok := s.Store.Get(p.id); ok {
+		ack["container"] = s.view(p.session, record)
+	}
+	r.AckWait(p.session.Context(), api.Encode(ack))
+}
+
+// unmet is an error that says besides that the request itself was accepted.
+func unmet(p *answer, e *api.Error) json.RawMessage {
+	return api.Merge(json.RawMessage(`{"ok":false}`), e.With("generation", p.generation).For(p.operation, p.requestID, p.id).Body(time.Now()))
+}
