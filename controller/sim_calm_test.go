@@ -38,16 +38,17 @@ func (w *simWorld) pending() time.Duration {
 	records, _ := w.life.store.List()
 	for _, r := range records {
 		wait := time.Duration(0)
-		if r.Failure != nil {
-			wait = max(0, time.Until(r.Failure.RetryAt))
+		now := w.life.control.clock.now().Now
+		for _, f := range r.Tracks.Trouble() {
+			wait = max(wait, f.Wait.Left(now))
 		}
 		if plan.OnTrial(r) {
-			wait = max(wait, deadline(r))
+			wait = max(wait, plan.Deadline(r))
 		}
 		if next := r.Status.NextRestartAt; next != nil {
 			wait = max(wait, time.Until(*next))
 		}
-		if c := w.engine.oursLocked(r.Name); c != nil && !c.alive() && r.Handled != plan.Run(&c.Container) {
+		if c := w.engine.oursLocked(r.Name); c != nil && !c.alive() && r.Run.ID != plan.Run(&c.Container) {
 			wait += plan.RestartDelay(r.ID, r.Status.CrashStreak+1)
 		}
 		longest = max(longest, wait)
@@ -61,7 +62,7 @@ func (w *simWorld) silence() error {
 	clear(w.court.exempt)
 	records, _ := w.life.store.List()
 	for _, r := range records {
-		w.court.exempt[r.Name] = r.Failure != nil
+		w.court.exempt[r.Name] = len(r.Tracks.Trouble()) > 0
 		w.court.file(r.ID).stops = 0
 	}
 	w.court.quiet = true
@@ -150,7 +151,7 @@ func (w *simWorld) gone(d *simDeclared, declared bool, own []*simContainer) erro
 // excuse is the reason for a record's failure where that names what the script did, and "" where it does not.
 func (w *simWorld) excuse(r *store.Record, d *simDeclared) string {
 	reason := r.Status.Condition(api.Degraded).Reason
-	if r.Failure == nil || r.Status.Condition(api.Degraded).Status != api.True || r.Status.LastError == nil {
+	if len(r.Tracks.Trouble()) == 0 || r.Status.Condition(api.Degraded).Status != api.True || r.Status.LastError == nil {
 		return ""
 	}
 	switch {

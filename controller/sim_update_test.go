@@ -43,7 +43,7 @@ func (c *court) asksStop(l *simLife, o *simContainer, r *store.Record) {
 // forUpdate tells whether a stop can only be for an update.
 func forUpdate(o *simContainer, r *store.Record) bool {
 	wanted := r != nil && r.DeletedAt == nil && r.Current.DockerID == o.DockerID && plan.WantsRun(r)
-	return wanted && !plan.Fits(&r.Current, &r.Spec) && !stale(r) && !plan.Exhausted(r) && r.RestartFrom == "" && r.StopDeadline == nil && r.Handled != plan.Run(&o.Container)
+	return wanted && !plan.Fits(&r.Current, &r.Spec) && !switched(r) && !plan.Exhausted(r) && r.Run.RestartFrom == "" && r.Current.Stop == nil && r.Run.ID != plan.Run(&o.Container)
 }
 
 func (c *court) tries(r *store.Record, o *simContainer) {
@@ -100,7 +100,7 @@ func (c *court) asksRemoveOld(l *simLife, o *simContainer, r *store.Record) {
 // heldUp tells of a standing container that is not looked after because its update cannot be made.
 func (w *simWorld) heldUp(r *store.Record, d *simDeclared) error {
 	c := w.engine.containers[r.Current.DockerID]
-	if !r.Failure.Update || d.spec.DesiredState != api.DesiredRunning || c == nil || c.alive() || c.template.Spec.Image == "broken" || r.Run.Ended != "" {
+	if r.Tracks.Update.Failure == nil || d.spec.DesiredState != api.DesiredRunning || c == nil || c.alive() || c.template.Spec.Image == "broken" || r.Run.Ended != "" {
 		return nil
 	}
 	if next := r.Status.NextRestartAt; next != nil && next.After(time.Now()) {
