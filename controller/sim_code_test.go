@@ -160,7 +160,7 @@ func (c *court) asksStopOf(l *simLife, o *simContainer, r *store.Record) {
 	if r.Current.AskedBy != r.Code || r.Current.Stable {
 		return // taken back, or known to work
 	}
-	if r.Trial(plan.Template(r)).Attempts == 0 {
+	if r.Trial(plan.Template(r)).Attempts == 0 && o.available() && r.Spec.DesiredState == api.DesiredRunning {
 		c.violate("%s is stopped for other code and nobody counts it", o.Name)
 	}
 	if f.coded == plan.Run(&o.Container) {

@@ -369,6 +369,9 @@ func (c *court) settled(d *simDeclared) bool {
 
 // placementOf is the placement that a container is of, nil where it is of none.
 func placementOf(r *store.Record, o *simContainer) *store.Placement {
+	if p := r.Of(o.DockerID); p != nil {
+		return p
+	}
 	for _, p := range r.AllPlacements() {
 		if p.Owns(o.Token, o.DockerID, o.Name) {
 			return &p

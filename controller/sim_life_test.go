@@ -178,6 +178,7 @@ func (s *simEndpoints) Open(id string) error {
 		}
 		if !s.world.folders[id] {
 			s.world.made[id]++
+			s.world.court.file(id).stops++ // a flow that speaks is restarted, for it has lost its socket
 		}
 		s.world.folders[id], s.world.listening[id] = true, true
 	})

@@ -100,7 +100,7 @@ func (c *court) asksRemoveOld(l *simLife, o *simContainer, r *store.Record) {
 	if next == nil || next.State == "dead" || !plan.Serving(r) {
 		return
 	}
-	if fresh := next.StartedAt.IsZero(); fresh || next.alive() && time.Since(next.StartedAt) < simMonitor {
+	if fresh := next.StartedAt.IsZero(); fresh || next.alive() && time.Since(next.StartedAt) < simMonitor-time.Millisecond {
 		c.violate("%s is removed before what took its place has proven itself", o.Name)
 	}
 }
