@@ -109,13 +109,14 @@ func New(c Config) *Controller {
 		c.Engine = func(error) {}
 	}
 	m := newMetrics()
-	c.Runtime = counted{c.Runtime, m.calls}
+	limits := newRates()
+	c.Runtime = counted{c.Runtime, m.calls, limits}
 	k := &Controller{Config: c, metrics: m, clock: newClock(c.Now, newestMoment(c.Store))}
 	k.observer = newObserver(c.Runtime, c.Resync, c.Log, k.clock)
 	k.queue, k.line = newQueue()
 	k.observer.changed, k.observer.admit, k.observer.found, k.observer.listed = k.queue.Add, k.admit, k.found, k.queueMissing
 	k.observer.away, k.observer.metrics = k.lost, m
-	k.rates, k.collecting = newRates(), newAttempts()
+	k.rates, k.collecting = limits, newAttempts()
 	k.samples = newSampler(c.Runtime)
 	k.pulls = newPuller(c.Runtime, c.Pulls, c.Progress, k.queue.Add)
 	k.actions = newActions()
