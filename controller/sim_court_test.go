@@ -85,8 +85,19 @@ func (c *court) violate(format string, args ...any) {
 
 func (c *court) tell() string {
 	var b strings.Builder
-	for _, line := range c.story[max(0, len(c.story)-120):] {
-		b.WriteString(line() + "\n")
+	var lines []string
+	last, times := "", 0
+	for _, one := range c.story {
+		line := one()
+		if _, said, _ := strings.Cut(strings.TrimSpace(line), " "); said != last {
+			last, times = said, 0
+		}
+		if times++; times <= 3 { // what is repeated without end is told of three times
+			lines = append(lines, line)
+		}
+	}
+	for _, line := range lines[max(0, len(lines)-120):] {
+		b.WriteString(line + "\n")
 	}
 	return b.String()
 }

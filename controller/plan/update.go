@@ -39,6 +39,8 @@ func absent(r *store.Record, o *Observation) verdict {
 	}
 	p := &r.Current
 	switch {
+	case r.Handover != nil && r.Handover.Failed != "" && OnTrial(r):
+		return failed(r, o, r.Handover.Failed)
 	case o.Previous != nil && o.Previous.Name == r.Name && r.Tracks.Name.Failure == nil:
 		v := do(Rename, o.Previous, api.CauseUpdate)
 		v.step.Track, v.step.Name = Name, former(r, r.Previous.Token)
