@@ -220,7 +220,7 @@ func (c *court) asks(l *simLife, call string, o *simContainer) {
 		c.asksStartOf(l, o, r)
 	case "stop":
 		c.asksStopOf(l, o, r)
-		if d != nil && time.Since(d.changed) > simTurn {
+		if d != nil && time.Since(d.changed) > simTurn && time.Now().After(c.file(o.ID).doubt) {
 			c.asksStop(l, o, r)
 		}
 	case "kill":
@@ -289,7 +289,7 @@ func (c *court) takes(call string, o *simContainer) {
 
 // started sees a run begin.
 func (c *court) started(e *simEngine, o *simContainer) {
-	c.note("      %s runs", o.Name)
+	c.note("      %s runs %s", o.Name, o.code)
 	for _, other := range e.containers {
 		if other != o && other.ours && other.ID == o.ID && other.alive() && !o.byHand && !other.byHand {
 			c.violate("two containers of %s run", o.template.Name)

@@ -55,8 +55,8 @@ func Apply(r *store.Record, s *Step, res *Result, o *Observation) []api.Event {
 		observe(r, o, s)
 		events = append(activities(r, &old), warnings(r, &old, o.Current)...)
 	default:
-		events = edit(r, s, res, o)
 		worked(r, s, res, o.At)
+		events = edit(r, s, res, o)
 	}
 	r.Status.CrashStreak = r.Run.Streak
 	conclude(r)
