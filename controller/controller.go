@@ -115,6 +115,7 @@ func New(c Config) *Controller {
 	k.queue, k.line = newQueue()
 	k.observer.changed, k.observer.admit, k.observer.found, k.observer.listed = k.queue.Add, k.admit, k.found, k.queueMissing
 	k.observer.away, k.observer.metrics = k.lost, m
+	k.observer.newest, k.observer.seen = c.Store.EngineEvent(), c.Store.NoteEngineEvent
 	k.rates, k.collecting = newRates(), newAttempts()
 	k.samples = newSampler(c.Runtime)
 	k.pulls = newPuller(c.Runtime, c.Pulls, c.Progress, k.queue.Add)

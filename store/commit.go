@@ -58,6 +58,7 @@ type txn struct {
 	named   map[string]string  // "": freed
 	effects []effect
 	log     []Change
+	seen    int64 // the engine event that it writes, 0 for none
 }
 
 // do runs decide in a transaction and returns when that is on disk. ctx counts until the operation is taken up: what has
@@ -88,9 +89,22 @@ func (s *Store) run() {
 		case <-s.trial:
 			s.probe()
 		case <-s.closing:
+			s.noteEngineEvent()
 			return
 		}
 	}
+}
+
+// noteEngineEvent writes when the newest event of the engine was seen, for whoever opens the file next. That it cannot be written
+// is nothing: it is then not known.
+func (s *Store) noteEngineEvent() {
+	seen := s.engineEvent.Load()
+	if seen == s.writtenEvent || s.Err() != nil {
+		return
+	}
+	_ = s.update(func(tx *bolt.Tx) error {
+		return tx.Bucket(bucketMeta).Put([]byte("engine_event"), strconv.AppendInt(nil, seen, 10))
+	})
 }
 
 // gather takes along whoever is already waiting.
@@ -250,6 +264,12 @@ func (tx *txn) write() error {
 	if err := tx.trim(); err != nil {
 		return err
 	}
+	if seen := tx.engineEvent.Load(); seen != tx.writtenEvent {
+		tx.seen = seen
+		if err := tx.putMeta("engine_event", strconv.FormatInt(seen, 10)); err != nil {
+			return err
+		}
+	}
 	return tx.putMeta("revision", strconv.FormatUint(tx.next, 10))
 }
 
@@ -312,6 +332,9 @@ func (s *Store) publish(tx *txn, err error) {
 	}
 	if err != nil && !tx.reached {
 		return
+	}
+	if tx.seen != 0 {
+		s.writtenEvent = tx.seen
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

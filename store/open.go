@@ -166,6 +166,8 @@ func (s *Store) readAll() error {
 		}
 	}
 	s.instance, s.epoch, s.engine, s.restored, s.revision = c.instance, c.epoch, c.engine, c.restored, c.revision
+	s.engineEvent.Store(c.engineEvent)
+	s.writtenEvent = c.engineEvent
 	s.records, s.names, s.tombstones, s.quarantine = c.records, c.names, c.tombstones, c.quarantine
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -33,6 +34,9 @@ type Store struct {
 	unmapping  <-chan time.Time // of run alone: when to let go of the file's pages
 	ruined     error            // of run alone: why nothing is written any more
 	keys       ledger           // of run alone
+	// engineEvent is when the newest event of the engine was that was seen, in unix nanoseconds; 0: never.
+	engineEvent  atomic.Int64
+	writtenEvent int64 // of run alone: what the file says
 
 	// mu guards the mirror. Only the goroutine of run writes it, so that one may read without.
 	mu          sync.RWMutex
@@ -155,6 +159,19 @@ func (s *Store) Engine() string {
 	defer s.mu.RUnlock()
 	return s.engine
 }
+
+// EngineEvent is when the newest event of the engine was that was seen, by the engine's clock: as far as the file knows it, which
+// is up to the newest commit. Zero: never.
+func (s *Store) EngineEvent() time.Time {
+	seen := s.engineEvent.Load()
+	if seen == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, seen)
+}
+
+// NoteEngineEvent has the next commit note when an event of the engine was seen. It writes nothing by itself.
+func (s *Store) NoteEngineEvent(at time.Time) { s.engineEvent.Store(at.UnixNano()) }
 
 // Restored is when the store was restored from a backup that was not accepted yet; "" where nothing waits to be accepted.
 func (s *Store) Restored() string {
