@@ -67,6 +67,7 @@ type Controller struct {
 	metrics  *metrics
 	clock    *clock
 	rates    *rates
+	starts   *starts
 	// collecting is what is left of deleted containers.
 	collecting *attempts
 	// lastProgress is when the loop last took something from its queue, as time since the process began.
@@ -116,6 +117,8 @@ func New(c Config) *Controller {
 	k.observer.changed, k.observer.admit, k.observer.found, k.observer.listed = k.queue.Add, k.admit, k.found, k.queueMissing
 	k.observer.away, k.observer.metrics = k.lost, m
 	k.observer.newest, k.observer.seen = c.Store.EngineEvent(), c.Store.NoteEngineEvent
+	k.starts = newStarts(k.observer.probePending)
+	k.observer.unordered = k.suspect
 	k.rates, k.collecting = newRates(), newAttempts()
 	k.samples = newSampler(c.Runtime)
 	k.pulls = newPuller(c.Runtime, c.Pulls, c.Progress, k.queue.Add)

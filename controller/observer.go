@@ -13,6 +13,7 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/flow-manager/flow-manager/api"
 	"github.com/flow-manager/flow-manager/controller/plan"
 )
 
@@ -35,9 +36,11 @@ type observer struct {
 	found   func()                                        // the engine is known now
 	listed  func()                                        // it was listed again
 	away    func(error)
-	seen    func(at time.Time) // an event of the engine was seen; must not block
-	metrics *metrics
-	clock   *clock
+	// unordered is told that the engine was lost though nobody had it stopped.
+	unordered func(context.Context)
+	seen      func(at time.Time) // an event of the engine was seen; must not block
+	metrics   *metrics
+	clock     *clock
 
 	mu       sync.Mutex
 	known    bool
@@ -68,15 +71,44 @@ func newObserver(r Runtime, resync time.Duration, log zerolog.Logger, c *clock) 
 
 // run keeps a session with the engine until ctx ends; each begins with a subscription and a whole list.
 func (b *observer) run(ctx context.Context) {
+	sudden := false // it went without having ended containers first; it is lost once it cannot be reached again
 	for ctx.Err() == nil {
 		err := b.session(ctx)
-		b.lose()
+		known := b.lose()
 		if ctx.Err() != nil {
 			return
 		}
+		if !known && sudden && errors.Is(err, ErrUnavailable) {
+			b.unordered(ctx)
+		}
+		sudden = known && !b.ordered()
 		b.away(err)
 		pause(ctx, reconnectDelay)
 	}
+}
+
+// ordered reports whether the engine ended containers before it went, as one does that is being stopped.
+func (b *observer) ordered() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, e := range b.contains {
+		if !e.killed.IsZero() && b.clock.wall().Sub(e.killed) < outageLead {
+			return true
+		}
+	}
+	return false
+}
+
+// probePending reports whether the first health probe of a record's container is still to come.
+func (b *observer) probePending(id string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, e := range b.byID[id] {
+		if e.Alive() && e.Health == api.HealthStarting && e.FailingStreak == 0 {
+			return true
+		}
+	}
+	return false
 }
 
 func pause(ctx context.Context, d time.Duration) {
@@ -277,10 +309,11 @@ func (b *observer) mark(id, dockerID string) {
 	b.changed(id)
 }
 
-// lose forgets nothing but trusts nothing either.
-func (b *observer) lose() {
+// lose forgets nothing but trusts nothing either. It reports whether the engine was known until now.
+func (b *observer) lose() (known bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	known = b.known
 	if b.known {
 		b.outages = append(slices.Clone(b.outages), plan.Outage{From: b.clock.wall().Add(-outageLead)})
 		b.outages = b.outages[max(0, len(b.outages)-maxOutages):]
@@ -289,6 +322,7 @@ func (b *observer) lose() {
 	for _, e := range b.contains {
 		e.dirty = true
 	}
+	return known
 }
 
 // brokeAround tells whether what ended then may have ended because the engine did.

@@ -125,7 +125,7 @@ func edit(r *store.Record, s *Step, res *Result, o *Observation) []api.Event {
 	switch s.Action {
 	case Stop, Kill, Remove, Forget, Start, Pause, Unpause, Limit, Connect, Rename, Renew, Listen:
 		editContainer(r, s, o)
-	case Forgive, ExplicitStart, BeginRestart, EndRestart, RecordStop, IntendStart:
+	case Forgive, ExplicitStart, Suspect, BeginRestart, EndRestart, RecordStop, IntendStart:
 		editRun(r, s, res, o)
 	case RecordExit:
 		return editExit(r, s, res, o)
@@ -202,6 +202,8 @@ func editRun(r *store.Record, s *Step, res *Result, o *Observation) {
 				n.RestartFrom, n.ID, n.End = "", Run(c), EndAsked
 			}
 		}
+	case Suspect:
+		n.Suspected++
 	case EndRestart:
 		n.RestartFrom, n.RestartAsked = "", false
 	case RecordStop:

@@ -92,6 +92,11 @@ func ready(r *store.Record, o *Observation, start Step) Step {
 		rest.Rests[start.Track] = Waiting{Reason: "WaitingForStop", Message: fmt.Sprintf("container %s has to stop first", other.Name), Open: true}
 		return rest
 	}
+	if o.StartDue > 0 {
+		rest := Step{}
+		rest.Rests[start.Track] = Waiting{Reason: "WaitingForTurn", Message: "the engine was lost a while ago, and containers are started one by one", Left: o.StartDue, Open: true}
+		return rest
+	}
 	if s, blocked := beforeRun(o, start); blocked {
 		return s
 	}

@@ -14,7 +14,7 @@ func Word(a Action) string {
 		return string(a)
 	case Forget, Finalize:
 		return "remove"
-	case Forgive, ExplicitStart, IntendStart, RecordExit, Listen:
+	case Forgive, ExplicitStart, Suspect, IntendStart, RecordExit, Listen:
 		return "start"
 	case BeginRestart, EndRestart, Renew:
 		return "restart"
