@@ -395,6 +395,7 @@ func (e *fakeEngine) told() string {
 type fakeEndpoints struct {
 	mu          sync.Mutex
 	open        map[string]bool
+	removed     int // calls of Remove
 	last, ready time.Time
 }
 
@@ -415,7 +416,14 @@ func (f *fakeEndpoints) Remove(id string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.open, id)
+	f.removed++
 	return nil
+}
+
+func (f *fakeEndpoints) Left() ([]string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Collect(maps.Keys(f.open)), nil
 }
 
 func (f *fakeEndpoints) Dir(id string) string { return "/run/flows/" + id }

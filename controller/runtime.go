@@ -127,6 +127,8 @@ type Endpoints interface {
 	Listening(id string) bool
 	// Remove takes both away.
 	Remove(id string) error
+	// Left are the ids that have a folder, whoever made it.
+	Left() ([]string, error)
 	// Dir is the folder that is mounted into the container.
 	Dir(id string) string
 	// Heard tells when the flow last sent anything, and when it last said that it is ready; zero: never.

@@ -50,6 +50,8 @@ type Options struct {
 	MaxContainers int
 	// MaxKeys bounds how many idempotency keys of one principal are remembered; 0 is 100,000.
 	MaxKeys int
+	// MaxTombstones bounds how many deletions are remembered, the newest ones; 0 is 10,000.
+	MaxTombstones int
 	// Retention is how long a change can be watched from; 0 is 24 hours. At most 100,000 changes are kept.
 	Retention time.Duration
 	// NoSync leaves out the sync of each commit, for simulations whose disk cannot fail.
@@ -71,6 +73,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.MaxKeys == 0 {
 		o.MaxKeys = 100_000
+	}
+	if o.MaxTombstones == 0 {
+		o.MaxTombstones = 10_000
 	}
 	if o.Retention == 0 {
 		o.Retention = 24 * time.Hour
@@ -166,7 +171,8 @@ func (s *Store) readAll() error {
 		}
 	}
 	s.instance, s.epoch, s.engine, s.restored, s.revision = c.instance, c.epoch, c.engine, c.restored, c.revision
-	s.records, s.names, s.tombstones, s.quarantine = c.records, c.names, c.tombstones, c.quarantine
+	s.records, s.names, s.graves, s.quarantine = c.records, c.names, newGraves(c.tombstones), c.quarantine
+	s.trimGraves()
 	return nil
 }
 
