@@ -18,6 +18,8 @@
 //     replaced mean nothing to the one in its place.
 //   - Deletions do not add up. Of those of the last 30 days the newest 10,000 leave a tombstone, and what one more costs does not
 //     depend on how many there are.
+//   - A file of 1 MiB or more of which more than half is free is made smaller by Open: another one takes its place, whole or not
+//     at all, that is the same store with the same resource versions.
 //   - A file of an older format is copied before it is changed, in one transaction, into one of this format.
 //
 // # The file

@@ -56,6 +56,9 @@ type Options struct {
 	Retention time.Duration
 	// NoSync leaves out the sync of each commit, for simulations whose disk cannot fail.
 	NoSync bool
+	// Compacted is told when Open rewrote the file, of which more than half was free: the sizes in bytes before and after, or
+	// why it could not and the file stays as it is. It may be nil.
+	Compacted func(from, to int64, err error)
 	// Writable is told when commits stop working, with why, and with nil when one works again. It must not block; it may be nil.
 	Writable func(err error)
 	// Fail is called with the name of each point at which a test may want the process to die; nil in production.
@@ -82,6 +85,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Writable == nil {
 		o.Writable = func(error) {}
+	}
+	if o.Compacted == nil {
+		o.Compacted = func(int64, int64, error) {}
 	}
 	if o.Fail == nil {
 		o.Fail = func(string) {}
@@ -111,15 +117,32 @@ func Open(dir string, o Options) (*Store, error) {
 func newStore(o Options) *Store {
 	return &Store{
 		options: o, ops: make(chan *op), closing: make(chan struct{}), done: make(chan struct{}), grown: make(chan struct{}),
-		keys: ledger{},
 	}
 }
 
-// load reads the file into memory, and closes it again where that does not go well.
+// load reads the file into memory, and makes it smaller where much of it is free. Where that does not go well it is closed.
 func (s *Store) load(path string) error {
 	if err := makeMissing(path, &s.options); err != nil {
 		return err
 	}
+	if err := s.openAt(path); err != nil {
+		return err
+	}
+	size, err := s.shrink(path)
+	if err != nil || size == 0 {
+		return s.abandon(err)
+	}
+	if err := s.db.Close(); err != nil {
+		return fmt.Errorf("close the file that was replaced: %w", err)
+	}
+	if err := s.openAt(path); err != nil {
+		return err
+	}
+	s.options.Compacted(size, s.file.Size(), nil)
+	return nil
+}
+
+func (s *Store) openAt(path string) error {
 	var err error
 	if s.db, err = openBolt(path, mode{noSync: s.options.NoSync}); err != nil {
 		return err
@@ -133,10 +156,15 @@ func (s *Store) load(path string) error {
 		}
 		return s.readAll()
 	})
-	if err != nil && !errors.Is(err, errPanicked) { // after a panic bbolt may hold locks that Close would wait for
-		err = errors.Join(err, s.db.Close())
+	return s.abandon(err)
+}
+
+// abandon closes the file where err says that it will not be used.
+func (s *Store) abandon(err error) error {
+	if err == nil || errors.Is(err, errPanicked) { // after a panic bbolt may hold locks that Close would wait for
+		return err
 	}
-	return err
+	return errors.Join(err, s.db.Close())
 }
 
 var errPanicked = errors.New("it cannot be read or written as it is")
@@ -155,6 +183,7 @@ func guarded(f func() error) (err error) {
 
 func (s *Store) readAll() error {
 	var c *content
+	s.keys = ledger{}
 	err := s.db.View(func(tx *bolt.Tx) error {
 		var err error
 		if c, err = contents(tx); err != nil {
