@@ -412,18 +412,18 @@ func (f *fakeEndpoints) Listening(id string) bool {
 	return f.open[id]
 }
 
+func (f *fakeEndpoints) Left() ([]string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Collect(maps.Keys(f.open)), nil
+}
+
 func (f *fakeEndpoints) Remove(id string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.open, id)
 	f.removed++
 	return nil
-}
-
-func (f *fakeEndpoints) Left() ([]string, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return slices.Collect(maps.Keys(f.open)), nil
 }
 
 func (f *fakeEndpoints) Dir(id string) string { return "/run/flows/" + id }
