@@ -149,9 +149,7 @@ const finishTimeout = 10 * time.Second
 // that is cut off may still take effect, and nobody would have written it down.
 func (k *Controller) Run(ctx context.Context) error {
 	records, revision := k.Store.List()
-	for _, t := range k.Store.Tombstones() {
-		k.dropped(t.ID) // whoever died between the end of a record and this
-	}
+	k.dropLeft()
 	k.openEndpoints(records)
 	group, ctx := errgroup.WithContext(ctx)
 	steps, cut := context.WithCancel(context.WithoutCancel(ctx))
@@ -172,6 +170,21 @@ func (k *Controller) Run(ctx context.Context) error {
 	k.copies.close()
 	k.samples.wait()
 	return err
+}
+
+// dropLeft lets go of what a process left that died between the end of a record and this. What belongs to nobody known is
+// left alone.
+func (k *Controller) dropLeft() {
+	left, err := k.Endpoints.Left()
+	if err != nil {
+		k.Log.Warn().Err(err).Str("operation", "remove_socket").Msg("the sockets of deleted flows could not be looked for; the next start tries again")
+	}
+	for _, id := range left {
+		_, live := k.Store.Get(id)
+		if _, buried := k.Store.Tombstone(id); buried && !live {
+			k.dropped(id)
+		}
+	}
 }
 
 // openEndpoints brings the sockets back to their paths before anything else: flows that ran on are waiting for them.

@@ -416,6 +416,7 @@ func (e *fakeEngine) told() string {
 type fakeEndpoints struct {
 	mu          sync.Mutex
 	open        map[string]bool
+	removed     int // calls of Remove
 	last, ready time.Time
 }
 
@@ -432,10 +433,17 @@ func (f *fakeEndpoints) Listening(id string) bool {
 	return f.open[id]
 }
 
+func (f *fakeEndpoints) Left() ([]string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Collect(maps.Keys(f.open)), nil
+}
+
 func (f *fakeEndpoints) Remove(id string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.open, id)
+	f.removed++
 	return nil
 }
 

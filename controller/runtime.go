@@ -131,6 +131,8 @@ type Endpoints interface {
 	Mount(id string) string
 	// Remove takes both away.
 	Remove(id string) error
+	// Left are the ids that have a folder, whoever made it.
+	Left() ([]string, error)
 	// Dir is the folder that is mounted into the container.
 	Dir(id string) string
 	// Heard tells when the flow last sent anything, and when it last said that it is ready; zero: never.

@@ -57,6 +57,8 @@ type txn struct {
 	pending map[string]*Record // nil: dropped
 	named   map[string]string  // "": freed
 	effects []effect
+	buried  int          // how many of the effects leave a tombstone
+	spent   []*Tombstone // those of before that go
 	log     []Change
 	seen    int64 // the engine event that it writes, 0 for none
 }
@@ -222,6 +224,7 @@ func (tx *txn) take(e effect) {
 	}
 	if e.drop != nil {
 		tx.count--
+		tx.buried++
 		tx.pending[e.drop.ID], tx.named[e.drop.Name] = nil, ""
 	}
 	tx.effects = append(tx.effects, e)
@@ -261,7 +264,8 @@ func (tx *txn) write() error {
 			return err
 		}
 	}
-	if err := tx.trim(); err != nil {
+	tx.spent = tx.graves.spent(tx.buried, tx.options.MaxTombstones, tx.now)
+	if err := errors.Join(eraseTombstones(tx.bolt, tx.spent), tx.trim()); err != nil {
 		return err
 	}
 	if seen := tx.engineEvent.Load(); seen != tx.writtenEvent {
@@ -309,20 +313,7 @@ func (tx *txn) writeDrop(t *Tombstone) error {
 		tx.bolt.Bucket(bucketNames).Delete([]byte(t.Name)),
 		tx.dropHistory(t.ID),
 		put(tx.bolt, bucketTombstones, []byte(t.ID), t),
-		tx.dropOldTombstones(),
 	)
-}
-
-func (tx *txn) dropOldTombstones() error {
-	for id, t := range tx.tombstones {
-		if tx.now.Sub(t.DeletedAt) <= tombstoneLifetime {
-			continue
-		}
-		if err := tx.bolt.Bucket(bucketTombstones).Delete([]byte(id)); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // publish shows the world what was committed: what the file shows is what everybody sees, and what the next commit is made upon.
@@ -338,8 +329,9 @@ func (s *Store) publish(tx *txn, err error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.graves.drop(len(tx.spent))
 	for i := range tx.effects {
-		s.publishEffect(&tx.effects[i], tx.now)
+		s.publishEffect(&tx.effects[i])
 	}
 	if tx.next == s.revision {
 		return
@@ -350,7 +342,7 @@ func (s *Store) publish(tx *txn, err error) {
 	s.grown = make(chan struct{})
 }
 
-func (s *Store) publishEffect(e *effect, now time.Time) {
+func (s *Store) publishEffect(e *effect) {
 	if e.key != nil {
 		s.keys.add(e.key.name, e.key.Expires)
 	}
@@ -360,12 +352,7 @@ func (s *Store) publishEffect(e *effect, now time.Time) {
 	if e.drop != nil {
 		delete(s.records, e.drop.ID)
 		delete(s.names, e.drop.Name)
-		s.tombstones[e.drop.ID] = e.drop
-		for id, t := range s.tombstones {
-			if now.Sub(t.DeletedAt) > tombstoneLifetime {
-				delete(s.tombstones, id)
-			}
-		}
+		s.graves.add(e.drop)
 	}
 	if e.engine != "" {
 		s.engine = e.engine

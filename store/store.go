@@ -3,8 +3,6 @@ package store
 import (
 	"fmt"
 	"io/fs"
-	"maps"
-	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -45,7 +43,7 @@ type Store struct {
 	revision    uint64
 	records     map[string]*Record
 	names       map[string]string
-	tombstones  map[string]*Tombstone
+	graves      graves
 	recent      []Change
 	recentBytes int
 	grown       chan struct{} // closed and replaced when revision grows
@@ -205,15 +203,8 @@ func (s *Store) List() ([]*Record, uint64) {
 func (s *Store) Tombstone(id string) (*Tombstone, bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	t, ok := s.tombstones[id]
+	t, ok := s.graves.byID[id]
 	return t, ok
-}
-
-// Tombstones are those of all containers whose deletion is remembered.
-func (s *Store) Tombstones() []*Tombstone {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return slices.Collect(maps.Values(s.tombstones))
 }
 
 // Resolve finds the container that a client means by its id, its name, its Docker id, or the beginning of that. The error
@@ -278,7 +269,7 @@ func (s *Store) notFound(ref string) error {
 	if f := s.quarantine.find(ref); f != nil {
 		return f.refusal()
 	}
-	if t, ok := s.tombstones[ref]; ok {
+	if t, ok := s.graves.byID[ref]; ok {
 		return api.Errorf(api.ContainerNotFound, "container %s (%s) was deleted at %s by %s", t.Name, t.ID, t.DeletedAt.Format("2006-01-02T15:04:05Z07:00"), t.DeletedBy).
 			With("deleted_at", t.DeletedAt).With("deleted_by", t.DeletedBy).For("", "", t.ID)
 	}
