@@ -27,14 +27,18 @@ func decide(r *store.Record, o *Observation) Step {
 	for track, look := range looks() {
 		v := look(r, o)
 		if v.acts() {
-			return guarded(r, o, TrackID(track), v)
+			step := guarded(r, o, TrackID(track), v)
+			if !step.Resting() {
+				return step
+			}
+			v = waits(step.Rests[step.Track]) // what it waits for holds up nothing else
 		}
 		rest.Rests[track] = v.waiting
 		if r.DeletedAt != nil {
 			return rest // nothing but its removal is left to do
 		}
 	}
-	if rest.Rests == [tracks]Waiting{} && o.SocketMissing && o.Current != nil {
+	if _, is := held(r, o, Process); o.SocketMissing && o.Current != nil && !is {
 		return Step{Action: Listen, Track: Process, Cause: api.CauseRecovery}
 	}
 	rest.Rests[Process] = sooner(rest.Rests[Process], o.SilenceLeft)
@@ -76,8 +80,12 @@ func cmpTrack(said, decided TrackID) TrackID {
 func beforeStart(r *store.Record, o *Observation, start Step) Step {
 	if r.Handover == nil {
 		for _, track := range []TrackID{Update, Settings, Name} {
-			if v := looks()[track](r, o); v.acts() {
-				return guarded(r, o, track, v)
+			v := looks()[track](r, o)
+			if !v.acts() {
+				continue
+			}
+			if step := guarded(r, o, track, v); !step.Resting() {
+				return step
 			}
 		}
 	}
@@ -88,7 +96,7 @@ func beforeStart(r *store.Record, o *Observation, start Step) Step {
 // run is written down.
 func ready(r *store.Record, o *Observation, start Step) Step {
 	if other := rival(o, start.On); other != nil {
-		rest := Step{}
+		rest := Step{Track: start.Track}
 		rest.Rests[start.Track] = Waiting{Reason: "WaitingForStop", Message: fmt.Sprintf("container %s has to stop first", other.Name), Open: true}
 		return rest
 	}
@@ -110,7 +118,7 @@ func ready(r *store.Record, o *Observation, start Step) Step {
 func beforeRun(o *Observation, next Step) (Step, bool) {
 	switch {
 	case o.Checking:
-		rest := Step{}
+		rest := Step{Track: next.Track}
 		rest.Rests[next.Track] = Waiting{Reason: "CopyingCode", Message: "the code is being copied", Open: true}
 		return rest, true
 	case o.SocketMissing:
@@ -182,7 +190,7 @@ func held(r *store.Record, o *Observation, track TrackID) (Waiting, bool) {
 	if left == 0 {
 		return Waiting{}, false
 	}
-	return Waiting{Reason: "Retrying", Message: "the next attempt is due at " + clockTime(o, left), Left: left}, true
+	return Waiting{Reason: retrying, Message: "the next attempt is due at " + clockTime(o, left), Left: left}, true
 }
 
 // clockTime is when a wait is over, for people.
@@ -203,7 +211,7 @@ func repairDue(r *store.Record, o *Observation, track TrackID) time.Duration {
 // repair is a step that puts right what an outside hand changed, or the wait for it.
 func repair(r *store.Record, o *Observation, track TrackID, v verdict) verdict {
 	if left := repairDue(r, o, track); v.step.Cause == api.CauseDrift && left > 0 {
-		return waits(Waiting{Reason: "Retrying", Message: "somebody else changes it again and again; it is put right at " + clockTime(o, left), Left: left})
+		return waits(Waiting{Reason: retrying, Message: "somebody else changes it again and again; it is put right at " + clockTime(o, left), Left: left})
 	}
 	return v
 }

@@ -99,7 +99,13 @@ type Waiting struct {
 	Open bool
 }
 
-// Rests reports whether there is nothing to do now.
+// pending reports whether what is to be done next is still what did not work: it is tried again, or under way once more.
+func (w Waiting) pending() bool { return w.Open || w.Reason == retrying }
+
+// retrying is the reason of a track that is held back by a failure, or by outside hands.
+const retrying = "Retrying"
+
+// Resting reports whether there is nothing to do now.
 func (s *Step) Resting() bool { return s.Action == Rest }
 
 // Left is how long until the first track is to be looked at again, 0 where something has to happen first.
