@@ -125,6 +125,7 @@ func TestPlan_CaseByCase(t *testing.T) {
 		{"its image is being pulled: what stands goes on", newScene().with(retemplate).with(pulling), "Pulling", "running", "Running"},
 		{"its image is being pulled, and what stands has crashed", newScene().ended(1).counted("").with(retemplate).with(pulling), "start for exit", "restarting", "BackOff"},
 		{"its image is being pulled, and a stop came after it", newScene().with(retemplate).with(pulling).declared(api.DesiredStopped), "stop for declaration", "running", "Running"},
+		{"its image is being pulled, and the socket was taken away", newScene().with(retemplate).with(pulling).with(func(s *scene) { s.o.SocketMissing = true }), "listen for recovery", "running", "Running"},
 		{"the image is to be looked up anew", newScene().with(func(s *scene) { s.r.Generation++; s.r.Asked.Pull = s.r.Generation }), "resolve for declaration", "running", "Running"},
 		{"the candidate is made", newScene().with(retemplate).following("", ""), "create for update", "running", "Running"},
 		{"the candidate is recorded", newScene().with(retemplate).following("", "created"), "adopt for recovery", "running", "Running"},
@@ -224,7 +225,10 @@ func TestPlan_CaseByCase(t *testing.T) {
 		{"a former one that is gone is forgotten", newScene().with(func(s *scene) { s.r.Superseded = []store.Placement{{Token: "t0", DockerID: "d0"}} }), "forget", "running", "Running"},
 
 		// Nothing starts while another one is alive, and what waits for that does not keep it from being stopped.
+		{"a former one has its grace: the start waits, and so does the kill", newScene().ended(1).counted("").with(formerRuns).with(func(s *scene) { s.r.Superseded[0].Stop = soon() }), "Stopping 4s, WaitingForStop", "restarting", "BackOff"},
+		{"a former one cannot be killed: nothing else starts", newScene().ended(1).counted("").with(formerRuns).with(failing(Removal, Kill, "EngineError")), "Retrying 4s, WaitingForStop", "restarting", "BackOff"},
 		{"a former one cannot be killed: what runs goes on and may be stopped", newScene().with(formerRuns).with(failing(Removal, Kill, "EngineError")).declared(api.DesiredStopped), "stop for declaration", "running", "Running"},
+		{"a former one cannot be killed: the update's failure waits beside it", newScene().ended(1).counted("").with(formerRuns).with(retemplate).with(failing(Removal, Kill, "EngineError"), failing(Update, IntendReplacement, "ImageNotFound")), "Retrying 4s, WaitingForStop, Retrying 4s", "restarting", "BackOff"},
 
 		// Delete wins over anything under way.
 		{"deleted in a backoff", newScene().ended(1).counted("").with(backoff).deleted(), "remove for declaration", "removing", "Removing"},
@@ -272,4 +276,3 @@ func unstarted(s *scene) { s.r.Handover.Failed = "no such command" }
 
 // reserve has the current container be made from what is declared.
 func (s *scene) reserve() { s.r.Current.TemplateHash = api.TemplateHash(&s.r.Spec) }
-
