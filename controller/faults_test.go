@@ -557,7 +557,6 @@ func TestFault_AnEngineThatIsLostWithEachStartOfOneContainer(t *testing.T) {
 				w.engine.leave()
 				losses++
 				time.AfterFunc(5*time.Second, func() {
-					w.engine.come()
 					w.engine.behind(func() {
 						for _, c := range w.engine.containers {
 							if c.Alive() {
@@ -565,6 +564,7 @@ func TestFault_AnEngineThatIsLostWithEachStartOfOneContainer(t *testing.T) {
 							}
 						}
 					})
+					w.engine.come()
 				})
 			})
 		}
@@ -611,19 +611,12 @@ func TestFault_ABuriedContainerThatIsBeingRemoved(t *testing.T) {
 	inWorld(t, func(w *world) {
 		r := w.declare("web", nil)
 		w.after(time.Minute)
-		c, _ := w.engine.named("web")
-		w.delete("web")
-		w.after(time.Minute)
+		w.become("removing")
+		w.ask("web", store.IntentDeleted, func(wish *store.Wish) { wish.AskDelete(false, true) })
 		if _, buried := w.store.Tombstone(r.ID); !buried {
 			t.Fatal("it is not deleted")
 		}
 		w.engine.told()
-		w.engine.behind(func() {
-			late := w.engine.addLocked("web")
-			delete(w.engine.containers, late.DockerID)
-			late.DockerID, late.ID, late.Token, late.State = c.DockerID, c.ID, c.Token, "removing"
-			w.engine.containers[c.DockerID] = late
-		})
 		w.after(time.Hour)
 		if n := strings.Count(w.engine.told(), "remove"); n < 5 || n > 30 {
 			t.Errorf("%d attempts in an hour", n)
