@@ -55,8 +55,8 @@ func Apply(r *store.Record, s *Step, res *Result, o *Observation) []api.Event {
 		observe(r, o, s)
 		events = append(activities(r, &old), warnings(r, &old, o.Current)...)
 	default:
-		events = edit(r, s, res, o)
 		worked(r, s, res, o.At)
+		events = edit(r, s, res, o)
 	}
 	r.Status.CrashStreak = r.Run.Streak
 	conclude(r)
@@ -283,7 +283,7 @@ func resolved(r *store.Record, s *Step, image store.Resolved) {
 // switchCode writes which code the current container is to run. Where that keeps it from its work it is an attempt, and what it
 // ran before is kept like a container that stood before.
 func switchCode(r *store.Record, s *Step, digest string, o *Observation) {
-	old, work, keep := r.Current, interrupts(r, s.On), keepable(r, s.On)
+	old, work, keep := r.Current, interrupts(r, s.On), keepable(r, o)
 	r.Current.Code, r.Current.AskedBy, r.Current.Generation = digest, r.Code, r.TemplateGeneration
 	if digest == old.Code {
 		return // the same as before under another number
@@ -312,7 +312,7 @@ func editUpdate(r *store.Record, s *Step, res *Result, o *Observation) []api.Eve
 		r.Supersede(r.Candidate)
 		r.Candidate = store.Placement{}
 	case Attempt:
-		keep := r.Spec.DesiredState == api.DesiredRunning && (OnTrial(r) || keepable(r, o.Current))
+		keep := r.Spec.DesiredState == api.DesiredRunning && (OnTrial(r) || keepable(r, o))
 		if keep {
 			attempted(r, r.Candidate.Token)
 		}
