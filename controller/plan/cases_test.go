@@ -100,6 +100,7 @@ func TestPlan_CaseByCase(t *testing.T) {
 		{"paused behind our back", newScene().is("paused"), "unpause for drift", "paused", "Paused"},
 		{"unpaused behind our back", newScene().long(api.DesiredPaused), "pause for drift", "running", "Running"},
 		{"renamed", newScene().with(func(s *scene) { s.c.Name = "away" }), "rename for drift", "running", "Running"},
+		{"the engine restarts it: at work, not at rest", newScene().is("restarting"), "", "running", "Running"},
 		{"its socket was taken away", newScene().with(func(s *scene) { s.o.SocketMissing = true }), "listen for recovery", "running", "Running"},
 		{"its socket is opened before a start", newScene().ended(1).counted("").with(func(s *scene) { s.o.SocketMissing = true }), "listen for recovery", "restarting", "BackOff"},
 		{"its limits were changed", newScene().with(func(s *scene) { s.c.RestartPolicy, s.c.Limits.PidsLimit = "no", 7 }), "limit for drift", "running", "Running"},
@@ -176,6 +177,7 @@ func TestPlan_CaseByCase(t *testing.T) {
 		{"a hand starts the candidate", newScene().with(retemplate).following("d2", "running"), "kill for drift", "running", "Running"},
 
 		{"what is on trial was removed by others, before the names were changed", newScene().trial().with(removedByOthers), "rename for update", "created", "Created"},
+		{"what is on trial was removed by others, and cannot be made anew", newScene().proving().with(removedByOthers).with(unstarted), "rollback for update", "created", "Created"},
 
 		// Taken back: what stood before goes on, and is what is made anew where it has to be.
 		{"taken back: not tried again", newScene().with(retemplate, takenBackOnce), "", "running", "Running"},
