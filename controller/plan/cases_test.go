@@ -108,6 +108,11 @@ func TestPlan_CaseByCase(t *testing.T) {
 		{"it was taken off its network", newScene().with(func(s *scene) { s.c.Networks = map[string]string{} }), "connect for drift", "running", "Running"},
 		{"the folder of its socket is another one, and it never connected", newScene().with(func(s *scene) { s.r.Current.Mount, s.o.Mount = "one", "two" }), "", "running", "Running"},
 		{"the folder of its socket is another one, and it has connected", newScene().with(func(s *scene) { s.r.Current.Mount, s.o.Mount, s.r.Run.Connected = "one", "two", true }), "renew for drift", "running", "Running"},
+		{"the folder of its socket is another one, and it cannot be stopped for that", newScene().with(func(s *scene) {
+			s.r.Current.Mount, s.o.Mount, s.r.Run.Connected, s.r.Run.RestartFrom = "one", "two", true, Run(s.c)
+			s.with(failing(Process, Stop, "EngineError"))
+		}), "Retrying 4s", "running", "Running"},
+		{"its socket cannot be opened", newScene().with(failing(Process, Listen, "SocketFailed")).with(func(s *scene) { s.o.SocketMissing = true }), "Retrying 4s", "running", "Running"},
 		{"changed by others again and again: put right later", newScene().is("paused").with(func(s *scene) { s.r.Tracks.Process.Repairs, s.r.Tracks.Process.Repaired = 4, aTime }), "Retrying " + RetryDelay("id", 2).String(), "paused", "Paused"},
 
 		// Restart: another run of the same container than the one noted.

@@ -34,9 +34,6 @@ func decide(r *store.Record, o *Observation) Step {
 			return rest // nothing but its removal is left to do
 		}
 	}
-	if o.SocketMissing && o.Current != nil && r.Handover == nil && rest.Rests[Process].Reason == "" {
-		return Step{Action: Listen, Track: Process, Cause: api.CauseRecovery}
-	}
 	rest.Rests[Process] = sooner(rest.Rests[Process], o.SilenceLeft)
 	return rest
 }

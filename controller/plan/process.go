@@ -19,7 +19,11 @@ func process(r *store.Record, o *Observation) verdict {
 	if w, is := held(r, o, Process); is {
 		return waits(w)
 	}
-	return repair(r, o, Process, run(r, o, c))
+	v := repair(r, o, Process, run(r, o, c))
+	if o.SocketMissing && !v.acts() && v.waiting.Reason == "" {
+		return do(Listen, nil, api.CauseRecovery)
+	}
+	return v
 }
 
 // explained reports whether an outage explains ends that were counted.
