@@ -210,6 +210,9 @@ func editRun(r *store.Record, s *Step, res *Result, o *Observation) {
 			}
 		}
 	case EndRestart:
+		if n.RestartFrom != Run(s.On) && !dealt(r, s.On) {
+			n.ID, n.End = n.RestartFrom, EndAsked // whoever ended it: it was to end
+		}
 		n.RestartFrom, n.RestartAsked = "", false
 	case RecordStop:
 		r.Current.Stop = nil
