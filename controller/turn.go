@@ -65,6 +65,7 @@ func (k *Controller) see(ctx context.Context, r *store.Record) (*plan.Observatio
 	if c := o.Current; c != nil && !c.Alive() {
 		c.Interrupted = c.Ran() && (!c.Own && k.observer.brokeAround(c.FinishedAt) || k.rebooted(r, c))
 	}
+	o.StartDue = k.starts.due(r.ID)
 	o.Pulling = k.pullsFor(r, o.Current != nil)
 	o.Copying, o.Checking = k.copiesFor(r)
 	k.hear(r, &o)

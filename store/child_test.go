@@ -29,6 +29,12 @@ func beChild(what string) error {
 	case "restore":
 		_, _, err := Restore(filepath.Join(dir, "data"), filepath.Join(dir, "backup"), o)
 		return err
+	case "open":
+		s, err := Open(dir, o)
+		if err != nil {
+			return err
+		}
+		return s.Close()
 	case "migrate":
 		o.migrations = []migration{dyingMigration}
 		s, err := Open(dir, o)
