@@ -101,8 +101,8 @@ func TestToFormat2_KeysAndHistoryAreThere(t *testing.T) {
 	if list, err := s.History(r.ID); err != nil || len(list) < maxHistory || list[len(list)-1].Generation != 12 {
 		t.Errorf("%d, %v", len(list), err)
 	}
-	if len(s.Tombstones()) != 1 {
-		t.Errorf("tombstones: %v", s.Tombstones())
+	if len(s.graves.byID) != 1 {
+		t.Errorf("tombstones: %v", s.graves.order)
 	}
 }
 
