@@ -27,6 +27,7 @@ const (
 	ReasonRemoving       = "Removing"
 	ReasonStopping       = "Stopping"
 	ReasonWaitingForStop = "WaitingForStop"
+	ReasonWaitingForTurn = "WaitingForTurn"
 	ReasonPulling        = "Pulling"
 	ReasonCopyingCode    = "CopyingCode"
 	ReasonMonitoring     = "Monitoring"
@@ -100,6 +101,7 @@ func Reasons() []Word {
 		{ReasonRemoving, "It is being deleted, or the engine is removing its container."},
 		{ReasonStopping, "It was asked to stop, and is killed when its grace is over."},
 		{ReasonWaitingForStop, "Another container of it has to stop before this one starts."},
+		{ReasonWaitingForTurn, "The engine was lost a while ago, so containers are started one by one, and this one waits for its turn."},
 		{ReasonPulling, "Its image is being pulled."},
 		{ReasonCopyingCode, "Its code is being copied or checked."},
 		{ReasonMonitoring, "An update has taken over, and is watched before it stands for good."},

@@ -33,6 +33,7 @@ type fakeEngine struct {
 	volumes    map[string]string // name -> instance
 	networks   map[string]string // name or id -> name
 	tells      []func(Event)
+	replay     Replay // what it remembers; nothing
 	calls      []string
 	// before and after are asked for an error by the name of each call: after is asked once it has taken effect.
 	before, after func(call string) error
@@ -343,6 +344,11 @@ func (e *fakeEngine) Events(ctx context.Context, ready func(), tell func(Event))
 	}
 }
 
+func (e *fakeEngine) Replay(context.Context, time.Time) (r Replay, err error) {
+	err = e.do("replay", "", func() error { r = e.replay; return nil })
+	return r, err
+}
+
 // leave takes the engine away; come brings it back.
 func (e *fakeEngine) leave() {
 	e.mu.Lock()
@@ -399,7 +405,9 @@ func (e *fakeEngine) named(name string) (fakeContainer, bool) {
 func (e *fakeEngine) told() string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	calls := slices.DeleteFunc(e.calls, func(c string) bool { return c == "inspect" || c == "list" || c == "engine" || c == "image" })
+	calls := slices.DeleteFunc(e.calls, func(c string) bool {
+		return c == "inspect" || c == "replay" || c == "list" || c == "engine" || c == "image"
+	})
 	e.calls = nil
 	return strings.Join(calls, " ")
 }
@@ -408,6 +416,7 @@ func (e *fakeEngine) told() string {
 type fakeEndpoints struct {
 	mu          sync.Mutex
 	open        map[string]bool
+	removed     int // calls of Remove
 	last, ready time.Time
 }
 
@@ -424,10 +433,17 @@ func (f *fakeEndpoints) Listening(id string) bool {
 	return f.open[id]
 }
 
+func (f *fakeEndpoints) Left() ([]string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Collect(maps.Keys(f.open)), nil
+}
+
 func (f *fakeEndpoints) Remove(id string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.open, id)
+	f.removed++
 	return nil
 }
 

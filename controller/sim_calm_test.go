@@ -38,16 +38,17 @@ func (w *simWorld) pending() time.Duration {
 	records, _ := w.life.store.List()
 	for _, r := range records {
 		wait := time.Duration(0)
-		if r.Failure != nil {
-			wait = max(0, time.Until(r.Failure.RetryAt))
+		now := w.life.control.clock.now().Now
+		for _, f := range r.Tracks.Trouble() {
+			wait = max(wait, f.Wait.Left(now))
 		}
 		if plan.OnTrial(r) {
-			wait = max(wait, deadline(r))
+			wait = max(wait, plan.Deadline(r))
 		}
 		if next := r.Status.NextRestartAt; next != nil {
 			wait = max(wait, time.Until(*next))
 		}
-		if c := w.engine.oursLocked(r.Name); c != nil && !c.alive() && r.Handled != plan.Run(&c.Container) {
+		if c := w.engine.oursLocked(r.Name); c != nil && !c.alive() && r.Run.ID != plan.Run(&c.Container) {
 			wait += plan.RestartDelay(r.ID, r.Status.CrashStreak+1)
 		}
 		longest = max(longest, wait)
@@ -61,7 +62,7 @@ func (w *simWorld) silence() error {
 	clear(w.court.exempt)
 	records, _ := w.life.store.List()
 	for _, r := range records {
-		w.court.exempt[r.Name] = r.Failure != nil
+		w.court.exempt[r.Name] = len(r.Tracks.Trouble()) > 0
 		w.court.file(r.ID).stops = 0
 	}
 	w.court.quiet = true
@@ -116,9 +117,6 @@ func (w *simWorld) settledOne(d *simDeclared) error {
 	if d.deleted {
 		return w.gone(d, ok, own)
 	}
-	if reason := w.excuse(r, d); reason != "" {
-		return w.heldUp(r, d)
-	}
 	var standing *simContainer
 	for _, c := range own {
 		switch {
@@ -129,10 +127,17 @@ func (w *simWorld) settledOne(d *simDeclared) error {
 			return fmt.Errorf("it has a container %s besides, %s", c.Name, c.State)
 		}
 	}
+	held := w.excuses(r, d)
+	if err := tellsOf(r, held); err != nil {
+		return err
+	}
+	if standing == nil && held[plan.Update] != nil {
+		return nil
+	}
 	if standing == nil {
 		return fmt.Errorf("it has no container; %s", api.Encode(r.Status))
 	}
-	return w.asDeclared(d, r, standing)
+	return w.asDeclared(d, r, standing, held)
 }
 
 func (w *simWorld) gone(d *simDeclared, declared bool, own []*simContainer) error {
@@ -147,39 +152,50 @@ func (w *simWorld) gone(d *simDeclared, declared bool, own []*simContainer) erro
 	return nil
 }
 
-// excuse is the reason for a record's failure where that names what the script did, and "" where it does not.
-func (w *simWorld) excuse(r *store.Record, d *simDeclared) string {
-	reason := r.Status.Condition(api.Degraded).Reason
-	if r.Failure == nil || r.Status.Condition(api.Degraded).Status != api.True || r.Status.LastError == nil {
-		return ""
+// excuses are the failures, by track, that the script is the reason of.
+func (w *simWorld) excuses(r *store.Record, d *simDeclared) map[plan.TrackID]*store.Failure {
+	held := map[plan.TrackID]*store.Failure{}
+	excuse := func(track plan.TrackID, yes bool, reason string) {
+		if f := plan.TrackOf(r, track).Failure; f != nil && f.Reason == reason && yes {
+			held[track] = f
+		}
 	}
-	switch {
-	case d.spec.Image == "missing" && reason == "ImageNotFound",
-		d.spec.Image == "broken" && reason == "StartFailed",
-		d.spec.Image == "missing" && reason == "StartFailed" && w.engine.brokenLocked(r.Current.DockerID), // neither can
-		w.engine.squatterLocked(d.name) && (reason == "NameConflict" || reason == "EngineError"):
-		return reason
-	}
-	return ""
+	excuse(plan.Process, w.engine.brokenLocked(r.Current.DockerID), plan.StartFailed)
+	excuse(plan.Update, d.spec.Image == "missing", "ImageNotFound")
+	excuse(plan.Name, w.engine.squatterLocked(d.name), plan.NameConflict)
+	return held
 }
 
-func (w *simWorld) asDeclared(d *simDeclared, r *store.Record, c *simContainer) error {
+// tellsOf tells what a record's status does not say about what holds it up.
+func tellsOf(r *store.Record, held map[plan.TrackID]*store.Failure) error {
+	degraded := r.Status.Condition(api.Degraded)
+	for _, f := range held {
+		if degraded.Status != api.True || degraded.Reason != f.Reason && !strings.Contains(degraded.Message, f.Reason+": ") || r.Status.LastError == nil {
+			return fmt.Errorf("its status does not tell of %s: %s", f.Reason, api.Encode(r.Status))
+		}
+	}
+	return nil
+}
+
+func (w *simWorld) asDeclared(d *simDeclared, r *store.Record, c *simContainer, held map[plan.TrackID]*store.Failure) error {
 	st := &r.Status
 	why := plan.TakenBack(r)
+	other := why != "" || held[plan.Update] != nil
+	degraded := st.Condition(api.Degraded)
 	switch {
 	case why != "" && !w.court.file(d.id).failed[api.TemplateHash(&r.Spec)] && !w.court.file(d.id).failed[""]:
 		return errors.New("nothing ever happened to it, and yet: " + why)
-	case why != "" && (st.LastError == nil || st.Condition(api.Degraded).Reason != "UpdateFailed"):
+	case why != "" && (st.LastError == nil || degraded.Reason != plan.UpdateFailed && !strings.Contains(degraded.Message, plan.UpdateFailed+": ")):
 		return fmt.Errorf("its status does not tell that %s: %s", why, api.Encode(st))
-	case c.Hash != api.TemplateHash(&d.spec) && why == "":
+	case c.Hash != api.TemplateHash(&d.spec) && !other:
 		return errors.New("its container is of another template")
-	case c.template.Spec.Resources != d.spec.Resources && why == "":
+	case c.template.Spec.Resources != d.spec.Resources && !other:
 		return fmt.Errorf("its limits are %+v", c.template.Spec.Resources)
-	case c.Name != d.name:
+	case c.Name != d.name && held[plan.Name] == nil:
 		return fmt.Errorf("its container is called %s", c.Name)
 	case !w.listens(d.id):
 		return errors.New("nobody listens on its socket")
-	case st.ObservedGeneration != d.generation || st.DockerID != c.DockerID || st.LastError != nil && why == "":
+	case st.ObservedGeneration != d.generation || st.DockerID != c.DockerID || st.LastError != nil && why == "" && len(held) == 0:
 		return fmt.Errorf("its status does not say so: %s", api.Encode(st))
 	case !w.court.file(d.id).blind && !c.StartedAt.Equal(deref(st.StartedAt)):
 		return fmt.Errorf("its status tells of a run from %v and it began at %v", st.StartedAt, c.StartedAt)
@@ -188,7 +204,10 @@ func (w *simWorld) asDeclared(d *simDeclared, r *store.Record, c *simContainer) 
 	case st.LastAction == nil || st.LastAction.Cause == "":
 		return fmt.Errorf("its last action has no cause: %s", api.Encode(st.LastAction))
 	}
-	if err := w.codeAsDeclared(d, r, c); err != nil {
+	if held[plan.Process] != nil {
+		return nil
+	}
+	if err := w.codeAsDeclared(d, r, c); err != nil && !other {
 		return err
 	}
 	return w.process(d, r, c)

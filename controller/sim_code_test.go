@@ -151,7 +151,7 @@ func (c *court) asksStartOf(l *simLife, o *simContainer, r *store.Record) {
 // asksStopOf holds that nothing is stopped for code that is not there, that it is counted, and not done more often than it may be.
 func (c *court) asksStopOf(l *simLife, o *simContainer, r *store.Record) {
 	f := c.file(o.ID)
-	if r == nil || r.Current.DockerID != o.DockerID || !stale(r) || !plan.WantsRun(r) || r.DeletedAt != nil || r.StopDeadline != nil || !o.asked.IsZero() || time.Since(f.hands) <= simSlack {
+	if r == nil || r.Current.DockerID != o.DockerID || !switched(r) || !plan.WantsRun(r) || r.DeletedAt != nil || r.Current.Stop != nil || !o.asked.IsZero() || time.Since(f.hands) <= simSlack {
 		return
 	}
 	if l.world.code.Verify(context.Background(), r.Current.Code) != nil {
@@ -160,7 +160,7 @@ func (c *court) asksStopOf(l *simLife, o *simContainer, r *store.Record) {
 	if r.Current.AskedBy != r.Code || r.Current.Stable {
 		return // taken back, or known to work
 	}
-	if r.Trial(plan.Template(r)).Attempts == 0 {
+	if r.Trial(plan.Template(r)).Attempts == 0 && o.available() && r.Spec.DesiredState == api.DesiredRunning {
 		c.violate("%s is stopped for other code and nobody counts it", o.Name)
 	}
 	if f.coded == plan.Run(&o.Container) {
@@ -211,7 +211,7 @@ func (e *simEngine) illLocked(c *simContainer) {
 			f.stops++
 			f.failed[c.Hash] = true
 			c.Health = api.HealthUnhealthy
-			e.tellLocked(c)
+			e.tellLocked(c, Changed)
 		}
 	})
 }
@@ -247,3 +247,6 @@ func (w *simWorld) failCode(arg int) {
 	}
 	w.arm(f)
 }
+
+// switched tells whether a container is to run other code than it ran last.
+func switched(r *store.Record) bool { return r.Current.Code != r.Current.Runs }

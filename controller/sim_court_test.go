@@ -213,7 +213,7 @@ func (c *court) asks(l *simLife, call string, o *simContainer) {
 			c.asksStop(l, o, r)
 		}
 	case "kill":
-		c.asksKill(o, r)
+		c.asksKill(l, o, r)
 	case "remove":
 		c.asksRemove(o, r, d)
 		if d != nil && time.Since(d.changed) > simSlack {
@@ -238,14 +238,14 @@ func (c *court) asksStart(l *simLife, o *simContainer, r *store.Record, d *simDe
 	}
 }
 
-func (c *court) asksKill(o *simContainer, r *store.Record) {
+func (c *court) asksKill(l *simLife, o *simContainer, r *store.Record) {
 	if r == nil || o.byHand || !o.alive() {
 		return // what is left of a deleted one is collected, and a hand may have begun another run while we waited
 	}
 	if o.asked.IsZero() {
 		c.violate("%s is killed and was never asked to stop", o.Name)
 	}
-	if r.StopDeadline == nil || time.Now().Before(*r.StopDeadline) {
+	if p := placementOf(r, o); p == nil || p.Stop == nil || p.Stop.Left(l.control.clock.now().Now) > 0 {
 		c.violate("%s is killed before its grace is over", o.Name)
 	}
 }
@@ -362,7 +362,20 @@ func (c *court) settled(d *simDeclared) bool {
 	if !ok {
 		return false
 	}
-	counted := strings.HasSuffix(r.Handled, "@"+c.file(d.id).ran.UTC().Format(time.RFC3339Nano)) // before its end, because it was not well
-	return !counted && r.Status.ObservedGeneration == d.generation && r.WakeSeen == r.Wake && r.RestartSeen >= r.Restart && r.RestartFrom == "" &&
-		r.Failure == nil && r.StopDeadline == nil && d.spec.DesiredState == api.DesiredRunning
+	counted := strings.HasSuffix(r.Run.ID, "@"+c.file(d.id).ran.UTC().Format(time.RFC3339Nano)) // before its end, because it was not well
+	return !counted && r.Status.ObservedGeneration == d.generation && r.Done == r.Asked && r.Run.RestartFrom == "" &&
+		len(r.Tracks.Trouble()) == 0 && r.Current.Stop == nil && d.spec.DesiredState == api.DesiredRunning
+}
+
+// placementOf is the placement that a container is of, nil where it is of none.
+func placementOf(r *store.Record, o *simContainer) *store.Placement {
+	if p := r.Of(o.DockerID); p != nil {
+		return p
+	}
+	for _, p := range r.AllPlacements() {
+		if p.Owns(o.Token, o.DockerID, o.Name) {
+			return &p
+		}
+	}
+	return nil
 }

@@ -30,7 +30,7 @@ type simEngine struct {
 	removal    time.Duration
 	stream     chan struct{} // closed when the event streams end
 	mute       bool          // nobody can subscribe
-	marks      map[*simPort]func(id, dockerID string)
+	marks      map[*simPort]func(Event)
 	armed      []*simFault
 	starting   map[string]chan struct{} // by Docker id; closed when a start that takes its time has ended
 	terms      map[string]reaction
@@ -43,14 +43,14 @@ type simContainer struct {
 	template Template
 	volume   string // what its image keeps its data in
 	run      int
-	code     string        // that its newest run found in its mount
-	byHand   bool          // this run was begun by an outside hand
-	asked    time.Time     // when the manager first asked this run to stop
-	halted   bool          // this run was paused once
-	pending  bool          // a signal waits until it is unpaused
-	carried  bool          // an outside hand has given it another name
-	gone     chan struct{} // closed when a removal that takes time has ended
-	born     Observed      // of a foreign one: what it looked like
+	code     string         // that its newest run found in its mount
+	byHand   bool           // this run was begun by an outside hand
+	asked    time.Time      // when the manager first asked this run to stop
+	halted   bool           // this run was paused once
+	pending  bool           // a signal waits until it is unpaused
+	carried  bool           // an outside hand has given it another name
+	gone     chan struct{}  // closed when a removal that takes time has ended
+	born     plan.Container // of a foreign one: what it looked like
 }
 
 // reaction is how a process answers the stop signal.
@@ -73,7 +73,7 @@ const simTarget = "/anonymous"
 
 func newSimEngine(s simScript) *simEngine {
 	return &simEngine{containers: map[string]*simContainer{}, latency: s.Latency, removal: s.Removal, stream: make(chan struct{}),
-		marks: map[*simPort]func(string, string){}, starting: map[string]chan struct{}{}, terms: map[string]reaction{}, pulled: map[string]bool{"app": true, "crash": true, "job": true, "broken": true}}
+		marks: map[*simPort]func(Event){}, starting: map[string]chan struct{}{}, terms: map[string]reaction{}, pulled: map[string]bool{"app": true, "crash": true, "job": true, "broken": true}}
 }
 
 func (c *simContainer) alive() bool { return c.Container.Alive() }
@@ -103,7 +103,7 @@ func (e *simEngine) oursLocked(name string) *simContainer {
 
 func (e *simEngine) addLocked(name string) *simContainer {
 	e.serial++
-	c := &simContainer{Observed: plan.Container{DockerID: fmt.Sprintf("%012d%052d", e.serial, 0), Name: name, State: "created"}}
+	c := &simContainer{Container: plan.Container{DockerID: fmt.Sprintf("%012d%052d", e.serial, 0), Name: name, State: "created"}}
 	e.containers[c.DockerID] = c
 	return c
 }
@@ -126,7 +126,7 @@ func (e *simEngine) createLocked(t Template) (string, error) {
 		c.ours, c.born = false, c.Container
 	}
 	e.court.note("      %s is made, %.12s", c.Name, c.DockerID)
-	e.tellLocked(c)
+	e.tellLocked(c, Changed)
 	return c.DockerID, nil
 }
 
@@ -153,7 +153,7 @@ func (e *simEngine) startLocked(c *simContainer, byHand bool) error {
 	c.Health = ""
 	c.StartedAt = time.Now().Add(time.Duration(e.serial)) // fake time stands still between steps, and no two runs begin at the same instant
 	e.court.started(e, c)
-	e.tellLocked(c)
+	e.tellLocked(c, Began)
 	e.liveLocked(c)
 	e.illLocked(c)
 	return nil
@@ -193,13 +193,14 @@ func (e *simEngine) endLocked(c *simContainer, code int) {
 	}
 	c.State, c.ExitCode, c.FinishedAt = "exited", code, time.Now()
 	e.court.ended(c)
-	e.tellLocked(c)
+	e.tellLocked(c, Ended)
 }
 
 func (e *simEngine) killLocked(c *simContainer, signal string) error {
 	if !c.alive() {
 		return ErrConflict
 	}
+	e.tellLocked(c, Killed)
 	if signal == "" {
 		e.endLocked(c, 137)
 		return nil
@@ -213,7 +214,6 @@ func (e *simEngine) killLocked(c *simContainer, signal string) error {
 }
 
 func (e *simEngine) terminateLocked(c *simContainer) {
-	e.tellLocked(c)
 	switch how := e.terms[c.template.Name]; {
 	case how.ignore:
 	case how.after > 0:
@@ -228,7 +228,7 @@ func (e *simEngine) pauseLocked(c *simContainer) error {
 		return ErrConflict
 	}
 	c.State, c.halted = "paused", true
-	e.tellLocked(c)
+	e.tellLocked(c, Changed)
 	return nil
 }
 
@@ -237,7 +237,7 @@ func (e *simEngine) unpauseLocked(c *simContainer) error {
 		return errEngine // an Internal, as the engine has it
 	}
 	c.State = "running"
-	e.tellLocked(c)
+	e.tellLocked(c, Changed)
 	if c.pending {
 		c.pending = false
 		e.terminateLocked(c)
@@ -253,7 +253,7 @@ func (e *simEngine) renameLocked(c *simContainer, name string) error {
 		return ErrConflict
 	}
 	c.Name = name
-	e.tellLocked(c)
+	e.tellLocked(c, Changed)
 	return nil
 }
 
@@ -292,11 +292,11 @@ func (e *simEngine) dropLocked(c *simContainer) {
 	}
 	delete(e.containers, c.DockerID)
 	c.State = "gone"
-	e.tellLocked(c)
+	e.tellLocked(c, Changed)
 }
 
 // tellLocked sends an event, unless a fault takes it, holds it up or repeats it.
-func (e *simEngine) tellLocked(c *simContainer) {
+func (e *simEngine) tellLocked(c *simContainer, kind EventKind) {
 	if c.ID == "" {
 		return
 	}
@@ -311,14 +311,15 @@ func (e *simEngine) tellLocked(c *simContainer) {
 			e.court.file(c.ID).blind = true
 		}
 	}
+	told := Event{ID: c.ID, DockerID: c.DockerID, Kind: kind, At: time.Now()}
 	for _, port := range slices.SortedFunc(maps.Keys(e.marks), func(a, b *simPort) int { return a.number - b.number }) {
-		mark := e.marks[port]
+		tell := e.marks[port]
 		for range times {
 			if delay > time.Nanosecond {
-				time.AfterFunc(delay, func() { mark(c.ID, c.DockerID) })
+				time.AfterFunc(delay, func() { tell(told) })
 				continue
 			}
-			mark(c.ID, c.DockerID)
+			tell(told)
 		}
 	}
 }

@@ -52,7 +52,7 @@ func (w *simWorld) harm(f simStep) {
 		if c := e.oursLocked(f.Name); c != nil && (c.State == "exited" || c.State == "created") {
 			w.court.disturb(c.ID)
 			c.State = "dead"
-			e.tellLocked(c)
+			e.tellLocked(c, Changed)
 		}
 		e.mu.Unlock()
 	case "away", "engine-restart", "stream", "reboot":

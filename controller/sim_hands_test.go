@@ -51,7 +51,7 @@ func (e *simEngine) hand(kind, name string, arg int) {
 		if c.State == "running" {
 			c.Health = [4]string{api.HealthStarting, api.HealthHealthy, api.HealthUnhealthy, api.HealthUnhealthy}[arg%4]
 			e.court.file(c.ID).failed[c.Hash] = true
-			e.tellLocked(c)
+			e.tellLocked(c, Changed)
 		}
 	case "hand-rename":
 		e.carryOffLocked(c, fmt.Sprintf("%s-%d", name, arg))
@@ -71,7 +71,7 @@ func (e *simEngine) copyLocked(c *simContainer, name string) {
 	copied.ID, copied.Token, copied.Hash, copied.Instance = c.ID, c.Token, c.Hash, c.Instance
 	copied.State, copied.StartedAt = "running", time.Now()
 	copied.born = copied.Container
-	e.tellLocked(copied)
+	e.tellLocked(copied, Changed)
 }
 
 // squatLocked puts a foreign container under a name of ours, or takes it away again.

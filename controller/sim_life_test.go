@@ -7,10 +7,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing/synctest"
@@ -173,9 +175,14 @@ func (s *simEndpoints) Open(id string) error {
 		if d := s.world.court.model.all[id]; d != nil {
 			failed = s.world.engine.takeLocked("open", d.name) != nil
 		}
-		if !failed {
-			s.world.folders[id], s.world.listening[id] = true, true
+		if failed {
+			return
 		}
+		if !s.world.folders[id] {
+			s.world.made[id]++
+			s.world.court.file(id).stops++ // a flow that speaks is restarted, for it has lost its socket
+		}
+		s.world.folders[id], s.world.listening[id] = true, true
 	})
 	if failed {
 		return errors.Join(err, api.Errorf(api.SocketError, "no room for a socket"))
@@ -201,6 +208,19 @@ func (s *simEndpoints) Remove(id string) error {
 	})
 }
 
+// Left gives the folders in their order, so that a seed leads to the same life each time.
+func (s *simEndpoints) Left() ([]string, error) {
+	var left []string
+	err := s.do(func() {
+		for _, id := range slices.Sorted(maps.Keys(s.world.folders)) {
+			if s.world.folders[id] {
+				left = append(left, id)
+			}
+		}
+	})
+	return left, err
+}
+
 func (s *simEndpoints) do(effect func()) error {
 	s.life.point()
 	s.world.engine.mu.Lock()
@@ -217,6 +237,14 @@ func (s *simEndpoints) Heard(string) (last, ready time.Time) {
 	now := time.Now().Add(time.Second)
 	return now, now
 }
+
+// Mount names the folder, which is another one each time that it is made.
+func (s *simEndpoints) Mount(id string) string {
+	s.world.engine.mu.Lock()
+	defer s.world.engine.mu.Unlock()
+	return fmt.Sprintf("%s-%d", id, s.world.made[id])
+}
+
 func (s *simEndpoints) Dir(id string) string          { return "/run/flows/" + id }
 func (s *simEndpoints) Lifecycle(string, string, int) {}
 

@@ -43,7 +43,7 @@ type simModel struct {
 	orphan []store.Wish
 }
 
-func simSpec(arg int, name string) api.Spec {
+func simSpec(arg int) api.Spec {
 	zero, three, ten := 0, 3, 10
 	s := api.Spec{Image: "app", StopGrace: &ten}
 	switch arg % 16 {
@@ -81,7 +81,6 @@ func simSpec(arg int, name string) api.Spec {
 		s.StopGrace, s.Volumes = &zero, map[string]string{"data": "/data"}
 	}
 	s.DesiredState = [4]string{"", api.DesiredRunning, api.DesiredStopped, api.DesiredPaused}[arg/16]
-	s.Default(name)
 	return s
 }
 
@@ -89,50 +88,49 @@ var errRefused = errors.New("refused")
 
 // wish edits what stands as the handler of an operation does.
 func wish(op string, arg int, w *store.Wish) error {
-	runs := w.Spec.DesiredState == api.DesiredRunning || w.Spec.DesiredState == api.DesiredPaused
-	switch {
-	case op == "delete":
-		w.Delete, w.RemoveVolumes = true, arg%2 == 1
+	if op == "delete" {
+		w.AskDelete(arg%2 == 1, false)
 		return nil
-	case w.Deleting:
+	}
+	if w.Alive() != nil || op != "apply" && !w.Exists {
 		return errRefused
-	case op == "apply":
-		rested, state, code := w.Exists && !runs, w.Spec.DesiredState, w.Spec.Code
-		if w.Spec = simSpec(arg, w.Name); arg%4 != 0 {
-			w.Spec.Code = code
+	}
+	switch op {
+	case "apply":
+		spec := simSpec(arg)
+		if arg%4 != 0 {
+			spec.Code = w.Spec.Code
 		}
-		if w.Spec.DesiredState == "" && w.Exists {
-			w.Spec.DesiredState = state
-		} else if w.Spec.DesiredState == "" {
-			w.Spec.DesiredState = api.DesiredRunning
-		}
-		now := w.Spec.DesiredState == api.DesiredRunning || w.Spec.DesiredState == api.DesiredPaused
-		w.Labels, w.Start = map[string]string{"arg": string(rune('a' + arg%5))}, rested && now
-	case !w.Exists:
-		return errRefused
-	case op == "start":
-		w.Start = w.Spec.DesiredState != api.DesiredRunning || w.Status.State != api.StateRunning || w.Status.CrashStreak > 0
-		w.Spec.DesiredState = api.DesiredRunning
-	case op == "restart":
-		w.Start, w.Restart, w.Spec.DesiredState = !runs, true, api.DesiredRunning
-	case op == "pull":
+		w.Specify(spec, map[string]string{"arg": string(rune('a' + arg%5))}, api.DesiredRunning)
+	case "start":
+		w.AskStart()
+	case "restart":
+		w.AskRestart()
+	case "pull":
 		w.Pull = true
-	case op == "code":
+	case "code":
 		w.Spec.Code, w.TakeCode = &api.Code{Path: codePath, Target: "/app"}, true
-	case op == "code-back" && (w.Spec.Code == nil || w.CodeOf == 0):
-		return errRefused
-	case op == "retry":
+	case "code-back":
+		if w.Spec.Code == nil || w.CodeOf == 0 {
+			return errRefused
+		}
+	case "retry":
 		w.Retry = true
-	case op == "stop":
-		w.Spec.DesiredState = api.DesiredStopped
-	case (op == "pause" || op == "unpause") && !runs:
-		return errRefused
-	case op == "pause":
-		w.Spec.DesiredState = api.DesiredPaused
-	case op == "unpause":
-		w.Spec.DesiredState = api.DesiredRunning
+	case "stop":
+		w.AskStop()
+	case "pause", "unpause":
+		ask := map[string]func() error{"pause": w.AskPause, "unpause": w.AskUnpause}[op]
+		if ask() != nil {
+			return errRefused
+		}
 	}
 	return nil
+}
+
+// intentOf is what an operation asks for.
+func intentOf(op string) store.Intent {
+	return map[string]store.Intent{"start": store.IntentRunning, "unpause": store.IntentRunning, "restart": store.IntentRestart, "stop": store.IntentStopped,
+		"pause": store.IntentPaused, "delete": store.IntentDeleted}[op]
 }
 
 // acknowledge notes what a client was told.
@@ -159,7 +157,7 @@ func (d *simDeclared) take(w *store.Wish, generation int64, tree int) {
 		d.restarted = time.Time{} // overtaken
 	}
 	if w.Start {
-		d.wake++
+		d.wake = generation
 	}
 	switch {
 	case w.Spec.Code == nil:
@@ -184,7 +182,7 @@ func (d *simDeclared) compare(r *store.Record) string {
 		return "other labels"
 	case r.Code != d.code:
 		return "other code"
-	case r.Wake != d.wake || r.Restart != d.restart:
+	case r.Asked.Start != d.wake || r.Asked.Restart != d.restart:
 		return "another start or restart"
 	case (r.DeletedAt != nil) != d.deleted:
 		return "deleted or not"

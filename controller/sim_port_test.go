@@ -207,7 +207,7 @@ func (p *simPort) List(ctx context.Context) (list []plan.Container, err error) {
 }
 
 // listed is what a list shows: neither times nor which run this is, nor the health of what is paused.
-func (c *simContainer) listed() Observed {
+func (c *simContainer) listed() plan.Container {
 	health := ""
 	if c.State == "running" {
 		health = c.Health
@@ -348,14 +348,14 @@ func (p *simPort) LastLines(ctx context.Context, dockerID string, _, _ int) ([]s
 	return []string{"the end"}, p.call(ctx, "logs", "", "", func() error { return nil })
 }
 
-func (p *simPort) Events(ctx context.Context, ready func(), mark func(id, dockerID string)) error {
+func (p *simPort) Events(ctx context.Context, ready func(), tell func(Event)) error {
 	e := p.engine
 	e.mu.Lock()
 	if e.away || e.mute || p.life.isDead() {
 		e.mu.Unlock()
 		return ErrUnavailable
 	}
-	e.marks[p] = mark
+	e.marks[p] = tell
 	stream := e.stream
 	e.mu.Unlock()
 	defer func() {

@@ -33,6 +33,7 @@ type simWorld struct {
 	boots     int
 	dirs      int
 	folders   map[string]bool
+	made      map[string]int // how often each folder was made
 	listening map[string]bool
 	code      *fakeSnapshots
 	trees     simTrees
@@ -78,7 +79,7 @@ func play(t *testing.T, s simScript, reached map[string]int) (failure error) {
 	}
 	defer os.RemoveAll(root)
 	synctest.Test(t, func(t *testing.T) {
-		w := &simWorld{root: root, engine: newSimEngine(s), court: newCourt(), folders: map[string]bool{}, listening: map[string]bool{}, code: newFakeSnapshots()}
+		w := &simWorld{root: root, engine: newSimEngine(s), court: newCourt(), folders: map[string]bool{}, made: map[string]int{}, listening: map[string]bool{}, code: newFakeSnapshots()}
 		w.engine.court, w.engine.code = w.court, w.code
 		w.rewrite(0)
 		err := w.run(s)
@@ -188,7 +189,7 @@ func (w *simWorld) operate(op simStep) {
 	}
 	w.court.note("client %s %s %d", op.Kind, op.Name, op.Arg)
 	e.mu.Unlock()
-	result, err := w.life.store.Declare(context.Background(), store.Declaration{Name: op.Name, Principal: "client", Change: func(next *store.Wish) error {
+	result, err := w.life.store.Declare(context.Background(), store.Declaration{Name: op.Name, Principal: "client", Intent: intentOf(op.Kind), Change: func(next *store.Wish) error {
 		if op.Kind == "delete" && !next.Exists {
 			return errRefused
 		}

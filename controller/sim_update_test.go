@@ -3,12 +3,10 @@
 package controller
 
 import (
-	"fmt"
 	"maps"
 	"strings"
 	"time"
 
-	"github.com/flow-manager/flow-manager/api"
 	"github.com/flow-manager/flow-manager/controller/plan"
 	"github.com/flow-manager/flow-manager/store"
 )
@@ -30,20 +28,30 @@ func (c *court) asksStop(l *simLife, o *simContainer, r *store.Record) {
 	if next := l.world.engine.containers[r.Candidate.DockerID]; next == nil {
 		c.violate("%s is stopped for an update that is not there", o.Name)
 	}
-	if r.Trial(plan.Template(r)).Token != r.Candidate.Token {
+	h, u := r.Handover, &c.file(o.ID).update
+	switch {
+	case h == nil || h.Token != r.Candidate.Token:
+		c.violate("%s is stopped for an update and nobody wrote that down", o.Name)
+	case !h.Trial && o.available():
+		c.violate("%s is stopped for an update and could not be gone back to", o.Name)
+	case h.Trial && r.Trial(plan.Template(r)).Token != r.Candidate.Token:
 		c.violate("%s is stopped for an update and nobody counts it", o.Name)
-	}
-	if u := &c.file(o.ID).update; r.Current.Stable {
+	case h.Trial && !plan.OnTrial(r):
 		c.tries(r, o)
-	} else if u.tries != nil { // in the place of one that had not proven itself, and with it of what stood before that
+	case h.Trial && u.tries != nil: // in the place of one that had not proven itself, and with it of what stood before that
 		u.next, u.hash = r.Candidate.DockerID, plan.Template(r)
 	}
+}
+
+// available tells whether a run has certainly lasted for as long as an update is watched.
+func (c *simContainer) available() bool {
+	return c.State == "running" && !c.halted && !c.byHand && c.Health == "" && time.Since(c.StartedAt) >= simMonitor+time.Second
 }
 
 // forUpdate tells whether a stop can only be for an update.
 func forUpdate(o *simContainer, r *store.Record) bool {
 	wanted := r != nil && r.DeletedAt == nil && r.Current.DockerID == o.DockerID && plan.WantsRun(r)
-	return wanted && !plan.Fits(&r.Current, &r.Spec) && !stale(r) && !plan.Exhausted(r) && r.RestartFrom == "" && r.StopDeadline == nil && r.Handled != plan.Run(&o.Container)
+	return wanted && !plan.Fits(&r.Current, &r.Spec) && !switched(r) && !plan.Exhausted(r) && r.Run.RestartFrom == "" && r.Current.Stop == nil && r.Run.ID != plan.Run(&o.Container)
 }
 
 func (c *court) tries(r *store.Record, o *simContainer) {
@@ -92,19 +100,7 @@ func (c *court) asksRemoveOld(l *simLife, o *simContainer, r *store.Record) {
 	if next == nil || next.State == "dead" || !plan.Serving(r) {
 		return
 	}
-	if fresh := next.StartedAt.IsZero(); fresh || next.alive() && time.Since(next.StartedAt) < simMonitor {
+	if fresh := next.StartedAt.IsZero(); fresh || next.alive() && time.Since(next.StartedAt) < simMonitor-time.Millisecond {
 		c.violate("%s is removed before what took its place has proven itself", o.Name)
 	}
-}
-
-// heldUp tells of a standing container that is not looked after because its update cannot be made.
-func (w *simWorld) heldUp(r *store.Record, d *simDeclared) error {
-	c := w.engine.containers[r.Current.DockerID]
-	if !r.Failure.Update || d.spec.DesiredState != api.DesiredRunning || c == nil || c.alive() || c.template.Spec.Image == "broken" || r.Run.Ended != "" {
-		return nil
-	}
-	if next := r.Status.NextRestartAt; next != nil && next.After(time.Now()) {
-		return nil
-	}
-	return fmt.Errorf("its update cannot be made, and what stands is left %s: %s", c.State, api.Encode(r.Status))
 }

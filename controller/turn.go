@@ -65,6 +65,7 @@ func (k *Controller) see(ctx context.Context, r *store.Record) (*plan.Observatio
 	if c := o.Current; c != nil && !c.Alive() {
 		c.Interrupted = c.Ran() && (!c.Own && k.observer.brokeAround(c.FinishedAt) || k.rebooted(r, c))
 	}
+	o.StartDue = k.starts.due(r.ID)
 	o.Pulling = k.pullsFor(r, o.Current != nil)
 	o.Copying, o.Checking = k.copiesFor(r)
 	k.hear(r, &o)
@@ -152,19 +153,30 @@ func (k *Controller) noted(ctx context.Context, r *store.Record, next *plan.Step
 	if next.Action == plan.Start && next.Cause == api.CauseExit {
 		k.metrics.restarted.Observe(o.At.Wall(k.clock.now().Now).Sub(next.On.FinishedAt).Seconds())
 	}
-	if point := failpoints()[next.Action]; point != "" {
-		k.Fail(point)
-	}
+	k.failAt(beforeNote(), next)
 	res.Detail = k.redactor(r).Text(next.Detail) // it may quote a name that somebody else gave
 	o.At = k.clock.now()
 	err := k.note(ctx, r, next, res, o)
+	k.failAt(afterNote(), next)
 	k.Fail("step-" + string(next.Action))
 	return err
 }
 
-// failpoints are where a test may want the process to die: after the engine did as it was asked, and before that is written.
-func failpoints() map[plan.Action]string {
+// failAt is where a test may want the process to die.
+func (k *Controller) failAt(points map[plan.Action]string, next *plan.Step) {
+	if point := points[next.Action]; point != "" {
+		k.Fail(point)
+	}
+}
+
+// beforeNote are points after the engine did as it was asked, and before that is written.
+func beforeNote() map[plan.Action]string {
 	return map[plan.Action]string{plan.Start: "after-start", plan.Stop: "during-stop", plan.Remove: "during-delete", plan.Rename: "after-rename", plan.Create: "after-create"}
+}
+
+// afterNote are points after something was written that the next step relies upon.
+func afterNote() map[plan.Action]string {
+	return map[plan.Action]string{plan.Intend: "after-intent", plan.IntendReplacement: "after-intent", plan.Create: "after-record"}
 }
 
 func isStoreError(err error) bool {

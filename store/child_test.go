@@ -28,6 +28,12 @@ func beChild(what string) error {
 	case "restore":
 		_, _, err := Restore(filepath.Join(dir, "data"), filepath.Join(dir, "backup"), o)
 		return err
+	case "open":
+		s, err := Open(dir, o)
+		if err != nil {
+			return err
+		}
+		return s.Close()
 	case "migrate":
 		o.migrations = []migration{toTwo}
 		s, err := Open(dir, o)

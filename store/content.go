@@ -14,6 +14,7 @@ import (
 
 // content is what a file holds, as far as it can be read, and what of it cannot be.
 type content struct {
+	engineEvent                       int64
 	revision                          uint64
 	epoch, instance, engine, restored string
 	records                           map[string]*Record
@@ -68,6 +69,7 @@ func (c *content) readMeta(tx *bolt.Tx) error {
 		return damaged("its revision is %d, and its newest change has %d", c.revision, newest)
 	}
 	c.epoch, c.instance, c.engine, c.restored = get("epoch"), get("instance"), get("engine"), get("restored")
+	c.engineEvent, _ = strconv.ParseInt(get("engine_event"), 10, 64) // what cannot be read is not known
 	if c.epoch == "" || c.instance == "" {
 		return damaged("its epoch or its instance is missing")
 	}

@@ -68,7 +68,7 @@ func worked(r *store.Record, s *Step, res *Result, at Instant) {
 	t := TrackOf(r, s.Track)
 	if engine(s.Action) {
 		t.Failure = nil
-		r.Status.LastAction = &api.LastAction{Action: string(s.Action), Cause: s.Cause, Detail: res.Detail, At: at.Wall(at.Now)}
+		r.Status.LastAction = &api.LastAction{Action: Word(s.Action), Cause: s.Cause, Detail: res.Detail, At: at.Wall(at.Now)}
 	}
 	if s.Cause == api.CauseDrift && engine(s.Action) && s.Action != Remove {
 		if at.Now.Sub(t.Repaired) >= LongRun {
@@ -81,7 +81,7 @@ func worked(r *store.Record, s *Step, res *Result, at Instant) {
 // engine reports whether a step is told of as an action.
 func engine(a Action) bool {
 	switch a {
-	case Stop, Kill, Remove, Start, Pause, Unpause, Create, Limit, Connect, Rename, Rollback:
+	case Stop, Kill, Remove, Start, Pause, Unpause, Create, Adopt, Limit, Connect, Rename, Rollback:
 		return true
 	}
 	return false
@@ -125,7 +125,7 @@ func edit(r *store.Record, s *Step, res *Result, o *Observation) []api.Event {
 	switch s.Action {
 	case Stop, Kill, Remove, Forget, Start, Pause, Unpause, Limit, Connect, Rename, Renew, Listen:
 		editContainer(r, s, o)
-	case Forgive, ExplicitStart, BeginRestart, EndRestart, RecordStop, IntendStart:
+	case Forgive, ExplicitStart, Suspect, BeginRestart, EndRestart, RecordStop, IntendStart:
 		editRun(r, s, res, o)
 	case RecordExit:
 		return editExit(r, s, res, o)
@@ -202,6 +202,8 @@ func editRun(r *store.Record, s *Step, res *Result, o *Observation) {
 				n.RestartFrom, n.ID, n.End = "", Run(c), EndAsked
 			}
 		}
+	case Suspect:
+		n.Suspected++
 	case EndRestart:
 		n.RestartFrom, n.RestartAsked = "", false
 	case RecordStop:
@@ -447,7 +449,7 @@ func editExit(r *store.Record, s *Step, res *Result, o *Observation) []api.Event
 func settle(r *store.Record, s *Step, o *Observation) {
 	for track := range tracks {
 		t := TrackOf(r, track)
-		if f := t.Failure; f != nil && (f.Input != input(r, track) || s.Rests[track] == Waiting{}) {
+		if f := t.Failure; f != nil && (f.Input != input(r, track) || !s.Rests[track].pending()) {
 			t.Failure = nil
 		}
 	}

@@ -97,6 +97,8 @@ type Observation struct {
 	Boot string
 	// Outages are the newest ones, oldest first.
 	Outages []Outage
+	// StartDue is how long a start has to wait for those of other containers, 0 where it does not.
+	StartDue time.Duration
 	// Uptime is how long the manager has run.
 	Uptime time.Duration
 }

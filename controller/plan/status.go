@@ -161,9 +161,9 @@ func availability(r *store.Record, o *Observation, ready bool, why string) (bool
 // crashLoop is how many exits in a row make a loop.
 const crashLoop = 2
 
-// CrashLoops reports whether the container ends again and again.
+// CrashLoops reports whether the container ends again and again. What is paused does not.
 func CrashLoops(r *store.Record) bool {
-	return r.Run.Streak >= crashLoop && r.Run.Ended == "" && WantsRun(r) && r.Status.Condition(api.Available).Status != api.True
+	return r.Run.Streak >= crashLoop && r.Run.Ended == "" && WantsRun(r) && r.Status.State != api.StatePaused && r.Status.Condition(api.Available).Status != api.True
 }
 
 // trouble is one thing that is wrong.

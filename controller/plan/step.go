@@ -28,6 +28,7 @@ const (
 	RecordExit    Action = "record-exit"    // an exit that nobody asked for (note)
 	RecordStop    Action = "record-stop"    // what was asked to stop has stopped (note)
 	IntendStart   Action = "intend-start"   // what the next run will be, before it can be (note)
+	Suspect       Action = "suspect"        // the engine was lost while it alone was being started (note)
 	Listen        Action = "listen"         // open the flow's socket
 	Start         Action = "start"          // give the container a process
 	Pause         Action = "pause"          // stop its process without ending it
@@ -98,7 +99,13 @@ type Waiting struct {
 	Open bool
 }
 
-// Rests reports whether there is nothing to do now.
+// pending reports whether what is to be done next is still what did not work: it is tried again, or under way once more.
+func (w Waiting) pending() bool { return w.Open || w.Reason == retrying }
+
+// retrying is the reason of a track that is held back by a failure, or by outside hands.
+const retrying = "Retrying"
+
+// Resting reports whether there is nothing to do now.
 func (s *Step) Resting() bool { return s.Action == Rest }
 
 // Left is how long until the first track is to be looked at again, 0 where something has to happen first.

@@ -14,7 +14,7 @@ func Word(a Action) string {
 		return string(a)
 	case Forget, Finalize:
 		return api.ActionRemove
-	case Forgive, ExplicitStart, IntendStart, RecordExit, Listen:
+	case Forgive, ExplicitStart, Suspect, IntendStart, RecordExit, Listen:
 		return api.ActionStart
 	case BeginRestart, EndRestart, Renew:
 		return api.ActionRestart
@@ -30,7 +30,7 @@ func Word(a Action) string {
 func Because(r *store.Record, o *Observation, next *Step) string {
 	w := next.Waiting()
 	switch {
-	case next.Resting() && w.Reason == "Retrying":
+	case next.Resting() && w.Reason == retrying:
 		reason, message := degraded(r, o)
 		return "what did not work is tried again then: " + reason + ": " + message
 	case next.Resting() && w.Reason != "":
