@@ -51,7 +51,7 @@ type Config struct {
 }
 
 // ErrEngineChanged means that the engine is not the one that the store remembers and has none of its containers.
-var ErrEngineChanged = errors.New("EngineChanged: this is another engine, without our containers; start once with --accept-engine if that is meant")
+var ErrEngineChanged = errors.New(api.ReasonEngineChanged + ": this is another engine, without our containers; start once with --accept-engine if that is meant")
 
 // Controller is the reconcile loop.
 type Controller struct {

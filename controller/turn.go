@@ -192,19 +192,19 @@ func explain(next *plan.Step, r *store.Record, err error) (reason string, told *
 	if e, ok := errors.AsType[*api.Error](err); ok {
 		switch e.Type {
 		case api.PolicyError:
-			return "PolicyViolation", e
+			return api.ReasonPolicyViolation, e
 		case api.SocketError:
-			return "SocketFailed", e
+			return api.ReasonSocketFailed, e
 		case api.ConflictError:
 			if next.Action == plan.Intend || next.Action == plan.IntendReplacement {
-				return "NoFreePort", e
+				return api.ReasonNoFreePort, e
 			}
 			return plan.NameConflict, e
 		}
 		if reason, known := e.Details["reason"].(string); known {
 			return reason, e
 		}
-		return "ActionFailed", e
+		return api.ReasonActionFailed, e
 	}
 	if failed, ok := errors.AsType[*pullError](err); ok {
 		return failed.explain(r)
@@ -217,13 +217,13 @@ func explain(next *plan.Step, r *store.Record, err error) (reason string, told *
 		missing := imageNotFound(r)
 		return missing.reason, missing.told
 	case next.Action == plan.Create && errors.Is(err, ErrInvalid):
-		return "InvalidSpec", api.Errorf(api.DockerAPIError, "the engine cannot make this container: %v", err)
+		return api.ReasonInvalidSpec, api.Errorf(api.DockerAPIError, "the engine cannot make this container: %v", err)
 	case next.Action == plan.Start:
 		return plan.StartFailed, api.Errorf(api.DockerAPIError, "the engine could not start the container: %v", err)
 	case next.Action == plan.Limit:
-		return "LimitsRefused", api.Errorf(api.DockerAPIError, "the engine does not hold the container to %s: %v; declare limits that it can have while it runs, or roll back", limitsText(r.Spec.Resources), err)
+		return api.ReasonLimitsRefused, api.Errorf(api.DockerAPIError, "the engine does not hold the container to %s: %v; declare limits that it can have while it runs, or roll back", limitsText(r.Spec.Resources), err)
 	}
-	return "EngineError", api.Errorf(api.DockerAPIError, "the engine could not %s the container: %v", next.Action, err)
+	return api.ReasonEngineError, api.Errorf(api.DockerAPIError, "the engine could not %s the container: %v", plan.Word(next.Action), err)
 }
 
 func limitsText(l api.Resources) string {

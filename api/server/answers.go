@@ -145,7 +145,7 @@ func (s *Server) owe(p *answer) {
 func (s *Server) abandon(id string) {
 	for _, d := range s.answers.settled(id, func(p *answer) *outcome {
 		e := api.Errorf(api.TimeoutError, "the manager is shutting down before the outcome of %s was seen; what was declared stands, and is gone on with at its next start", p.operation)
-		return &outcome{err: e.With("reason", "ShuttingDown")}
+		return &outcome{err: e.With("reason", api.ReasonShuttingDown)}
 	}) {
 		s.deliver(d)
 	}
