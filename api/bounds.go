@@ -71,7 +71,7 @@ func (r *WaitRequest) Validate() []FieldError {
 	v.container(r.ContainerID)
 	v.check(r.Generation > 0, "generation", "is required: the generation whose outcome is waited for, 1 or more")
 	v.check(r.Wait != nil, "wait_seconds", "is required: how long to wait at most, 1 to %d", maxWaitSeconds)
-	v.wait(r.Wait)
+	v.wait(&r.Waiting)
 	return v.bad
 }
 
@@ -115,7 +115,7 @@ func (v *validation) declaring(d *Declaring) {
 		v.text("idempotency_key", *d.IdempotencyKey)
 	}
 	v.check(d.IfGeneration == nil || *d.IfGeneration >= 0, "if_generation", "is out of range; use 0 (there is none yet) or more")
-	v.wait(d.Wait)
+	v.wait(&d.Waiting)
 }
 
 func (v *validation) asked(a *Asked) {
@@ -127,8 +127,11 @@ func (v *validation) container(id string) {
 	v.check(len(id) <= maxReferenceBytes, "container_id", "has %d bytes; ids and names have at most 64", len(id))
 }
 
-func (v *validation) wait(seconds *int) {
-	if seconds != nil {
-		v.between("wait_seconds", *seconds, 1, maxWaitSeconds)
+func (v *validation) wait(w *Waiting) {
+	if w.Wait != nil {
+		v.between("wait_seconds", *w.Wait, 1, maxWaitSeconds)
+	}
+	if w.For != "" {
+		v.oneOf("wait_for", w.For, WaitForRunning, WaitForReady, WaitForAvailable)
 	}
 }

@@ -12,10 +12,24 @@ type Declaring struct {
 	Asked
 	IdempotencyKey *string `json:"idempotency_key"`
 	IfGeneration   *int64  `json:"if_generation"`
-	Wait           *int    `json:"wait_seconds"`
+	Waiting
 	// DryRun asks what would become of it, and declares nothing.
 	DryRun bool `json:"dry_run"`
 }
+
+// Waiting delays the acknowledgement until the outcome is known: for up to Wait seconds, and until what runs has come as far as
+// For says.
+type Waiting struct {
+	Wait *int   `json:"wait_seconds"`
+	For  string `json:"wait_for"`
+}
+
+// What a request can wait for where a container is to run. Absent is WaitForAvailable.
+const (
+	WaitForRunning   = "running"   // it runs
+	WaitForReady     = "ready"     // and is ready
+	WaitForAvailable = "available" // and has been so for as long as an update is watched
+)
 
 // DeclareRequest is create_container and apply_container: the spec's fields, flat.
 type DeclareRequest struct {
@@ -70,7 +84,7 @@ type WaitRequest struct {
 	Asked
 	ContainerID string `json:"container_id"`
 	Generation  int64  `json:"generation"`
-	Wait        *int   `json:"wait_seconds"`
+	Waiting
 }
 
 // ListRequest is list_containers.

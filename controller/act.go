@@ -49,6 +49,8 @@ func (k *Controller) ask(ctx context.Context, r *store.Record, o *plan.Observati
 	switch {
 	case err == nil:
 		return &plan.Result{}, nil
+	case errors.Is(err, errLookAgain):
+		return nil, err
 	case next.Action == plan.Rename && errors.Is(err, ErrConflict):
 		return nil, k.nameTaken(ctx, r, next.Name)
 	case gone(err):
@@ -126,6 +128,9 @@ func (k *Controller) start(ctx context.Context, r *store.Record, c *plan.Contain
 	}
 	if err := k.attach(r, &r.Current); err != nil {
 		return err
+	}
+	if !k.starts.begin(r.ID) {
+		return errLookAgain
 	}
 	err = k.Runtime.Start(ctx, c.DockerID)
 	if err == nil || !errors.Is(err, ErrAbsent) {

@@ -51,7 +51,7 @@ type Config struct {
 }
 
 // ErrEngineChanged means that the engine is not the one that the store remembers and has none of its containers.
-var ErrEngineChanged = errors.New("EngineChanged: this is another engine, without our containers; start once with --accept-engine if that is meant")
+var ErrEngineChanged = errors.New(api.ReasonEngineChanged + ": this is another engine, without our containers; start once with --accept-engine if that is meant")
 
 // Controller is the reconcile loop.
 type Controller struct {
@@ -67,6 +67,7 @@ type Controller struct {
 	metrics  *metrics
 	clock    *clock
 	rates    *rates
+	starts   *starts
 	// collecting is what is left of deleted containers.
 	collecting *attempts
 	// lastProgress is when the loop last took something from its queue, as time since the process began.
@@ -116,6 +117,9 @@ func New(c Config) *Controller {
 	k.queue, k.line = newQueue()
 	k.observer.changed, k.observer.admit, k.observer.found, k.observer.listed = k.queue.Add, k.admit, k.found, k.queueMissing
 	k.observer.away, k.observer.metrics = k.lost, m
+	k.observer.newest, k.observer.seen = c.Store.EngineEvent(), c.Store.NoteEngineEvent
+	k.starts = newStarts(k.observer.probePending)
+	k.observer.unordered = k.suspect
 	k.rates, k.collecting = limits, newAttempts()
 	k.samples = newSampler(c.Runtime)
 	k.pulls = newPuller(c.Runtime, c.Pulls, c.Progress, k.queue.Add)
@@ -146,9 +150,7 @@ const finishTimeout = 10 * time.Second
 // that is cut off may still take effect, and nobody would have written it down.
 func (k *Controller) Run(ctx context.Context) error {
 	records, revision := k.Store.List()
-	for _, t := range k.Store.Tombstones() {
-		k.dropped(t.ID) // whoever died between the end of a record and this
-	}
+	k.dropLeft()
 	k.openEndpoints(records)
 	group, ctx := errgroup.WithContext(ctx)
 	steps, cut := context.WithCancel(context.WithoutCancel(ctx))
@@ -169,6 +171,21 @@ func (k *Controller) Run(ctx context.Context) error {
 	k.copies.close()
 	k.samples.wait()
 	return err
+}
+
+// dropLeft lets go of what a process left that died between the end of a record and this. What belongs to nobody known is
+// left alone.
+func (k *Controller) dropLeft() {
+	left, err := k.Endpoints.Left()
+	if err != nil {
+		k.Log.Warn().Err(err).Str("operation", "remove_socket").Msg("the sockets of deleted flows could not be looked for; the next start tries again")
+	}
+	for _, id := range left {
+		_, live := k.Store.Get(id)
+		if _, buried := k.Store.Tombstone(id); buried && !live {
+			k.dropped(id)
+		}
+	}
 }
 
 // openEndpoints brings the sockets back to their paths before anything else: flows that ran on are waiting for them.

@@ -33,11 +33,14 @@ type fakeEngine struct {
 	volumes    map[string]string // name -> instance
 	networks   map[string]string // name or id -> name
 	tells      []func(Event)
+	replay     Replay // what it remembers; nothing
 	calls      []string
 	// before and after are asked for an error by the name of each call: after is asked once it has taken effect.
 	before, after func(call string) error
 	// starting sees each container that is about to start.
 	starting func(c *fakeContainer)
+	// stopTakes is how long a container takes to end once it is asked to.
+	stopTakes time.Duration
 	// startError is why containers cannot be started, by Docker id; "" is all.
 	startError map[string]string
 }
@@ -195,6 +198,16 @@ func (e *fakeEngine) Kill(_ context.Context, dockerID, signal string) error {
 			return ErrConflict
 		case signal == "":
 			c.end(137)
+		case !c.ignoresTerm && e.stopTakes > 0:
+			run := c.StartedAt
+			time.AfterFunc(e.stopTakes, func() {
+				e.mu.Lock()
+				defer e.mu.Unlock()
+				if c.Alive() && c.StartedAt.Equal(run) {
+					c.end(0)
+					e.sendLocked(c, Ended)
+				}
+			})
 		case !c.ignoresTerm:
 			c.end(0)
 		}
@@ -234,7 +247,7 @@ func (e *fakeEngine) Rename(_ context.Context, dockerID, name string) error {
 
 func (e *fakeEngine) Limit(_ context.Context, dockerID string, r api.Resources) error {
 	return e.with("limit", dockerID, func(c *fakeContainer) error {
-		c.template.Spec.Resources = r
+		c.template.Spec.Resources, c.Limits = r, r
 		return nil
 	})
 }
@@ -343,6 +356,11 @@ func (e *fakeEngine) Events(ctx context.Context, ready func(), tell func(Event))
 	}
 }
 
+func (e *fakeEngine) Replay(context.Context, time.Time) (r Replay, err error) {
+	err = e.do("replay", "", func() error { r = e.replay; return nil })
+	return r, err
+}
+
 // leave takes the engine away; come brings it back.
 func (e *fakeEngine) leave() {
 	e.mu.Lock()
@@ -399,7 +417,9 @@ func (e *fakeEngine) named(name string) (fakeContainer, bool) {
 func (e *fakeEngine) told() string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	calls := slices.DeleteFunc(e.calls, func(c string) bool { return c == "inspect" || c == "list" || c == "engine" || c == "image" })
+	calls := slices.DeleteFunc(e.calls, func(c string) bool {
+		return c == "inspect" || c == "replay" || c == "list" || c == "engine" || c == "image"
+	})
 	e.calls = nil
 	return strings.Join(calls, " ")
 }
@@ -408,6 +428,8 @@ func (e *fakeEngine) told() string {
 type fakeEndpoints struct {
 	mu          sync.Mutex
 	open        map[string]bool
+	generation  int // of the folders
+	removed     int // calls of Remove
 	last, ready time.Time
 }
 
@@ -424,15 +446,26 @@ func (f *fakeEndpoints) Listening(id string) bool {
 	return f.open[id]
 }
 
+func (f *fakeEndpoints) Left() ([]string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Collect(maps.Keys(f.open)), nil
+}
+
 func (f *fakeEndpoints) Remove(id string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.open, id)
+	f.removed++
 	return nil
 }
 
-func (f *fakeEndpoints) Mount(id string) string { return "folder of " + id }
-func (f *fakeEndpoints) Dir(id string) string   { return "/run/flows/" + id }
+func (f *fakeEndpoints) Mount(id string) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return fmt.Sprintf("folder %d of %s", f.generation, id)
+}
+func (f *fakeEndpoints) Dir(id string) string { return "/run/flows/" + id }
 func (f *fakeEndpoints) Heard(string) (last, ready time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

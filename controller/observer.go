@@ -13,6 +13,7 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/flow-manager/flow-manager/api"
 	"github.com/flow-manager/flow-manager/controller/plan"
 )
 
@@ -35,11 +36,15 @@ type observer struct {
 	found   func()                                        // the engine is known now
 	listed  func()                                        // it was listed again
 	away    func(error)
-	metrics *metrics
-	clock   *clock
+	// unordered is told that the engine was lost though nobody had it stopped.
+	unordered func(context.Context)
+	seen      func(at time.Time) // an event of the engine was seen; must not block
+	metrics   *metrics
+	clock     *clock
 
 	mu       sync.Mutex
 	known    bool
+	newest   time.Time         // of the engine's events that were seen, by its clock
 	outages  []plan.Outage     // oldest first, by the engine's clock
 	contains map[string]*entry // by Docker id
 	byID     map[string]map[string]*entry
@@ -56,8 +61,8 @@ const (
 type entry struct {
 	plan.Container
 	dirty, reported bool
-	// killed and ended are what the engine's events told of the newest run: that it was sent a signal, and that it ended.
-	killed, ended bool
+	// killed and ended are when, by the engine's events, it was last asked to end and last ended.
+	killed, ended time.Time
 }
 
 func newObserver(r Runtime, resync time.Duration, log zerolog.Logger, c *clock) *observer {
@@ -66,15 +71,44 @@ func newObserver(r Runtime, resync time.Duration, log zerolog.Logger, c *clock) 
 
 // run keeps a session with the engine until ctx ends; each begins with a subscription and a whole list.
 func (b *observer) run(ctx context.Context) {
+	sudden := false // it went without having ended containers first; it is lost once it cannot be reached again
 	for ctx.Err() == nil {
 		err := b.session(ctx)
-		b.lose()
+		known := b.lose()
 		if ctx.Err() != nil {
 			return
 		}
+		if !known && sudden && errors.Is(err, ErrUnavailable) {
+			b.unordered(ctx)
+		}
+		sudden = known && !b.ordered()
 		b.away(err)
 		pause(ctx, reconnectDelay)
 	}
+}
+
+// ordered reports whether the engine ended containers before it went, as one does that is being stopped.
+func (b *observer) ordered() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, e := range b.contains {
+		if !e.killed.IsZero() && b.clock.wall().Sub(e.killed) < outageLead {
+			return true
+		}
+	}
+	return false
+}
+
+// probePending reports whether the first health probe of a record's container is still to come.
+func (b *observer) probePending(id string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, e := range b.byID[id] {
+		if e.Alive() && e.Health == api.HealthStarting && e.FailingStreak == 0 {
+			return true
+		}
+	}
+	return false
 }
 
 func pause(ctx context.Context, d time.Duration) {
@@ -100,6 +134,7 @@ func (b *observer) session(ctx context.Context) error {
 	group.Go(func() error {
 		select {
 		case <-subscribed:
+			b.catchUp(ctx)
 			return b.listing(ctx)
 		case <-ctx.Done():
 			return ctx.Err()
@@ -171,7 +206,7 @@ func (b *observer) merge(seen []plan.Container, first bool) []string {
 			e.dirty, worth[e.ID] = true, true
 		}
 	}
-	if n := len(b.outages); !b.known && n > 0 {
+	if n := len(b.outages); !b.known && n > 0 && b.outages[n-1].To.IsZero() {
 		b.outages = slices.Clone(b.outages) // readers have the old one
 		b.outages[n-1].To = b.clock.wall()
 	}
@@ -202,26 +237,63 @@ func (b *observer) addLocked(id, dockerID string) *entry {
 func (b *observer) event(e Event) {
 	b.metrics.events.Inc()
 	b.note(e)
-	if e.Kind != Killed && e.Kind != Signalled {
+	if e.Kind != Killed { // its end is told
 		b.mark(e.ID, e.DockerID)
 	}
 }
 
-// note keeps what only events tell: whether a run was sent a signal before it ended.
+// note keeps what only events tell: whether a run was asked to end before it did.
 func (b *observer) note(told Event) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if told.At.After(b.newest) {
+		b.newest = told.At
+		b.seen(told.At)
+	}
 	e, ok := b.contains[told.DockerID]
 	if !ok {
-		return
+		e = b.addLocked(told.ID, told.DockerID)
 	}
 	switch told.Kind {
-	case Began:
-		e.killed, e.ended = false, false
 	case Killed:
-		e.killed = true
+		e.killed = told.At
 	case Ended:
-		e.ended = true
+		e.ended = told.At
+	}
+}
+
+// own reports whether the newest run is known to have ended by itself: its end was told, and no signal before it.
+func (e *entry) own() bool {
+	return !e.Alive() && !e.ended.Before(e.StartedAt) && !e.ended.IsZero() && e.killed.Before(e.StartedAt)
+}
+
+// catchUp asks the engine what happened while nobody listened. Where it is the process of before, its events tell how each run
+// ended, and the gap was no outage. Where it began later, all that ended meanwhile may have ended with the one before.
+func (b *observer) catchUp(ctx context.Context) {
+	b.mu.Lock()
+	since := b.newest
+	b.mu.Unlock()
+	if since.IsZero() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, inspectTimeout)
+	defer cancel()
+	replay, err := b.runtime.Replay(ctx, since)
+	if err != nil {
+		b.log.Debug().Err(err).Str("operation", "observe").Msg("what happened meanwhile cannot be had; every end of that time is taken for an exit")
+		return
+	}
+	for _, e := range replay.Events {
+		b.note(e)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	open := len(b.outages) > 0 && b.outages[len(b.outages)-1].To.IsZero()
+	switch {
+	case replay.Same && open:
+		b.outages = slices.Clone(b.outages[:len(b.outages)-1])
+	case replay.Younger && !open:
+		b.outages = append(slices.Clone(b.outages), plan.Outage{From: since.Add(-outageLead)})
 	}
 }
 
@@ -237,10 +309,11 @@ func (b *observer) mark(id, dockerID string) {
 	b.changed(id)
 }
 
-// lose forgets nothing but trusts nothing either.
-func (b *observer) lose() {
+// lose forgets nothing but trusts nothing either. It reports whether the engine was known until now.
+func (b *observer) lose() (known bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	known = b.known
 	if b.known {
 		b.outages = append(slices.Clone(b.outages), plan.Outage{From: b.clock.wall().Add(-outageLead)})
 		b.outages = b.outages[max(0, len(b.outages)-maxOutages):]
@@ -249,6 +322,7 @@ func (b *observer) lose() {
 	for _, e := range b.contains {
 		e.dirty = true
 	}
+	return known
 }
 
 // brokeAround tells whether what ended then may have ended because the engine did.
@@ -308,7 +382,7 @@ func (b *observer) see(ctx context.Context, id string) ([]plan.Container, error)
 	seen := make([]plan.Container, 0, len(b.byID[id]))
 	for _, e := range b.byID[id] {
 		c := e.Container
-		c.Own = !c.Alive() && e.ended && !e.killed
+		c.Own = e.own()
 		if c.Alive() {
 			c.Lasted = b.clock.now().Now.Sub(c.Began)
 		}
@@ -361,7 +435,6 @@ func (b *observer) timeLocked(e *entry, c *plan.Container) {
 	now := b.clock.now().Now
 	if c.Began = e.Began; !c.StartedAt.Equal(e.StartedAt) || e.Began.IsZero() {
 		c.Began = now.Add(-max(0, b.clock.wall().Sub(c.StartedAt)))
-		e.ended = e.ended && e.Began.IsZero()
 	}
 	if !c.Alive() {
 		c.Lasted = min(max(0, c.FinishedAt.Sub(c.StartedAt)), now.Sub(c.Began))

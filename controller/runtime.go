@@ -30,11 +30,8 @@ type EventKind string
 // The kinds that matter; all others are Changed.
 const (
 	Changed EventKind = ""
-	Began   EventKind = "start"
 	Killed  EventKind = "kill" // a signal that asks it to end
 	Ended   EventKind = "die"
-	// Signalled is a signal that does not ask it to end.
-	Signalled EventKind = "signal"
 )
 
 // Event is something that happened to a container, by the engine's clock.
@@ -42,6 +39,15 @@ type Event struct {
 	ID, DockerID string
 	Kind         EventKind
 	At           time.Time
+}
+
+// Replay is what the engine remembers of what happened since a moment that an event of it was seen at.
+type Replay struct {
+	// Events are those of our containers, in their order.
+	Events []Event
+	// Same tells that it is the engine process of then: it remembers that event. Younger tells that it began later: it
+	// remembers less than it could, and not that event. Neither: nobody knows.
+	Same, Younger bool
 }
 
 // Template is everything that a container is made from.
@@ -111,6 +117,8 @@ type Runtime interface {
 	LastLines(ctx context.Context, dockerID string, lines, bytes int) ([]string, error)
 	// Events calls ready once it is subscribed, then tell for each event until the stream ends. tell must not block.
 	Events(ctx context.Context, ready func(), tell func(Event)) error
+	// Replay gives what the engine remembers since an event that was seen.
+	Replay(ctx context.Context, since time.Time) (Replay, error)
 }
 
 // Endpoints are the sockets of the flows.
@@ -123,6 +131,8 @@ type Endpoints interface {
 	Mount(id string) string
 	// Remove takes both away.
 	Remove(id string) error
+	// Left are the ids that have a folder, whoever made it.
+	Left() ([]string, error)
 	// Dir is the folder that is mounted into the container.
 	Dir(id string) string
 	// Heard tells when the flow last sent anything, and when it last said that it is ready; zero: never.

@@ -7,10 +7,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing/synctest"
@@ -204,6 +206,19 @@ func (s *simEndpoints) Remove(id string) error {
 		delete(s.world.folders, id)
 		delete(s.world.listening, id)
 	})
+}
+
+// Left gives the folders in their order, so that a seed leads to the same life each time.
+func (s *simEndpoints) Left() ([]string, error) {
+	var left []string
+	err := s.do(func() {
+		for _, id := range slices.Sorted(maps.Keys(s.world.folders)) {
+			if s.world.folders[id] {
+				left = append(left, id)
+			}
+		}
+	})
+	return left, err
 }
 
 func (s *simEndpoints) do(effect func()) error {

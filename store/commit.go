@@ -57,7 +57,10 @@ type txn struct {
 	pending map[string]*Record // nil: dropped
 	named   map[string]string  // "": freed
 	effects []effect
+	buried  int          // how many of the effects leave a tombstone
+	spent   []*Tombstone // those of before that go
 	log     []Change
+	seen    int64 // the engine event that it writes, 0 for none
 }
 
 // do runs decide in a transaction and returns when that is on disk. ctx counts until the operation is taken up: what has
@@ -88,9 +91,22 @@ func (s *Store) run() {
 		case <-s.trial:
 			s.probe()
 		case <-s.closing:
+			s.noteEngineEvent()
 			return
 		}
 	}
+}
+
+// noteEngineEvent writes when the newest event of the engine was seen, for whoever opens the file next. That it cannot be written
+// is nothing: it is then not known.
+func (s *Store) noteEngineEvent() {
+	seen := s.engineEvent.Load()
+	if seen == s.writtenEvent || s.Err() != nil {
+		return
+	}
+	_ = s.update(func(tx *bolt.Tx) error {
+		return tx.Bucket(bucketMeta).Put([]byte("engine_event"), strconv.AppendInt(nil, seen, 10))
+	})
 }
 
 // gather takes along whoever is already waiting.
@@ -208,6 +224,7 @@ func (tx *txn) take(e effect) {
 	}
 	if e.drop != nil {
 		tx.count--
+		tx.buried++
 		tx.pending[e.drop.ID], tx.named[e.drop.Name] = nil, ""
 	}
 	tx.effects = append(tx.effects, e)
@@ -247,8 +264,15 @@ func (tx *txn) write() error {
 			return err
 		}
 	}
-	if err := tx.trim(); err != nil {
+	tx.spent = tx.graves.spent(tx.buried, tx.options.MaxTombstones, tx.now)
+	if err := errors.Join(eraseTombstones(tx.bolt, tx.spent), tx.trim()); err != nil {
 		return err
+	}
+	if seen := tx.engineEvent.Load(); seen != tx.writtenEvent {
+		tx.seen = seen
+		if err := tx.putMeta("engine_event", strconv.FormatInt(seen, 10)); err != nil {
+			return err
+		}
 	}
 	return tx.putMeta("revision", strconv.FormatUint(tx.next, 10))
 }
@@ -289,20 +313,7 @@ func (tx *txn) writeDrop(t *Tombstone) error {
 		tx.bolt.Bucket(bucketNames).Delete([]byte(t.Name)),
 		tx.dropHistory(t.ID),
 		put(tx.bolt, bucketTombstones, []byte(t.ID), t),
-		tx.dropOldTombstones(),
 	)
-}
-
-func (tx *txn) dropOldTombstones() error {
-	for id, t := range tx.tombstones {
-		if tx.now.Sub(t.DeletedAt) <= tombstoneLifetime {
-			continue
-		}
-		if err := tx.bolt.Bucket(bucketTombstones).Delete([]byte(id)); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // publish shows the world what was committed: what the file shows is what everybody sees, and what the next commit is made upon.
@@ -313,10 +324,14 @@ func (s *Store) publish(tx *txn, err error) {
 	if err != nil && !tx.reached {
 		return
 	}
+	if tx.seen != 0 {
+		s.writtenEvent = tx.seen
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.graves.drop(len(tx.spent))
 	for i := range tx.effects {
-		s.publishEffect(&tx.effects[i], tx.now)
+		s.publishEffect(&tx.effects[i])
 	}
 	if tx.next == s.revision {
 		return
@@ -327,7 +342,7 @@ func (s *Store) publish(tx *txn, err error) {
 	s.grown = make(chan struct{})
 }
 
-func (s *Store) publishEffect(e *effect, now time.Time) {
+func (s *Store) publishEffect(e *effect) {
 	if e.key != nil {
 		s.keys.add(e.key.name, e.key.Expires)
 	}
@@ -337,12 +352,7 @@ func (s *Store) publishEffect(e *effect, now time.Time) {
 	if e.drop != nil {
 		delete(s.records, e.drop.ID)
 		delete(s.names, e.drop.Name)
-		s.tombstones[e.drop.ID] = e.drop
-		for id, t := range s.tombstones {
-			if now.Sub(t.DeletedAt) > tombstoneLifetime {
-				delete(s.tombstones, id)
-			}
-		}
+		s.graves.add(e.drop)
 	}
 	if e.engine != "" {
 		s.engine = e.engine

@@ -14,6 +14,7 @@ import (
 
 // content is what a file holds, as far as it can be read, and what of it cannot be.
 type content struct {
+	engineEvent                       int64
 	revision                          uint64
 	epoch, instance, engine, restored string
 	records                           map[string]*Record
@@ -22,19 +23,23 @@ type content struct {
 	flaws                             []Flaw // found now
 	quarantine                        quarantine
 
+	decode             func(declared, observed []byte) (declaration, observation, error)
 	containers, status *bolt.Bucket      // what is being read
 	owners, named      map[string]string // ids by name, and names by id, whether there are such containers or not
 }
 
 // contents reads a file of the current format. The error is ErrDamaged where it cannot be told what the file is.
-func contents(tx *bolt.Tx) (*content, error) {
+func contents(tx *bolt.Tx) (*content, error) { return contentsBy(tx, halves) }
+
+// contentsBy is contents for records that decode understands, as they were written or as they are now.
+func contentsBy(tx *bolt.Tx, decode func(declared, observed []byte) (declaration, observation, error)) (*content, error) {
 	for _, name := range buckets() {
 		if tx.Bucket(name) == nil {
 			return nil, damaged("bucket %s is missing", name)
 		}
 	}
 	c := &content{
-		records: map[string]*Record{}, names: map[string]string{}, tombstones: map[string]*Tombstone{}, quarantine: newQuarantine(),
+		records: map[string]*Record{}, names: map[string]string{}, tombstones: map[string]*Tombstone{}, quarantine: newQuarantine(), decode: decode,
 		containers: tx.Bucket(bucketContainers), status: tx.Bucket(bucketStatus), owners: map[string]string{}, named: map[string]string{},
 	}
 	if err := c.readMeta(tx); err != nil {
@@ -68,6 +73,7 @@ func (c *content) readMeta(tx *bolt.Tx) error {
 		return damaged("its revision is %d, and its newest change has %d", c.revision, newest)
 	}
 	c.epoch, c.instance, c.engine, c.restored = get("epoch"), get("instance"), get("engine"), get("restored")
+	c.engineEvent, _ = strconv.ParseInt(get("engine_event"), 10, 64) // what cannot be read is not known
 	if c.epoch == "" || c.instance == "" {
 		return damaged("its epoch or its instance is missing")
 	}
@@ -93,7 +99,10 @@ func (c *content) readName(name, owner []byte) error {
 // readContainer takes a record in, or notes why it cannot be relied upon.
 func (c *content) readContainer(key, value []byte) error {
 	id := string(key)
-	d, o, err := c.halves(id, value)
+	d, o, err := c.decode(value, c.status.Get(key))
+	if err == nil {
+		err = c.sound(id, &d)
+	}
 	if err == nil {
 		c.records[id], c.names[d.Name] = assemble(d, o, c.epoch), id
 		return nil
@@ -105,14 +114,12 @@ func (c *content) readContainer(key, value []byte) error {
 	return nil
 }
 
-func (c *content) halves(id string, value []byte) (d declaration, o observation, err error) {
-	if err = decode(value, &d); err != nil {
+// halves decodes both halves of a record.
+func halves(declared, observed []byte) (d declaration, o observation, err error) {
+	if err = decode(declared, &d); err != nil {
 		return d, o, err
 	}
-	if err = c.sound(id, &d); err != nil {
-		return d, o, err
-	}
-	if err = decode(c.status.Get([]byte(id)), &o); err != nil {
+	if err = decode(observed, &o); err != nil {
 		err = fmt.Errorf("its status: %w", err)
 	}
 	return d, o, err

@@ -55,7 +55,7 @@ func fill(s *Store) error {
 			return err
 		}
 		if _, err := s.Observe(ctx, r.ID, func(r *Record) []api.Event {
-			r.Placement = Placement{Token: "t" + r.ID, DockerName: r.Name, DockerID: "d" + r.ID, Generation: 2}
+			r.Current = Placement{Token: "t" + r.ID, DockerName: r.Name, DockerID: "d" + r.ID, Generation: 2}
 			return nil
 		}); err != nil {
 			return err

@@ -38,6 +38,8 @@ type Result struct {
 	Generation int64
 	Created    bool
 	Changed    bool
+	// Replayed tells that the request was accepted before, by its key.
+	Replayed bool
 }
 
 // Declare writes a wish and returns when it is on disk. Refusals are *api.Error.
@@ -78,7 +80,7 @@ func (tx *txn) declare(d *Declaration) (Result, effect, error) {
 		}
 		if entry != nil {
 			record, _ := tx.lookup(entry.ID)
-			return Result{record, entry.ID, entry.Generation, entry.Created, entry.Changed}, effect{}, nil
+			return Result{Record: record, ID: entry.ID, Generation: entry.Generation, Created: entry.Created, Changed: entry.Changed, Replayed: true}, effect{}, nil
 		}
 		if err := tx.roomForKey(d.Principal); err != nil {
 			return Result{}, effect{}, err
@@ -163,7 +165,7 @@ func (tx *txn) settle(d *Declaration, current *Record, w *Wish) (Result, effect,
 		*next = *current
 	}
 	changed := tx.edit(d, next, w, current == nil)
-	result := Result{next, next.ID, next.Generation, current == nil, changed}
+	result := Result{Record: next, ID: next.ID, Generation: next.Generation, Created: current == nil, Changed: changed}
 	if d.Key != "" {
 		e.key = &keyEntry{keyName(d.Principal, d.Key), d.BodyHash, next.ID, next.Generation, changed, current == nil, tx.now.Add(keyLifetime)}
 	}
@@ -210,9 +212,10 @@ func (tx *txn) newRecord(d *Declaration, w *Wish) Record {
 	return Record{Container: api.Container{
 		ID: w.ID, Name: w.Name, CreatedAt: tx.now, CreatedBy: d.Principal,
 		Status: api.Status{State: api.StateCreated, Health: api.HealthNone, Conditions: []api.Condition{
-			{Type: api.Ready, Status: api.False, Reason: "Declared", LastTransitionAt: tx.now},
-			{Type: api.Progressing, Status: api.True, Reason: "Declared", LastTransitionAt: tx.now},
-			{Type: api.Degraded, Status: api.False, Reason: "Declared", LastTransitionAt: tx.now},
+			{Type: api.Ready, Status: api.False, Reason: api.ReasonDeclared, LastTransitionAt: tx.now},
+			{Type: api.Progressing, Status: api.True, Reason: api.ReasonDeclared, LastTransitionAt: tx.now},
+			{Type: api.Degraded, Status: api.False, Reason: api.ReasonDeclared, LastTransitionAt: tx.now},
+			{Type: api.Available, Status: api.False, Reason: api.ReasonDeclared, LastTransitionAt: tx.now},
 		}},
 	}}
 }

@@ -16,6 +16,10 @@
 //     ever. A record that is damaged is moved into quarantine, and all others are there.
 //   - What replaces a file (a backup, a restore, a new store) is there whole or not at all. Resource versions of a store that was
 //     replaced mean nothing to the one in its place.
+//   - Deletions do not add up. Of those of the last 30 days the newest 10,000 leave a tombstone, and what one more costs does not
+//     depend on how many there are.
+//   - A file of 1 MiB or more of which more than half is free is made smaller by Open: another one takes its place, whole or not
+//     at all, that is the same store with the same resource versions.
 //   - A file of an older format is copied before it is changed, in one transaction, into one of this format.
 //
 // # The file
@@ -25,7 +29,7 @@
 //	containers  <id>                          -> JSON        declaration: name, labels, generation, spec, deletion
 //	status      <id>                          -> JSON        status, placement, superseded placements, pending stop
 //	names       <name>                        -> id          live containers by name
-//	tombstones  <id>                          -> JSON        what was ours of a deleted container, for 30 days
+//	tombstones  <id>                          -> JSON        what was ours of a deleted container, for 30 days, the newest 10,000
 //	keys        <principal> NUL <key>         -> JSON        idempotency keys: body's hash and the result, for 24 hours
 //	expiries    <unix nanoseconds, 8 bytes><key of keys>     when an idempotency key may be forgotten
 //	history     <id><generation, 8 bytes>     -> JSON        what was declared before, the newest ten and what is in use

@@ -18,7 +18,12 @@ func writeFile(path string, replace bool, fill func(f *os.File) error) error {
 	if err != nil {
 		return fmt.Errorf("make a file beside %s: %w", path, err)
 	}
-	err = errors.Join(fill(f), f.Sync(), f.Close())
+	return complete(f, path, replace, fill)
+}
+
+// complete has f filled and gives it the name path once it is on disk. Where that does not work f is taken away.
+func complete(f *os.File, path string, replace bool, fill func(f *os.File) error) error {
+	err := errors.Join(fill(f), f.Sync(), f.Close())
 	if err == nil {
 		err = place(f.Name(), path, replace)
 	}

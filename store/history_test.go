@@ -20,7 +20,7 @@ func TestStore_Environments(t *testing.T) {
 	}
 	web := declare(t, s, Declaration{Name: "web", Change: given("first")})
 	if _, err := s.Observe(t.Context(), web.ID, func(r *Record) []api.Event {
-		r.Placement = Placement{Token: "t", Generation: r.TemplateGeneration}
+		r.Current = Placement{Token: "t", Generation: r.TemplateGeneration}
 		return nil
 	}); err != nil {
 		t.Fatal(err)

@@ -50,10 +50,15 @@ type Options struct {
 	MaxContainers int
 	// MaxKeys bounds how many idempotency keys of one principal are remembered; 0 is 100,000.
 	MaxKeys int
+	// MaxTombstones bounds how many deletions are remembered, the newest ones; 0 is 10,000.
+	MaxTombstones int
 	// Retention is how long a change can be watched from; 0 is 24 hours. At most 100,000 changes are kept.
 	Retention time.Duration
 	// NoSync leaves out the sync of each commit, for simulations whose disk cannot fail.
 	NoSync bool
+	// Compacted is told when Open rewrote the file, of which more than half was free: the sizes in bytes before and after, or
+	// why it could not and the file stays as it is. It may be nil.
+	Compacted func(from, to int64, err error)
 	// Writable is told when commits stop working, with why, and with nil when one works again. It must not block; it may be nil.
 	Writable func(err error)
 	// Fail is called with the name of each point at which a test may want the process to die; nil in production.
@@ -72,11 +77,17 @@ func (o Options) withDefaults() Options {
 	if o.MaxKeys == 0 {
 		o.MaxKeys = 100_000
 	}
+	if o.MaxTombstones == 0 {
+		o.MaxTombstones = 10_000
+	}
 	if o.Retention == 0 {
 		o.Retention = 24 * time.Hour
 	}
 	if o.Writable == nil {
 		o.Writable = func(error) {}
+	}
+	if o.Compacted == nil {
+		o.Compacted = func(int64, int64, error) {}
 	}
 	if o.Fail == nil {
 		o.Fail = func(string) {}
@@ -106,15 +117,32 @@ func Open(dir string, o Options) (*Store, error) {
 func newStore(o Options) *Store {
 	return &Store{
 		options: o, ops: make(chan *op), closing: make(chan struct{}), done: make(chan struct{}), grown: make(chan struct{}),
-		keys: ledger{},
 	}
 }
 
-// load reads the file into memory, and closes it again where that does not go well.
+// load reads the file into memory, and makes it smaller where much of it is free. Where that does not go well it is closed.
 func (s *Store) load(path string) error {
 	if err := makeMissing(path, &s.options); err != nil {
 		return err
 	}
+	if err := s.openAt(path); err != nil {
+		return err
+	}
+	size, err := s.shrink(path)
+	if err != nil || size == 0 {
+		return s.abandon(err)
+	}
+	if err := s.db.Close(); err != nil {
+		return fmt.Errorf("close the file that was replaced: %w", err)
+	}
+	if err := s.openAt(path); err != nil {
+		return err
+	}
+	s.options.Compacted(size, s.file.Size(), nil)
+	return nil
+}
+
+func (s *Store) openAt(path string) error {
 	var err error
 	if s.db, err = openBolt(path, mode{noSync: s.options.NoSync}); err != nil {
 		return err
@@ -128,10 +156,15 @@ func (s *Store) load(path string) error {
 		}
 		return s.readAll()
 	})
-	if err != nil && !errors.Is(err, errPanicked) { // after a panic bbolt may hold locks that Close would wait for
-		err = errors.Join(err, s.db.Close())
+	return s.abandon(err)
+}
+
+// abandon closes the file where err says that it will not be used.
+func (s *Store) abandon(err error) error {
+	if err == nil || errors.Is(err, errPanicked) { // after a panic bbolt may hold locks that Close would wait for
+		return err
 	}
-	return err
+	return errors.Join(err, s.db.Close())
 }
 
 var errPanicked = errors.New("it cannot be read or written as it is")
@@ -150,6 +183,7 @@ func guarded(f func() error) (err error) {
 
 func (s *Store) readAll() error {
 	var c *content
+	s.keys = ledger{}
 	err := s.db.View(func(tx *bolt.Tx) error {
 		var err error
 		if c, err = contents(tx); err != nil {
@@ -166,7 +200,10 @@ func (s *Store) readAll() error {
 		}
 	}
 	s.instance, s.epoch, s.engine, s.restored, s.revision = c.instance, c.epoch, c.engine, c.restored, c.revision
-	s.records, s.names, s.tombstones, s.quarantine = c.records, c.names, c.tombstones, c.quarantine
+	s.engineEvent.Store(c.engineEvent)
+	s.writtenEvent = c.engineEvent
+	s.records, s.names, s.graves, s.quarantine = c.records, c.names, newGraves(c.tombstones), c.quarantine
+	s.trimGraves()
 	return nil
 }
 

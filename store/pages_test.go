@@ -129,6 +129,9 @@ func (l *layout) last() []byte {
 // bucket is the value of the first bucket that has pages of its own.
 func (l *layout) bucket() []byte {
 	root := l.page(int(l.meta.root))
+	if machine.Uint16(root[8:]) == kindBranch {
+		root = l.page(int(machine.Uint64(l.child(int(l.meta.root), 0))))
+	}
 	for i := range int(machine.Uint16(root[10:])) {
 		e := root[pageHeader+i*pageElement:]
 		if v := e[machine.Uint32(e[4:])+machine.Uint32(e[8:]):]; machine.Uint64(v) != 0 {

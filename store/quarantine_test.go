@@ -29,7 +29,7 @@ func newHousehold(t *testing.T) *household {
 	for name, id := range map[string]*string{"web": &h.web, "db": &h.db, "old": &h.old} {
 		*id = declare(t, s, Declaration{Name: name, Change: running}).ID
 		if _, err := s.Observe(t.Context(), *id, func(r *Record) []api.Event {
-			r.Placement = Placement{Token: "t-" + name, DockerName: name, DockerID: "d-" + name}
+			r.Current = Placement{Token: "t-" + name, DockerName: name, DockerID: "d-" + name}
 			return nil
 		}); err != nil {
 			t.Fatal(err)

@@ -3,12 +3,11 @@ package store
 import (
 	"fmt"
 	"io/fs"
-	"maps"
-	"slices"
 	"sort"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -33,6 +32,9 @@ type Store struct {
 	unmapping  <-chan time.Time // of run alone: when to let go of the file's pages
 	ruined     error            // of run alone: why nothing is written any more
 	keys       ledger           // of run alone
+	// engineEvent is when the newest event of the engine was that was seen, in unix nanoseconds; 0: never.
+	engineEvent  atomic.Int64
+	writtenEvent int64 // of run alone: what the file says
 
 	// mu guards the mirror. Only the goroutine of run writes it, so that one may read without.
 	mu          sync.RWMutex
@@ -41,7 +43,7 @@ type Store struct {
 	revision    uint64
 	records     map[string]*Record
 	names       map[string]string
-	tombstones  map[string]*Tombstone
+	graves      graves
 	recent      []Change
 	recentBytes int
 	grown       chan struct{} // closed and replaced when revision grows
@@ -156,6 +158,19 @@ func (s *Store) Engine() string {
 	return s.engine
 }
 
+// EngineEvent is when the newest event of the engine was that was seen, by the engine's clock: as far as the file knows it, which
+// is up to the newest commit. Zero: never.
+func (s *Store) EngineEvent() time.Time {
+	seen := s.engineEvent.Load()
+	if seen == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, seen)
+}
+
+// NoteEngineEvent has the next commit note when an event of the engine was seen. It writes nothing by itself.
+func (s *Store) NoteEngineEvent(at time.Time) { s.engineEvent.Store(at.UnixNano()) }
+
 // Restored is when the store was restored from a backup that was not accepted yet; "" where nothing waits to be accepted.
 func (s *Store) Restored() string {
 	s.mu.RLock()
@@ -188,15 +203,8 @@ func (s *Store) List() ([]*Record, uint64) {
 func (s *Store) Tombstone(id string) (*Tombstone, bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	t, ok := s.tombstones[id]
+	t, ok := s.graves.byID[id]
 	return t, ok
-}
-
-// Tombstones are those of all containers whose deletion is remembered.
-func (s *Store) Tombstones() []*Tombstone {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return slices.Collect(maps.Values(s.tombstones))
 }
 
 // Resolve finds the container that a client means by its id, its name, its Docker id, or the beginning of that. The error
@@ -261,7 +269,7 @@ func (s *Store) notFound(ref string) error {
 	if f := s.quarantine.find(ref); f != nil {
 		return f.refusal()
 	}
-	if t, ok := s.tombstones[ref]; ok {
+	if t, ok := s.graves.byID[ref]; ok {
 		return api.Errorf(api.ContainerNotFound, "container %s (%s) was deleted at %s by %s", t.Name, t.ID, t.DeletedAt.Format("2006-01-02T15:04:05Z07:00"), t.DeletedBy).
 			With("deleted_at", t.DeletedAt).With("deleted_by", t.DeletedBy).For("", "", t.ID)
 	}

@@ -95,7 +95,7 @@ func TestStore_SurvivesReopen(t *testing.T) {
 	gone, _ := s.Resolve("gone")
 	if _, err := s.Observe(t.Context(), web.ID, func(r *Record) []api.Event {
 		r.Status.State = api.StateRunning
-		r.Placement = Placement{Token: "t", DockerName: "web", DockerID: "d"}
+		r.Current = Placement{Token: "t", DockerName: "web", DockerID: "d"}
 		return nil
 	}); err != nil {
 		t.Fatal(err)
@@ -134,7 +134,7 @@ func TestOpen_ErrInUse(t *testing.T) {
 
 func TestOpen_ErrNewerFormat(t *testing.T) {
 	dir := t.TempDir()
-	if err := makeMissing(filepath.Join(dir, fileName), &Options{NoSync: true, migrations: []migration{nil}}); err != nil {
+	if err := makeMissing(filepath.Join(dir, fileName), &Options{NoSync: true, migrations: make([]migration, Format)}); err != nil {
 		t.Fatal(err)
 	}
 	if s, err := Open(dir, Options{}); !errors.Is(err, ErrNewerFormat) {
@@ -281,7 +281,7 @@ func TestStore_BuryLeavesTombstone(t *testing.T) {
 	s := open(t, t.TempDir(), Options{Now: func() time.Time { return now }})
 	web := declare(t, s, Declaration{Name: "web", Change: running})
 	if _, err := s.Observe(t.Context(), web.ID, func(r *Record) []api.Event {
-		r.Placement = Placement{Token: "t", DockerName: "web", DockerID: "d"}
+		r.Current = Placement{Token: "t", DockerName: "web", DockerID: "d"}
 		return nil
 	}); err != nil {
 		t.Fatal(err)

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -10,40 +9,28 @@ import (
 
 	"github.com/flow-manager/flow-manager/api"
 	"github.com/flow-manager/flow-manager/api/session"
+	"github.com/flow-manager/flow-manager/controller/plan"
 	"github.com/flow-manager/flow-manager/store"
 )
 
-// failuresTold is after how many failed attempts a deletion's asker is told.
-const failuresTold = 3
-
-// crashesTold is after how many crashes in a row a start counts as failed, though it is tried on.
-const crashesTold = 3
-
 // answer is what an accepted request is still owed: its event once the result was observed, or an error.
 type answer struct {
-	session    session.Session
-	operation  string
-	event      string
-	requestID  string
-	id, name   string
-	generation int64
-	wish       wish
-	said       string // what the event calls the status; "" is the state
-	// wait is told the outcome instead of the session, and judges by readiness.
+	session   session.Session
+	operation string
+	event     string
+	requestID string
+	id, name  string
+	// request is the generation that it led to and what it asked for; level is how far that is to have come.
+	request store.Accepted
+	level   store.Level
+	// late is a request that was overtaken already when its outcome was asked for: what it came to before that is its outcome.
+	late bool
+	// fresh is a request that changed nothing: it is judged by how the container stands now, not by what was noted.
+	fresh bool
+	said  string // what the event calls the status; "" is the state
+	// wait is told the outcome instead of the session.
 	wait chan *outcome
 }
-
-// wish is what a request asked for.
-type wish int
-
-const (
-	wishSpec    wish = iota // this very spec, in the state that it declares
-	wishRunning             // a running container
-	wishPaused              // a paused one
-	wishStopped             // one that is not running
-	wishDeleted
-	wishOutcome // whatever the generation asked for
-)
 
 // maxOwed is how many answers one session may be owed.
 const maxOwed = 1024
@@ -158,7 +145,7 @@ func (s *Server) owe(p *answer) {
 func (s *Server) abandon(id string) {
 	for _, d := range s.answers.settled(id, func(p *answer) *outcome {
 		e := api.Errorf(api.TimeoutError, "the manager is shutting down before the outcome of %s was seen; what was declared stands, and is gone on with at its next start", p.operation)
-		return &outcome{err: e.With("reason", "ShuttingDown")}
+		return &outcome{err: e.With("reason", api.ReasonShuttingDown)}
 	}) {
 		s.deliver(d)
 	}
@@ -173,133 +160,45 @@ func (s *Server) settle(id string, c *store.Change) {
 }
 
 // seen is how the container stood right after the change; nil where it is gone.
-func (s *Server) seen(id string, c *store.Change) *store.Seen {
+func (s *Server) seen(id string, c *store.Change) *store.Record {
 	switch {
 	case c != nil && c.Type == store.Deleted:
 		return nil
 	case c != nil && c.Record != nil:
-		return c.Record.Seen()
+		return c.Record
 	}
-	r, ok := s.Store.Get(id)
-	if !ok {
-		return nil
-	}
-	return r.Seen()
+	r, _ := s.Store.Get(id)
+	return r
 }
 
 // judge tells how a request ended, nil while it has not.
-func judge(p *answer, v *store.Seen) *outcome {
+func judge(p *answer, r *store.Record) *outcome {
+	o := plan.Judge(r, p.request)
+	if p.fresh {
+		o = plan.JudgeNow(r, p.request)
+	}
 	switch {
-	case v == nil && p.wish == wishDeleted:
-		return &outcome{status: "deleted"}
-	case v == nil:
-		return superseded(p, "the container was deleted", 0)
-	case v.Generation < p.generation:
-		return nil // a change from before the request
-	case p.wish == wishDeleted:
-		return undeleted(v)
-	case p.wish == wishOutcome && v.Generation > p.generation:
-		return recorded(p, v)
-	case v.Deleting:
-		return superseded(p, "the container is being deleted", v.Generation)
-	case !included(p, v):
-		return superseded(p, "a later request asked for something else", v.Generation)
-	case v.Status.ObservedGeneration < p.generation:
+	case o == nil:
 		return nil
-	}
-	return reached(p, v)
-}
-
-// undeleted tells when a deletion has failed often enough for its asker to hear of it. It is tried on.
-func undeleted(v *store.Seen) *outcome {
-	if v.Attempts < failuresTold || v.Status.LastError == nil {
-		return nil
-	}
-	e := api.Errorf(v.Status.LastError.ErrorType, "the container cannot be deleted yet, and it is tried on: %s", v.Status.LastError.Message)
-	return &outcome{err: e.With("cleanup", cleanup(v.Reason))}
-}
-
-// cleanup tells how far a deletion has come that failed for a reason: what comes first is done before what comes later.
-func cleanup(reason string) map[string]string {
-	failed := map[string]string{api.VolumesNotRemoved: "volumes", api.SocketNotRemoved: "socket", api.CodeNotRemoved: "code"}[reason]
-	parts, state := map[string]string{}, "done"
-	for _, part := range []string{"container", "volumes", "socket", "code"} {
-		parts[part] = state
-		if part == cmp.Or(failed, "container") {
-			parts[part], state = "failed", "pending"
-		}
-	}
-	return parts
-}
-
-func superseded(p *answer, why string, by int64) *outcome {
-	e := api.Errorf(api.ConflictError, "%s before %s was seen to be done", why, p.operation)
-	return &outcome{err: e.With("superseded_by", by)}
-}
-
-// included tells whether what is declared now still contains the wish.
-func included(p *answer, v *store.Seen) bool {
-	switch p.wish {
-	case wishRunning:
-		return v.Desired == api.DesiredRunning
-	case wishPaused:
-		return v.Desired == api.DesiredPaused
-	case wishStopped:
-		return !runs(v.Desired)
-	case wishOutcome:
-		return true
-	}
-	return v.SpecGeneration <= p.generation
-}
-
-func runs(desired string) bool { return desired == api.DesiredRunning || desired == api.DesiredPaused }
-
-// reached judges an observed generation.
-func reached(p *answer, v *store.Seen) *outcome {
-	st := &v.Status
-	switch {
-	case p.wish == wishStopped && st.State == api.StateStopped:
-		return &outcome{status: st.State} // whatever else is wrong with it
-	case st.LastError != nil:
-		return &outcome{err: api.Errorf(st.LastError.ErrorType, "%s", st.LastError.Message)}
-	case !runs(v.Desired):
-		if st.DockerID != "" && (st.State == api.StateCreated || st.State == api.StateStopped) {
-			return &outcome{status: st.State}
-		}
-	case st.State == v.Desired && p.satisfied(st), v.Ended == "Completed":
-		return &outcome{status: st.State}
-	case v.Ended != "", st.CrashStreak >= crashesTold:
-		return &outcome{err: crashed(st)}
-	}
-	return nil
-}
-
-func crashed(st *api.Status) *api.Error {
-	code := "unknown"
-	if st.ExitCode != nil {
-		code = fmt.Sprint(*st.ExitCode)
-	}
-	e := api.Errorf(api.DockerAPIError, "the container does not stay up: its last exit code was %s; look at its output and its command", code)
-	return e.With("exit_code", st.ExitCode).With("crash_streak", st.CrashStreak)
-}
-
-// satisfied tells whether a state that is as desired is enough: who waits wants readiness as well.
-func (p *answer) satisfied(st *api.Status) bool {
-	return p.wait == nil || st.State != api.StateRunning || st.Condition(api.Ready).Status == api.True
-}
-
-// recorded is what became of a generation that is not the newest any more.
-func recorded(p *answer, v *store.Seen) *outcome {
-	for _, o := range v.Outcomes {
-		if o.Generation != p.generation {
-			continue
-		}
-		if o.ErrorType != "" {
-			return &outcome{err: api.Errorf(o.ErrorType, "%s", o.Message)}
-		}
+	case o.Level >= p.level, p.late && o.Level >= store.LevelSeen && overtaken(o):
 		return &outcome{status: o.State}
+	case o.ErrorType == "":
+		return nil
 	}
-	return superseded(p, "a later request came", v.Generation)
+	message := o.Message
+	if overtaken(o) {
+		message = fmt.Sprintf("%s before %s was seen to be done", o.Message, p.operation)
+	}
+	e := api.Errorf(o.ErrorType, "%s", message)
+	for key, value := range o.Details {
+		e = e.With(key, value)
+	}
+	return &outcome{err: e}
+}
+
+// overtaken reports whether a request ended because of a later one.
+func overtaken(o *store.Outcome) bool {
+	return o.ErrorType == api.ConflictError && o.Details["superseded_by"] != nil
 }
 
 func (s *Server) deliver(d delivery) {
@@ -324,7 +223,7 @@ func (s *Server) answerBody(p *answer, status string) json.RawMessage {
 	if p.requestID != "" {
 		body["request_id"] = p.requestID
 	}
-	if r, ok := s.Store.Get(p.id); ok && p.wish != wishDeleted {
+	if r, ok := s.Store.Get(p.id); ok && p.request.Intent != store.IntentDeleted {
 		body["image"], body["docker_id"], body["generation"] = r.Spec.Image, r.Status.DockerID, r.Generation
 		body["socket_path"], body["ports"] = s.Messenger.Path(p.id), r.Container.Item().Ports
 		if p.said != "" && r.Spec.Code != nil {

@@ -19,14 +19,14 @@ func (s *Server) createContainer(c session.Session, r *session.Request) error {
 		return err
 	}
 	refusal := s.refusal(c, in.Name, &in.Spec)
-	return s.declare(c, r, &in.Declaring, api.ContainerCreated, wishSpec, store.Declaration{Name: in.Name, Change: func(w *store.Wish) error {
+	return s.declare(c, r, &in.Declaring, api.ContainerCreated, store.IntentSpec, store.Declaration{Name: in.Name, Change: func(w *store.Wish) error {
 		if w.Exists {
 			return api.Errorf(api.ConflictError, "the name %q is taken by container %s; use another, or apply_container to change that one", w.Name, w.ID).For("", "", w.ID)
 		}
 		if refusal != nil {
 			return refusal
 		}
-		specify(w, in, api.DesiredCreated)
+		w.Specify(in.Spec, in.Labels, api.DesiredCreated)
 		return s.Policy.AdmitPorts(&w.Spec, w.Others)
 	}})
 }
@@ -41,31 +41,16 @@ func (s *Server) applyContainer(c session.Session, r *session.Request) error {
 	}
 	refusal := s.refusal(c, in.Name, &in.Spec)
 	event := api.ContainerCreated
-	return s.declare(c, r, &in.Declaring, event, wishSpec, store.Declaration{Name: in.Name, IfVersion: in.ResourceVersion, Change: func(w *store.Wish) error {
-		if w.Deleting {
-			return beingDeleted(w)
+	return s.declare(c, r, &in.Declaring, event, store.IntentSpec, store.Declaration{Name: in.Name, IfVersion: in.ResourceVersion, Change: func(w *store.Wish) error {
+		if err := w.Alive(); err != nil {
+			return err
 		}
 		if refusal != nil {
 			return refusal
 		}
-		absent := api.DesiredRunning
-		if w.Exists {
-			absent = w.Spec.DesiredState
-		}
-		specify(w, in, absent)
+		w.Specify(in.Spec, in.Labels, api.DesiredRunning)
 		return s.Policy.AdmitPorts(&w.Spec, w.Others)
 	}})
-}
-
-// specify replaces the wish's spec whole. Where that asks a container at rest to run, it is an explicit start.
-func specify(w *store.Wish, in *api.DeclareRequest, absentState string) {
-	rested := w.Exists && !runs(w.Spec.DesiredState)
-	spec := in.Spec
-	if spec.DesiredState == "" {
-		spec.DesiredState = absentState
-	}
-	spec.Default(w.Name)
-	w.Spec, w.Labels, w.Wake = spec, in.Labels, rested && runs(spec.DesiredState)
 }
 
 // decodeDeclaration decodes a whole declaration and names all that is wrong with it at once.
@@ -88,57 +73,34 @@ func (s *Server) refusal(c session.Session, name string, spec *api.Spec) error {
 }
 
 func (s *Server) startContainer(c session.Session, r *session.Request) error {
-	return s.change(c, r, api.ContainerStarted, wishRunning, func(w *store.Wish) error {
-		w.Wake = w.Spec.DesiredState != api.DesiredRunning || w.Status.State != api.StateRunning || w.Status.CrashStreak > 0
-		w.Spec.DesiredState = api.DesiredRunning
-		return nil
-	})
+	return s.change(c, r, api.ContainerStarted, store.IntentRunning, func(w *store.Wish) error { w.AskStart(); return nil })
 }
 
 func (s *Server) restartContainer(c session.Session, r *session.Request) error {
-	return s.change(c, r, api.ContainerRestart, wishRunning, func(w *store.Wish) error {
-		w.Wake = !runs(w.Spec.DesiredState)
-		w.Restart = true
-		w.Spec.DesiredState = api.DesiredRunning
-		return nil
-	})
-}
-
-func (s *Server) pauseContainer(c session.Session, r *session.Request) error {
-	return s.turn(c, r, api.ContainerPaused, wishPaused, api.DesiredPaused)
-}
-
-func (s *Server) unpauseContainer(c session.Session, r *session.Request) error {
-	return s.turn(c, r, api.ContainerUnpaused, wishRunning, api.DesiredRunning)
-}
-
-// turn changes between running and paused; a container that is declared to rest is neither.
-func (s *Server) turn(c session.Session, r *session.Request, event string, asks wish, to string) error {
-	return s.change(c, r, event, asks, func(w *store.Wish) error {
-		if !runs(w.Spec.DesiredState) {
-			return api.Errorf(api.ConflictError, "container %s is declared %s, so it cannot be made %s; start it first", w.Name, w.Spec.DesiredState, to).For("", "", w.ID)
-		}
-		w.Spec.DesiredState = to
-		return nil
-	})
+	return s.change(c, r, api.ContainerRestart, store.IntentRestart, func(w *store.Wish) error { w.AskRestart(); return nil })
 }
 
 func (s *Server) stopContainer(c session.Session, r *session.Request) error {
-	return s.change(c, r, api.ContainerStopped, wishStopped, func(w *store.Wish) error {
-		w.Spec.DesiredState = api.DesiredStopped
-		return nil
-	})
+	return s.change(c, r, api.ContainerStopped, store.IntentStopped, func(w *store.Wish) error { w.AskStop(); return nil })
+}
+
+func (s *Server) pauseContainer(c session.Session, r *session.Request) error {
+	return s.change(c, r, api.ContainerPaused, store.IntentPaused, (*store.Wish).AskPause)
+}
+
+func (s *Server) unpauseContainer(c session.Session, r *session.Request) error {
+	return s.change(c, r, api.ContainerUnpaused, store.IntentRunning, (*store.Wish).AskUnpause)
 }
 
 // change declares a new desired state of a standing container.
-func (s *Server) change(c session.Session, r *session.Request, event string, asks wish, edit func(w *store.Wish) error) error {
+func (s *Server) change(c session.Session, r *session.Request, event string, intent store.Intent, edit func(w *store.Wish) error) error {
 	in := &api.ContainerRequest{}
 	if err := decode(r, in); err != nil {
 		return err
 	}
-	return s.declare(c, r, &in.Declaring, event, asks, store.Declaration{ContainerID: in.ContainerID, Change: func(w *store.Wish) error {
-		if w.Deleting {
-			return beingDeleted(w)
+	return s.declare(c, r, &in.Declaring, event, intent, store.Declaration{ContainerID: in.ContainerID, Change: func(w *store.Wish) error {
+		if err := w.Alive(); err != nil {
+			return err
 		}
 		return edit(w)
 	}})
@@ -152,14 +114,10 @@ func (s *Server) deleteContainer(c session.Session, r *session.Request) error {
 	if in.Force && !c.Principal().Role.Allows(api.Admin) {
 		return api.Errorf(api.PermissionError, "only an admin may delete with force: it forgets a container that may still run; delete it without, or ask an admin").For("", in.RequestID, "")
 	}
-	return s.declare(c, r, &in.Declaring, api.ContainerDeleted, wishDeleted, store.Declaration{ContainerID: in.ContainerID, Change: func(w *store.Wish) error {
-		w.Delete, w.RemoveVolumes, w.Forget = true, in.RemoveVolumes, in.Force
+	return s.declare(c, r, &in.Declaring, api.ContainerDeleted, store.IntentDeleted, store.Declaration{ContainerID: in.ContainerID, Change: func(w *store.Wish) error {
+		w.AskDelete(in.RemoveVolumes, in.Force)
 		return nil
 	}})
-}
-
-func beingDeleted(w *store.Wish) error {
-	return api.Errorf(api.ConflictError, "container %s is being deleted; wait for container_deleted", w.Name).For("", "", w.ID)
 }
 
 // decode reads a request and names all that is wrong with it: what cannot be read, else what is out of bounds.
@@ -176,18 +134,19 @@ func decode(r *session.Request, in interface{ Validate() []api.FieldError }) err
 
 // declareAs is declare for a new spec, whose answer calls the outcome by a word of its own.
 func (s *Server) declareAs(c session.Session, r *session.Request, in *api.Declaring, event, said string, d store.Declaration) error {
-	return s.write(c, r, in, answer{event: event, wish: wishSpec, said: said}, d)
+	return s.write(c, r, in, answer{event: event, request: store.Accepted{Intent: store.IntentSpec}, said: said}, d)
 }
 
 // declare writes the wish, acknowledges it once it is on disk, and owes the session its answer.
-func (s *Server) declare(c session.Session, r *session.Request, in *api.Declaring, event string, asks wish, d store.Declaration) error {
-	return s.write(c, r, in, answer{event: event, wish: asks}, d)
+func (s *Server) declare(c session.Session, r *session.Request, in *api.Declaring, event string, intent store.Intent, d store.Declaration) error {
+	return s.write(c, r, in, answer{event: event, request: store.Accepted{Intent: intent}}, d)
 }
 
 func (s *Server) write(c session.Session, r *session.Request, in *api.Declaring, owed answer, d store.Declaration) error {
 	if !s.answers.room(c) {
 		return api.RateLimited(time.Second, "%d accepted requests of this session wait for their outcome; wait for some of them", maxOwed).For("", in.RequestID, "")
 	}
+	d.Intent = owed.request.Intent
 	d.Principal, d.Operation, d.IfGeneration = c.Principal().Name, r.Event, in.IfGeneration
 	if in.IdempotencyKey != nil {
 		d.Key = *in.IdempotencyKey
@@ -208,9 +167,10 @@ func (s *Server) write(c session.Session, r *session.Request, in *api.Declaring,
 	if r.Event == api.ApplyContainer && !result.Created {
 		p.event = api.ContainerUpdated
 	}
-	p.session, p.operation, p.requestID, p.id, p.generation = c, r.Event, in.RequestID, result.ID, result.Generation
+	p.session, p.operation, p.requestID, p.id = c, r.Event, in.RequestID, result.ID
+	p.request.Generation, p.level, p.fresh = result.Generation, store.LevelSeen, !result.Changed && !result.Replayed
 	if result.Record != nil {
-		p.name = result.Record.Name
+		p.name, p.late = result.Record.Name, result.Record.Generation > result.Generation
 	}
 	s.accepted(r, in, &result, p)
 	s.owe(p)
@@ -222,9 +182,9 @@ func forRequest(err error, requestID string) error {
 	e := api.AsError(err)
 	switch {
 	case errors.Is(err, store.ErrNotWritable):
-		e = api.Errorf(api.SystemError, "the manager cannot write its store, so nothing was declared; its disk needs free space, or has errors").With("reason", "StoreNotWritable").Because(err)
+		e = api.Errorf(api.SystemError, "the manager cannot write its store, so nothing was declared; its disk needs free space, or has errors").With("reason", api.ReasonStoreNotWritable).Because(err)
 	case errors.Is(err, store.ErrClosed):
-		e = api.Errorf(api.SystemError, "the manager is shutting down; nothing was declared").With("reason", "ShuttingDown").Because(err)
+		e = api.Errorf(api.SystemError, "the manager is shutting down; nothing was declared").With("reason", api.ReasonShuttingDown).Because(err)
 	}
 	return e.For("", requestID, "")
 }
@@ -246,7 +206,7 @@ func (s *Server) accepted(r *session.Request, in *api.Declaring, result *store.R
 	case in.Wait == nil:
 		r.AckWait(r.Session.Context(), api.Encode(ack))
 	default:
-		s.await(r, *p, time.Duration(*in.Wait)*time.Second, ack)
+		s.await(r, *p, in.Waiting, ack)
 	}
 }
 
@@ -294,7 +254,7 @@ func (s *Server) join(r *store.Record) joined {
 	}
 	j.Uptime, j.UptimeSeconds = uptime(&r.Status, time.Now())
 	if err := s.Engine.EngineKnown(); err != nil {
-		j.SetCondition(api.Condition{Type: api.Ready, Status: api.Unknown, Reason: "EngineUnavailable", Message: err.Error(),
+		j.SetCondition(api.Condition{Type: api.Ready, Status: api.Unknown, Reason: api.ReasonEngineUnavailable, Message: err.Error(),
 			ObservedGeneration: r.Status.ObservedGeneration, LastTransitionAt: time.Now().UTC()})
 	}
 	return j

@@ -17,6 +17,7 @@ import (
 	"github.com/flow-manager/flow-manager/api"
 	"github.com/flow-manager/flow-manager/api/server/servertest"
 	"github.com/flow-manager/flow-manager/api/session"
+	"github.com/flow-manager/flow-manager/controller/plan"
 	"github.com/flow-manager/flow-manager/store"
 )
 
@@ -176,6 +177,14 @@ func (s *served) observe(name, state string, edit func(*store.Record)) {
 	}
 	_, err = s.store.Observe(s.t.Context(), r.ID, func(c *store.Record) []api.Event {
 		c.Status.State, c.Status.DockerID, c.Status.ObservedGeneration = state, strings.Repeat("a", 64), c.Generation
+		c.Current = store.Placement{Token: "t1", DockerID: c.Status.DockerID, TemplateHash: api.TemplateHash(&c.Spec), AskedBy: c.Code, Generation: c.TemplateGeneration, Resources: c.Spec.Resources}
+		c.Done = c.Asked
+		started := time.Now()
+		c.Status.StartedAt = &started
+		runs := map[bool]string{true: api.True, false: api.False}[state == api.StateRunning]
+		for _, kind := range []string{api.Ready, api.Available} {
+			c.Status.SetCondition(api.Condition{Type: kind, Status: runs, Reason: api.ReasonRunning, ObservedGeneration: c.Generation})
+		}
 		if edit != nil {
 			edit(c)
 		}
@@ -250,7 +259,8 @@ func TestServer_AFailureEndsTheRequestOnce(t *testing.T) {
 	p := s.join()
 	p.ask(api.ApplyContainer, webSpec)
 	fail := func(c *store.Record) {
-		c.Status.LastError = &api.LastError{ErrorType: api.ImageNotFound, Message: "no such image", At: time.Now()}
+		c.Current = store.Placement{}
+		c.Tracks.Update.Failure = &store.Failure{ErrorType: api.ImageNotFound, Reason: "ImageNotFound", Message: "no such image"}
 	}
 	s.observe("web", api.StateCreated, fail)
 	if e := p.event(api.ErrorEvent); e["error_type"] != "image_not_found" || e["request_id"] != "r" || e["details"].(map[string]any)["operation"] != api.ApplyContainer {
@@ -268,9 +278,9 @@ func TestServer_WhatBecomesOfAStart(t *testing.T) {
 		event string
 	}{
 		{"runs", api.StateRunning, nil, api.ContainerStarted},
-		{"completed at once", api.StateExited, func(c *store.Record) { c.Ended = "Completed" }, api.ContainerStarted},
-		{"failed at once", api.StateExited, func(c *store.Record) { c.Ended = "Failed" }, api.ErrorEvent},
-		{"crashes again and again", api.StateRestarting, func(c *store.Record) { c.Status.CrashStreak = 3 }, api.ErrorEvent},
+		{"completed at once", api.StateExited, func(c *store.Record) { c.Run.Ended = "Completed" }, api.ContainerStarted},
+		{"failed at once", api.StateExited, func(c *store.Record) { c.Run.Ended = "Failed" }, api.ErrorEvent},
+		{"crashes again and again", api.StateRestarting, func(c *store.Record) { c.Run.Streak = 2 }, api.ErrorEvent},
 		{"is deleted", api.StateRemoving, func(c *store.Record) { now := time.Now(); c.DeletedAt = &now }, api.ErrorEvent},
 	}
 	for _, tt := range tests {
@@ -592,8 +602,12 @@ func TestServer_WaitingForTheOutcome(t *testing.T) {
 	}
 	ready := func(status string) func(*store.Record) {
 		return func(c *store.Record) {
-			c.Status.SetCondition(api.Condition{Type: api.Ready, Status: status, Reason: "Test"})
-			c.Conclude(store.Outcome{Generation: c.Generation, State: c.Status.State})
+			for _, kind := range []string{api.Ready, api.Available} {
+				c.Status.SetCondition(api.Condition{Type: kind, Status: status, Reason: api.ReasonMonitoringRun, ObservedGeneration: c.Generation})
+			}
+			if o := plan.JudgeNow(c, store.Accepted{Generation: c.Generation, Intent: c.IntentOf(c.Generation)}); o != nil {
+				c.Conclude(*o)
+			}
 		}
 	}
 	p.sent(api.ApplyContainer, "one", `{"name":"web","image":"app","wait_seconds":60}`)
@@ -679,8 +693,7 @@ func TestServer_ADeletionThatFailsIsTold(t *testing.T) {
 	p.ask(api.DeleteContainer, `{"container_id":"web","request_id":"delete"}`)
 	for attempt := range 4 {
 		s.observe("web", api.StateRemoving, func(c *store.Record) {
-			c.Failure = &store.Failure{Generation: c.Generation, Attempts: attempt + 1}
-			c.Status.LastError = &api.LastError{ErrorType: api.DockerAPIError, Message: "it is stuck"}
+			c.Tracks.Removal.Failure = &store.Failure{Attempts: attempt + 1, ErrorType: api.DockerAPIError, Message: "it is stuck"}
 		})
 	}
 	if e := p.event(api.ErrorEvent); e["request_id"] != "delete" || e["details"].(map[string]any)["cleanup"] == nil {

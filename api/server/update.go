@@ -6,6 +6,7 @@ import (
 
 	"github.com/flow-manager/flow-manager/api"
 	"github.com/flow-manager/flow-manager/api/session"
+	"github.com/flow-manager/flow-manager/controller/plan"
 	"github.com/flow-manager/flow-manager/store"
 )
 
@@ -17,8 +18,8 @@ func (s *Server) updateContainer(c session.Session, r *session.Request) error {
 	}
 	refusal := s.patchRefusal(c, in)
 	return s.declareAs(c, r, &in.Declaring, api.ContainerUpdated, "updated", store.Declaration{ContainerID: in.ContainerID, Change: func(w *store.Wish) error {
-		if w.Deleting {
-			return beingDeleted(w)
+		if err := w.Alive(); err != nil {
+			return err
 		}
 		next, err := patched(&w.Spec, w.Name, in)
 		if err != nil {
@@ -27,8 +28,8 @@ func (s *Server) updateContainer(c session.Session, r *session.Request) error {
 		if refusal != nil {
 			return refusal
 		}
-		w.Wake = !runs(w.Spec.DesiredState) && runs(next.DesiredState)
-		w.Spec, w.Retry, w.Pull, w.TakeCode = next, in.Retry, in.Pull, in.CodePath != ""
+		w.Respecify(next)
+		w.Retry, w.Pull, w.TakeCode = in.Retry, in.Pull, in.CodePath != ""
 		return s.Policy.AdmitPorts(&w.Spec, w.Others)
 	}})
 }
@@ -92,8 +93,8 @@ func (s *Server) rollbackContainer(c session.Session, r *session.Request) error 
 	}
 	refusal := s.refusal(c, record.Name, &former.Spec)
 	return s.declareAs(c, r, &in.Declaring, api.ContainerUpdated, "rolled_back", store.Declaration{ContainerID: record.ID, Change: func(w *store.Wish) error {
-		if w.Deleting {
-			return beingDeleted(w)
+		if err := w.Alive(); err != nil {
+			return err
 		}
 		if refusal != nil {
 			return refusal
@@ -113,15 +114,7 @@ func (s *Server) former(r *store.Record, generation *int64) (*store.Declared, er
 		return nil, fmt.Errorf("read what was declared before: %w", err)
 	}
 	kept := make([]string, len(history))
-	hash := api.TemplateHash(&r.Spec)
-	other := r.Placement.Token != "" && (r.Placement.TemplateHash != hash || r.Placement.AskedBy != r.Code)
-	back := func(d *store.Declared) bool {
-		of := api.TemplateHash(&d.Spec)
-		if other { // than what is declared
-			return of == r.Placement.TemplateHash && d.Code == r.Placement.AskedBy
-		}
-		return of != hash || d.Code != r.Code
-	}
+	back := earlier(r)
 	for i := len(history) - 1; i >= 0; i-- {
 		d := &history[i]
 		kept[i] = fmt.Sprint(d.Generation)
@@ -134,4 +127,24 @@ func (s *Server) former(r *store.Record, generation *int64) (*store.Declared, er
 		return nil, api.Errorf(api.ConflictError, "container %s was never made from another template or of other code, so there is nothing to go back to", r.Name).For("", "", r.ID)
 	}
 	return nil, api.Invalid(api.FieldError{Field: "to_generation", Message: fmt.Sprintf("%d is not kept; these are: %s", *generation, strings.Join(kept, ", "))})
+}
+
+// earlier tells which specs a rollback without a generation goes back to: what stands, where that is not what is declared, and
+// else any that would be another container, other code or other limits.
+func earlier(r *store.Record) func(d *store.Declared) bool {
+	p := &r.Current
+	if p.Token != "" && !plan.Serving(r) {
+		return func(d *store.Declared) bool {
+			return api.TemplateHash(&d.Spec) == p.TemplateHash && d.Code == p.AskedBy
+		}
+	}
+	if p.Token != "" && p.Resources != r.Spec.Resources {
+		return func(d *store.Declared) bool {
+			return api.TemplateHash(&d.Spec) == p.TemplateHash && d.Code == p.AskedBy && d.Spec.Resources == p.Resources
+		}
+	}
+	hash := api.TemplateHash(&r.Spec)
+	return func(d *store.Declared) bool {
+		return api.TemplateHash(&d.Spec) != hash || d.Code != r.Code || d.Spec.Resources != r.Spec.Resources
+	}
 }

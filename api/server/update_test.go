@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/controller/plan"
 	"github.com/flow-manager/flow-manager/store"
 )
 
@@ -28,8 +29,8 @@ func TestServer_UpdateChangesWhatItNames(t *testing.T) {
 	if again := p.ask(api.UpdateContainer, `{"container_id":"web","retry":true}`); again["changed"] != true {
 		t.Errorf("retry: %v", again)
 	}
-	if r, _ := s.store.Resolve("web"); r.Retry != r.Generation {
-		t.Errorf("retry %d of generation %d", r.Retry, r.Generation)
+	if r, _ := s.store.Resolve("web"); r.Asked.Retry != r.Generation {
+		t.Errorf("retry %d of generation %d", r.Asked.Retry, r.Generation)
 	}
 }
 
@@ -95,7 +96,7 @@ func TestServer_RollbackGoesToWhatRuns(t *testing.T) {
 	p := s.join()
 	p.ask(api.ApplyContainer, `{"name":"web","image":"app:1"}`)
 	s.observe("web", "running", func(c *store.Record) {
-		c.Placement = store.Placement{Token: "t1", TemplateHash: api.TemplateHash(&c.Spec), Generation: 1}
+		c.Current.Generation = 1
 	})
 	p.ask(api.ApplyContainer, `{"name":"web","image":"missing:1"}`)
 	p.ask(api.ApplyContainer, `{"name":"web","image":"missing:2"}`)
@@ -111,7 +112,8 @@ func TestServer_AStopIsDoneThoughTheImageIsMissing(t *testing.T) {
 	p := s.join()
 	p.ask(api.ApplyContainer, `{"name":"web","image":"app:1"}`)
 	missing := func(c *store.Record) {
-		c.Status.LastError = &api.LastError{ErrorType: api.ImageNotFound, Message: "no such image"}
+		c.Current = store.Placement{}
+		c.Tracks.Update.Failure = &store.Failure{ErrorType: api.ImageNotFound, Reason: "ImageNotFound", Message: "no such image"}
 	}
 	s.observe("web", "created", missing)
 	if e := p.event(api.ErrorEvent); e["error_type"] != "image_not_found" {
@@ -133,7 +135,8 @@ func TestServer_AnUpdateThatWasTakenBackIsAnError(t *testing.T) {
 	p.event(api.ContainerCreated)
 	p.ask(api.UpdateContainer, `{"container_id":"web","spec":{"image":"app:2"},"request_id":"r2"}`)
 	s.observe("web", "running", func(c *store.Record) {
-		c.Status.LastError = &api.LastError{ErrorType: api.DockerAPIError, Message: "the update was taken back: it exited with code 1"}
+		c.Current.TemplateHash, c.Current.Stable = "of app:1", true
+		c.NoteTrial(store.Trial{Template: plan.Template(c), Attempts: 1, Failed: "it exited with code 1"})
 	})
 	if e := p.event(api.ErrorEvent); e["error_type"] != "docker_api_error" || e["request_id"] != "r2" {
 		t.Errorf("event: %v", e)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/flow-manager/flow-manager/api"
 	"github.com/flow-manager/flow-manager/api/session"
+	"github.com/flow-manager/flow-manager/store"
 )
 
 // waitContainer answers with the outcome of a generation, which any session may have declared.
@@ -21,22 +22,20 @@ func (s *Server) waitContainer(c session.Session, r *session.Request) error {
 	if in.Generation > record.Generation {
 		return api.Invalid(api.FieldError{Field: "generation", Message: "has not been declared yet"}).With("generation", record.Generation)
 	}
-	p := answer{session: c, operation: r.Event, requestID: in.RequestID, id: record.ID, name: record.Name, generation: in.Generation, wish: wishOutcome}
-	if record.DeletedAt != nil && in.Generation == record.Generation {
-		p.wish = wishDeleted
-	}
+	p := answer{session: c, operation: r.Event, requestID: in.RequestID, id: record.ID, name: record.Name, request: store.Accepted{Generation: in.Generation, Intent: record.IntentOf(in.Generation)}, late: record.Generation > in.Generation}
 	ack := map[string]any{"ok": true, "container_id": record.ID, "generation": in.Generation}
 	if in.RequestID != "" {
 		ack["request_id"] = in.RequestID
 	}
-	s.await(r, p, time.Duration(*in.Wait)*time.Second, ack)
+	s.await(r, p, in.Waiting, ack)
 	return nil
 }
 
 // await acknowledges r when the outcome of what p stands for is known, or the time is up; what was declared stands either
 // way.
-func (s *Server) await(r *session.Request, p answer, limit time.Duration, ack map[string]any) {
-	p.wait = make(chan *outcome, 1)
+func (s *Server) await(r *session.Request, p answer, until api.Waiting, ack map[string]any) {
+	limit := time.Duration(*until.Wait) * time.Second
+	p.wait, p.level = make(chan *outcome, 1), levelOf(until.For)
 	s.owe(&p)
 	s.later(r, func() {
 		timer := time.NewTimer(limit)
@@ -50,6 +49,17 @@ func (s *Server) await(r *session.Request, p answer, limit time.Duration, ack ma
 		case <-p.session.Context().Done():
 		}
 	})
+}
+
+// levelOf is how far a request is to have come for whoever waits for it.
+func levelOf(word string) store.Level {
+	switch word {
+	case api.WaitForRunning:
+		return store.LevelSeen
+	case api.WaitForReady:
+		return store.LevelReady
+	}
+	return store.LevelAvailable
 }
 
 func (s *Server) waited(r *session.Request, p *answer, o *outcome, ack map[string]any) {
@@ -66,5 +76,5 @@ func (s *Server) waited(r *session.Request, p *answer, o *outcome, ack map[strin
 
 // unmet is an error that says besides that the request itself was accepted.
 func unmet(p *answer, e *api.Error) json.RawMessage {
-	return api.Merge(json.RawMessage(`{"ok":false}`), e.With("generation", p.generation).For(p.operation, p.requestID, p.id).Body(time.Now()))
+	return api.Merge(json.RawMessage(`{"ok":false}`), e.With("generation", p.request.Generation).For(p.operation, p.requestID, p.id).Body(time.Now()))
 }

@@ -143,7 +143,7 @@ func (m *manager) open(s *settings) error {
 // openStore opens the store and says what of it cannot be relied upon.
 func (m *manager) openStore(s *settings, fail func(string)) error {
 	var err error
-	m.store, err = store.Open(s.DataDir, store.Options{MaxContainers: s.MaxContainers, Retention: s.EventRetention, Writable: m.tellWritable, Fail: fail})
+	m.store, err = store.Open(s.DataDir, store.Options{MaxContainers: s.MaxContainers, Retention: s.EventRetention, Compacted: m.tellCompacted, Writable: m.tellWritable, Fail: fail})
 	if err != nil {
 		return err
 	}
@@ -152,6 +152,15 @@ func (m *manager) openStore(s *settings, fail func(string)) error {
 			Msg("a record is damaged and in quarantine: its container is left alone; see flow-manager store check")
 	}
 	return nil
+}
+
+// tellCompacted notes that the store's file, of which more than half was free, was made smaller at the start, or not.
+func (m *manager) tellCompacted(from, to int64, err error) {
+	if err != nil {
+		m.log.Warn().Err(err).Str("operation", "compact").Int64("bytes", from).Msg("more than half of the store's file is free and it could not be made smaller; the next start tries again")
+		return
+	}
+	m.log.Info().Str("operation", "compact").Int64("bytes_before", from).Int64("bytes", to).Msg("the store's file was made smaller")
 }
 
 // tellWritable notes that the store cannot be written, and when it can be again.

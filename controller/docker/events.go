@@ -2,6 +2,9 @@ package docker
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
 	"slices"
 	"time"
 
@@ -32,15 +35,44 @@ func (r *Runtime) Events(ctx context.Context, ready func(), tell func(controller
 	}
 }
 
+// engineBuffer is how many events an engine remembers (moby's daemon/events/events.go), those of everybody counted.
+const engineBuffer = 256
+
+// Replay implements controller.Runtime. It asks for the events of everybody: how many there are tells how old the engine is.
+func (r *Runtime) Replay(ctx context.Context, since time.Time) (controller.Replay, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	until := time.Now()
+	messages, failures := r.client.Events(ctx, events.ListOptions{Since: stamp(since), Until: stamp(until)})
+	var replay controller.Replay
+	n := 0
+	for {
+		select {
+		case m := <-messages:
+			n++
+			replay.Same = replay.Same || m.TimeNano == since.UnixNano()
+			if m.Type == events.ContainerEventType && m.Actor.Attributes[labelID] != "" {
+				replay.Events = append(replay.Events, event(&m))
+			}
+		case err := <-failures:
+			if !errors.Is(err, io.EOF) {
+				return controller.Replay{}, classed(err)
+			}
+			replay.Younger = !replay.Same && n < engineBuffer
+			return replay, nil
+		}
+	}
+}
+
+// stamp is a moment as the engine reads it.
+func stamp(t time.Time) string { return fmt.Sprintf("%d.%09d", t.Unix(), t.Nanosecond()) }
+
 func event(m *events.Message) controller.Event {
 	e := controller.Event{ID: m.Actor.Attributes[labelID], DockerID: m.Actor.ID, At: time.Unix(0, m.TimeNano)}
 	switch m.Action {
-	case events.ActionStart:
-		e.Kind = controller.Began
 	case events.ActionDie:
 		e.Kind = controller.Ended
 	case events.ActionKill:
-		e.Kind = controller.Signalled
 		if !slices.Contains(harmless(), m.Actor.Attributes["signal"]) {
 			e.Kind = controller.Killed
 		}

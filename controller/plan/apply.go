@@ -93,13 +93,20 @@ func refuse(r *store.Record, s *Step, f *Refusal, o *Observation) []api.Event {
 	case s.Action == Create && !s.Candidate && f.Reason == NameConflict && r.Current.DockerID == "" && r.Current.DockerName == r.Name:
 		r.Current.DockerName = Aside(r, r.Current.Token) // it is made all the same, and named once it can be
 		return note(r, &r.Tracks.Name, Name, s, f, o)
-	case r.Handover != nil && s.Track == Update && !s.Candidate && s.Action != IntendReplacement && s.Action != SwitchCode && s.Action != Resolve:
+	case ofHandover(r, s, o):
 		h := *r.Handover
 		h.Failed = f.Message
 		r.Handover = &h
 		return nil
 	}
 	return note(r, TrackOf(r, s.Track), s.Track, s, f, o)
+}
+
+// ofHandover reports whether a step was one of a handover, which goes back at once where that does not work. What is made in the
+// place of something that is gone, and cannot be gone back from, waits like anything else.
+func ofHandover(r *store.Record, s *Step, o *Observation) bool {
+	making := s.Candidate || s.Action == IntendReplacement || s.Action == SwitchCode || s.Action == Resolve
+	return r.Handover != nil && s.Track == Update && !making && (o.Current != nil || OnTrial(r))
 }
 
 func note(r *store.Record, t *store.Track, track TrackID, s *Step, f *Refusal, o *Observation) []api.Event {
@@ -125,7 +132,7 @@ func edit(r *store.Record, s *Step, res *Result, o *Observation) []api.Event {
 	switch s.Action {
 	case Stop, Kill, Remove, Forget, Start, Pause, Unpause, Limit, Connect, Rename, Renew, Listen:
 		editContainer(r, s, o)
-	case Forgive, ExplicitStart, BeginRestart, EndRestart, RecordStop, IntendStart:
+	case Forgive, ExplicitStart, Suspect, BeginRestart, EndRestart, RecordStop, IntendStart:
 		editRun(r, s, res, o)
 	case RecordExit:
 		return editExit(r, s, res, o)
@@ -202,7 +209,12 @@ func editRun(r *store.Record, s *Step, res *Result, o *Observation) {
 				n.RestartFrom, n.ID, n.End = "", Run(c), EndAsked
 			}
 		}
+	case Suspect:
+		n.Suspected++
 	case EndRestart:
+		if n.RestartFrom != Run(s.On) && !dealt(r, s.On) {
+			n.ID, n.End = n.RestartFrom, EndAsked // whoever ended it: it was to end
+		}
 		n.RestartFrom, n.RestartAsked = "", false
 	case RecordStop:
 		r.Current.Stop = nil

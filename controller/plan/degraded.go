@@ -17,15 +17,23 @@ func PlanDegraded(r *store.Record, o *Observation) Step {
 		return rest
 	}
 	v := process(r, o)
-	v.step.Track, v.step.Asked, v.step.Generation, v.step.Input = Process, r.Asked, r.Generation, input(r, Process)
-	rest.Rests[Process] = v.waiting
-	switch v.step.Action {
-	case RecordExit, Forgive:
-		return v.step
-	case Start:
-		if v.step.Cause == api.CauseExit || v.step.Cause == api.CauseRecovery || v.step.Cause == api.CauseUnhealthy {
-			return ready(r, o, v.step)
-		}
+	v.step.Track = Process
+	switch {
+	case v.step.Action == RecordExit, v.step.Action == Forgive, !v.acts():
+	case restarts(&v.step):
+		v = ready(r, o, v)
+	default:
+		return rest // that is no restart
 	}
-	return rest // that is no restart
+	if v.acts() {
+		v.step.Asked, v.step.Generation, v.step.Input = r.Asked, r.Generation, input(r, Process)
+		return v.step
+	}
+	rest.Rests[Process] = v.waiting
+	return rest
+}
+
+// restarts reports whether a step is the start of what has ended by itself.
+func restarts(s *Step) bool {
+	return s.Action == Start && (s.Cause == api.CauseExit || s.Cause == api.CauseRecovery || s.Cause == api.CauseUnhealthy)
 }

@@ -74,7 +74,7 @@ type Outage struct{ From, To time.Time }
 
 // Covers reports whether a moment is within the outage.
 func (o *Outage) Covers(at time.Time) bool {
-	return at.After(o.From) && (o.To.IsZero() || at.Before(o.To))
+	return at.After(o.From) && (o.To.IsZero() || !at.After(o.To))
 }
 
 // Observation is what was seen of one record, and around it.
@@ -97,6 +97,8 @@ type Observation struct {
 	Boot string
 	// Outages are the newest ones, oldest first.
 	Outages []Outage
+	// StartDue is how long a start has to wait for those of other containers, 0 where it does not.
+	StartDue time.Duration
 	// Uptime is how long the manager has run.
 	Uptime time.Duration
 }

@@ -25,21 +25,14 @@ func looks() [tracks]look {
 func decide(r *store.Record, o *Observation) Step {
 	rest := Step{}
 	for track, look := range looks() {
-		v := look(r, o)
+		v := guarded(r, o, TrackID(track), look(r, o))
 		if v.acts() {
-			step := guarded(r, o, TrackID(track), v)
-			if !step.Resting() {
-				return step
-			}
-			v = waits(step.Rests[step.Track]) // what it waits for holds up nothing else
+			return v.step
 		}
 		rest.Rests[track] = v.waiting
 		if r.DeletedAt != nil {
 			return rest // nothing but its removal is left to do
 		}
-	}
-	if _, is := held(r, o, Process); o.SocketMissing && o.Current != nil && !is {
-		return Step{Action: Listen, Track: Process, Cause: api.CauseRecovery}
 	}
 	rest.Rests[Process] = sooner(rest.Rests[Process], o.SilenceLeft)
 	return rest
@@ -53,18 +46,16 @@ func sooner(w Waiting, left time.Duration) Waiting {
 	return w
 }
 
-// guarded is a step with what has to be so before it is taken.
-func guarded(r *store.Record, o *Observation, track TrackID, v verdict) Step {
+// guarded is what a track decided, with what has to be so before its step is taken.
+func guarded(r *store.Record, o *Observation, track TrackID, v verdict) verdict {
 	v.step.Track = cmpTrack(v.step.Track, track)
 	switch v.step.Action {
 	case Start:
-		return beforeStart(r, o, v.step)
+		return beforeStart(r, o, v)
 	case Create:
-		if s, blocked := beforeRun(o, v.step); blocked {
-			return s
-		}
+		return beforeRun(o, v)
 	}
-	return v.step
+	return v
 }
 
 // cmpTrack is the track that a step says it is of, or else the one that decided it.
@@ -77,15 +68,11 @@ func cmpTrack(said, decided TrackID) TrackID {
 
 // beforeStart lets the lower tracks go first where they have something to do now, so that what starts is what is declared.
 // Where they fail they are held back, and the start is not.
-func beforeStart(r *store.Record, o *Observation, start Step) Step {
+func beforeStart(r *store.Record, o *Observation, start verdict) verdict {
 	if r.Handover == nil {
 		for _, track := range []TrackID{Update, Settings, Name} {
-			v := looks()[track](r, o)
-			if !v.acts() {
-				continue
-			}
-			if step := guarded(r, o, track, v); !step.Resting() {
-				return step
+			if v := guarded(r, o, track, looks()[track](r, o)); v.acts() {
+				return v
 			}
 		}
 	}
@@ -94,32 +81,30 @@ func beforeStart(r *store.Record, o *Observation, start Step) Step {
 
 // ready is a start, or what has to be so before: no other container of the record is alive, its socket is there, and what will
 // run is written down.
-func ready(r *store.Record, o *Observation, start Step) Step {
-	if other := rival(o, start.On); other != nil {
-		rest := Step{Track: start.Track}
-		rest.Rests[start.Track] = Waiting{Reason: "WaitingForStop", Message: fmt.Sprintf("container %s has to stop first", other.Name), Open: true}
-		return rest
+func ready(r *store.Record, o *Observation, start verdict) verdict {
+	c := start.step.On
+	if other := rival(o, c); other != nil {
+		return waits(Waiting{Reason: "WaitingForStop", Message: fmt.Sprintf("container %s has to stop first", other.Name), Open: true})
 	}
-	if s, blocked := beforeRun(o, start); blocked {
-		return s
+	if o.StartDue > 0 {
+		return waits(Waiting{Reason: "WaitingForTurn", Message: "the engine was lost a while ago, and containers are started one by one", Left: o.StartDue, Open: true})
 	}
-	if unnoted(r, o, start.On) {
-		return Step{Action: IntendStart, Track: start.Track, On: start.On, Cause: start.Cause}
+	v := beforeRun(o, start)
+	if v.step.Action == Start && unnoted(r, o, c) {
+		v.step.Action, v.step.Detail = IntendStart, ""
 	}
-	return start
+	return v
 }
 
 // beforeRun takes what a container finds when it is made or started.
-func beforeRun(o *Observation, next Step) (Step, bool) {
+func beforeRun(o *Observation, next verdict) verdict {
 	switch {
 	case o.Checking:
-		rest := Step{Track: next.Track}
-		rest.Rests[next.Track] = Waiting{Reason: "CopyingCode", Message: "the code is being copied", Open: true}
-		return rest, true
+		return waits(Waiting{Reason: "CopyingCode", Message: "the code is being copied", Open: true})
 	case o.SocketMissing:
-		return Step{Action: Listen, Track: next.Track, Cause: api.CauseRecovery}, true
+		return verdict{step: Step{Action: Listen, Track: next.step.Track, Cause: api.CauseRecovery}}
 	}
-	return Step{}, false
+	return next
 }
 
 // rival is a container of the record besides c that is alive.
@@ -196,7 +181,7 @@ func clockTime(o *Observation, left time.Duration) string {
 // repairDue is how long a track waits before it puts right once more what outside hands change.
 func repairDue(r *store.Record, o *Observation, track TrackID) time.Duration {
 	t := TrackOf(r, track)
-	since := o.At.Now.Sub(t.Repaired)
+	since := max(0, o.At.Now.Sub(t.Repaired))
 	if t.Repairs < freeRepairs || since >= LongRun {
 		return 0
 	}

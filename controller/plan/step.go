@@ -28,6 +28,7 @@ const (
 	RecordExit    Action = "record-exit"    // an exit that nobody asked for (note)
 	RecordStop    Action = "record-stop"    // what was asked to stop has stopped (note)
 	IntendStart   Action = "intend-start"   // what the next run will be, before it can be (note)
+	Suspect       Action = "suspect"        // the engine was lost while it alone was being started (note)
 	Listen        Action = "listen"         // open the flow's socket
 	Start         Action = "start"          // give the container a process
 	Pause         Action = "pause"          // stop its process without ending it

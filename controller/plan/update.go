@@ -227,12 +227,12 @@ func judged(r *store.Record, o *Observation, c *Container) verdict {
 
 // watched watches a container on trial while it runs.
 func watched(r *store.Record, o *Observation, c *Container) verdict {
-	age := o.At.Now.Sub(c.Began)
-	proven, due := monitor(r)-age, Deadline(r)-age
+	ready := c.State == "running" && isReady(r, o, c)
+	proven, due := monitor(r)-age(o, c), Deadline(r)-age(o, c)
 	switch {
-	case !isReady(r, o, c) && due <= 0:
+	case !ready && due <= 0:
 		return failed(r, o, unready(r, c))
-	case !isReady(r, o, c):
+	case !ready:
 		return monitoring(o, due)
 	case proven > 0:
 		return monitoring(o, proven)
