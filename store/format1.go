@@ -167,7 +167,7 @@ func (r *record1) observation() observation {
 	o := &r.observation1
 	return observation{Revision: o.Revision, Status: r.status(), Tracking: Tracking{
 		Done:       Requests{Restart: o.RestartSeen, Pull: o.PullSeen, Retry: o.RetrySeen},
-		Placements: r.placements(), Handover: r.handover(), Run: r.run(), Images: o.Images, Codes: o.Codes, Trials: r.trials(), Outcomes: r.outcomes(),
+		Placements: r.placements(), AtRest: true, Handover: r.handover(), Run: r.run(), Images: o.Images, Codes: o.Codes, Trials: r.trials(), Outcomes: r.outcomes(),
 	}}
 }
 

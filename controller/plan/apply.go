@@ -59,7 +59,9 @@ func Apply(r *store.Record, s *Step, res *Result, o *Observation) []api.Event {
 		events = edit(r, s, res, o)
 	}
 	r.Status.CrashStreak = r.Run.Streak
-	conclude(r)
+	if r.AtRest = s.Resting() && res.Refused == nil; r.AtRest {
+		conclude(r)
+	}
 	return events
 }
 
