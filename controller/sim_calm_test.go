@@ -21,7 +21,7 @@ func (w *simWorld) converge() error {
 		return err
 	}
 	w.life.left.Store(1 << 40)
-	if err := w.pass(w.pending() + 2*time.Minute*11/10 + 30*time.Second); err != nil {
+	if err := w.pass(w.pending() + 2*time.Minute*11/10 + 30*time.Second + rateWindow); err != nil {
 		return err
 	}
 	if err := w.settled(); err != nil {

@@ -123,7 +123,7 @@ func desired(r *store.Record, o *Observation, c *Container) verdict {
 		v.step.Cause = why(r)
 		return v
 	case r.Spec.DesiredState == api.DesiredPaused && c.State == "running":
-		return do(Pause, c, why(r))
+		return do(Pause, c, whyPause(r, c))
 	case r.Spec.DesiredState == api.DesiredPaused && c.State == "paused":
 		return idle()
 	case c.State == "paused":
@@ -142,6 +142,15 @@ func desired(r *store.Record, o *Observation, c *Container) verdict {
 func why(r *store.Record) string {
 	if r.Status.ObservedGeneration >= r.Generation && len(r.Tracks.Trouble()) == 0 {
 		return api.CauseDrift
+	}
+	return api.CauseDeclaration
+}
+
+// whyPause is why for a pause: a run that was not seen paused yet was begun for it.
+func whyPause(r *store.Record, c *Container) string {
+	st := &r.Status
+	if st.State == api.StatePaused && st.StartedAt != nil && st.StartedAt.Equal(c.StartedAt) {
+		return why(r)
 	}
 	return api.CauseDeclaration
 }
