@@ -457,7 +457,7 @@ func editExit(r *store.Record, s *Step, res *Result, o *Observation) []api.Event
 func settle(r *store.Record, s *Step, o *Observation) {
 	for track := range tracks {
 		t := TrackOf(r, track)
-		if f := t.Failure; f != nil && (f.Input != input(r, track) || s.Rests[track] == Waiting{}) {
+		if f := t.Failure; f != nil && (f.Input != input(r, track) || s.Rests[track].over()) {
 			t.Failure = nil
 		}
 	}

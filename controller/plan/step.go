@@ -98,7 +98,10 @@ type Waiting struct {
 	Open bool
 }
 
-// Rests reports whether there is nothing to do now.
+// over reports whether nothing is left to be done but to look again.
+func (w Waiting) over() bool { return w.Reason == "" && !w.Open }
+
+// Resting reports whether there is nothing to do now.
 func (s *Step) Resting() bool { return s.Action == Rest }
 
 // Left is how long until the first track is to be looked at again, 0 where something has to happen first.
