@@ -343,6 +343,10 @@ func abandon(r *store.Record, s *Step, res *Result, o *Observation) {
 	if OnTrial(r) {
 		r.Handover = &store.Handover{Token: r.Current.Token, Trial: true}
 	}
+	if t := r.Trial(madeFrom(&r.Candidate)); o.Current != nil && o.Current.Alive() && t.Token == r.Candidate.Token && t.Attempts > 0 {
+		t.Attempts-- // nothing was kept from its work for it
+		r.NoteTrial(t)
+	}
 	if res.Detail != "" {
 		note(r, &r.Tracks.Update, Update, s, &Refusal{UpdateFailed, api.DockerAPIError, res.Detail}, o)
 	}
