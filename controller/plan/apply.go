@@ -406,7 +406,7 @@ func rollback(r *store.Record, s *Step, res *Result, o *Observation) []api.Event
 	forgive(r)
 	if c := o.Previous; c != nil && c.Ran() {
 		r.Run.ID, r.Run.End = Run(c), EndAsked
-	} else if c := o.Current; c != nil && c.Ran() && r.Current.DockerID == c.DockerID {
+	} else if c := o.Current; c != nil && c.Ran() && r.Current.DockerID == c.DockerID && (!c.Alive() || stale(r)) {
 		r.Run.ID, r.Run.End = Run(c), EndAsked
 	}
 	if res.Detail != "" {
