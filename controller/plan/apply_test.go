@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/store"
 )
 
 // That a flow says it is ready is written down where something waits for it, and else is no reason to write.
@@ -42,3 +43,105 @@ func TestApply_AFailureEndsOnceNothingIsLeftToDo(t *testing.T) {
 	}
 }
 
+// An update goes back to what was available, or is in its first run without an exit that was counted, however short that is.
+func TestApply_WhatAnUpdateGoesBackTo(t *testing.T) {
+	tests := []struct {
+		name  string
+		scene *scene
+		keeps bool
+	}{
+		{"it is available", newScene(), true},
+		{"it is in its first run", newScene().since(time.Second).with(func(s *scene) { s.r.Current.Stable, s.r.Run.Available = false, "" }), true},
+		{"it is available, after it had ended again and again", newScene().with(func(s *scene) { s.r.Run.Streak = 5 }), true},
+		{"it was available, and has ended once since", newScene().since(time.Second).with(func(s *scene) { s.r.Run.Streak = 1 }), true},
+		{"it was available once, and ends again and again", newScene().since(time.Second).with(func(s *scene) { s.r.Run.Streak = 2 }), false},
+		{"it was never available, and has ended", newScene().since(time.Second).with(func(s *scene) { s.r.Current.Stable, s.r.Run.Streak = false, 1 }), false},
+		{"it is paused", newScene().long(api.DesiredPaused).is("paused"), false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := tt.scene.with(retemplate).following("d2", "created")
+			s.does(t, Attempt, &Result{})
+			s.is("exited")
+			s.does(t, Promote, &Result{})
+			if kept := s.r.Previous.Token == "t1"; kept != tt.keeps || kept == (len(s.r.Superseded) > 0) || OnTrial(s.r) != tt.keeps {
+				t.Errorf("kept: %t", kept)
+			}
+		})
+	}
+}
+
+// What could not be stopped for an update was not tried, and the next attempt waits longer each time.
+func TestApply_AnAttemptCountsFromTheStop(t *testing.T) {
+	s := newScene().with(retemplate).following("d2", "created")
+	refused := &Result{Refused: &Refusal{Reason: "EngineError", Type: api.DockerAPIError, Message: "no"}}
+	for n := 1; n <= 3; n++ {
+		s.does(t, Attempt, &Result{})
+		s.does(t, Stop, refused)
+		s.does(t, Abandon, &Result{Detail: "no"})
+		if f := s.r.Tracks.Update.Failure; f == nil || f.Attempts != n || f.Reason != UpdateFailed {
+			t.Fatalf("after %d attempts: %+v", n, f)
+		}
+		if trial := s.r.Trial(Template(s.r)); trial.Attempts != 0 {
+			t.Fatalf("%d attempts are counted against it", trial.Attempts)
+		}
+		s.rests(t)
+		s.o.At.Now = s.o.At.Now.Add(RetryDelay("id", n))
+	}
+	s.does(t, Attempt, &Result{})
+	s.does(t, Stop, &Result{})
+	s.ended(143)
+	s.does(t, Promote, &Result{})
+	if trial := s.r.Trial(Template(s.r)); trial.Attempts != 1 {
+		t.Errorf("%d attempts are counted", trial.Attempts)
+	}
+}
+
+// Code that what runs cannot be stopped for is taken back, and what runs goes on as the run that it was.
+func TestApply_WhatRunsOnGoesOnBeingJudged(t *testing.T) {
+	s := newScene().coded().since(time.Second)
+	s.r.Run.Available = ""
+	s.with(recoded)
+	s.does(t, SwitchCode, &Result{Code: &store.Taken{Code: s.r.Code, Digest: "two"}})
+	s.does(t, Stop, &Result{Refused: &Refusal{Reason: "EngineError", Type: api.DockerAPIError, Message: "no"}})
+	s.does(t, Rollback, &Result{Detail: "no"})
+	s.o.At.Now = s.o.At.Now.Add(900 * time.Millisecond)
+	s.rests(t)
+	if ended(s.r, s.c) != "" {
+		t.Error("its end is dealt with, and it runs")
+	}
+	s.r.Spec.UpdatePolicy.MaxAttempts = 1
+	s.ended(1)
+	if next := s.next(); next.Action != RecordExit {
+		t.Errorf("%s is next", told(next))
+	}
+}
+
+// Who removes a container again and again is answered ever more rarely.
+func TestPlan_ARemovalByOthersBacksOff(t *testing.T) {
+	s := newScene()
+	var waits []time.Duration
+	for n := range 8 {
+		s.c = nil
+		next := s.next()
+		for next.Resting() {
+			waits = append(waits, next.Left())
+			s.o.At.Now = s.o.At.Now.Add(next.Left())
+			next = s.next()
+		}
+		p := s.r.Current
+		p.DockerID, p.Token = "", p.Token+"'"
+		s.does(t, Intend, &Result{Placement: &p})
+		s.does(t, Forget, &Result{})
+		s.does(t, Create, &Result{DockerID: p.Token})
+		s.c = &Container{ID: "id", DockerID: p.Token, Name: "web", Token: p.Token, State: "running", StartedAt: s.o.At.Now, Began: s.o.At.Now}
+		s.r.Run.Begun = true
+		s.rests(t)
+		if n < freeRepairs && len(waits) > 0 {
+			t.Errorf("the removal %d waits", n+1)
+		}
+	}
+	if len(waits) < 4 || waits[len(waits)-1] < 4*time.Second {
+		t.Errorf("waits: %v", waits)
+	}
+}
