@@ -145,3 +145,74 @@ func TestPlan_ARemovalByOthersBacksOff(t *testing.T) {
 		t.Errorf("waits: %v", waits)
 	}
 }
+
+// What is asked for again while it is being carried out is carried out again.
+func TestApply_ANewerRequestIsNotDone(t *testing.T) {
+	ask := func(edit func(q *store.Requests, generation int64)) func(s *scene) {
+		return func(s *scene) {
+			s.r.Generation++
+			edit(&s.r.Asked, s.r.Generation)
+		}
+	}
+	tests := []struct {
+		action Action
+		ask    func(s *scene)
+		done   func(q store.Requests) int64
+	}{
+		{ExplicitStart, ask(func(q *store.Requests, g int64) { q.Start = g }), func(q store.Requests) int64 { return q.Start }},
+		{BeginRestart, ask(func(q *store.Requests, g int64) { q.Restart = g }), func(q store.Requests) int64 { return q.Restart }},
+		{Resolve, ask(func(q *store.Requests, g int64) { q.Pull = g }), func(q store.Requests) int64 { return q.Pull }},
+		{ResetTrial, ask(func(q *store.Requests, g int64) { q.Retry = g }), func(q store.Requests) int64 { return q.Retry }},
+	}
+	for _, tt := range tests {
+		t.Run(string(tt.action), func(t *testing.T) {
+			s := newScene().with(tt.ask)
+			o := s.seen()
+			next := Plan(s.r, o)
+			s.with(tt.ask)
+			Apply(s.r, &next, &Result{Seen: s.c, Image: &store.Resolved{Template: api.TemplateHash(&s.r.Spec)}}, o)
+			if got := tt.done(s.r.Done); next.Action != tt.action || got != 4 || tt.done(s.r.Asked) != 5 {
+				t.Errorf("%s marks %d as done", next.Action, got)
+			}
+		})
+	}
+}
+
+// A name that is taken at a create is done without.
+func TestApply_ATakenNameIsDoneWithout(t *testing.T) {
+	s := newScene().with(removedByOthers)
+	s.r.Current.DockerID = ""
+	s.does(t, Create, &Result{Refused: &Refusal{Reason: NameConflict, Type: api.ConflictError, Message: "taken"}})
+	if f := s.r.Tracks.Name.Failure; s.r.Current.DockerName != Aside(s.r, "t1") || f == nil || s.r.Tracks.Update.Failure != nil {
+		t.Errorf("it is to be made as %s; %+v", s.r.Current.DockerName, s.r.Tracks)
+	}
+	s.does(t, Create, &Result{DockerID: "d1"})
+	s.c = newScene().fresh().c
+	s.c.Name = s.r.Current.DockerName
+	s.does(t, Start, &Result{})
+}
+
+// What runs at most once for each explicit start does not run again because others have removed it.
+func TestApply_WhatRunsOnceIsNotRunAgain(t *testing.T) {
+	s := newScene().policy(api.RestartNever, 0).with(removedByOthers)
+	p := s.r.Current
+	p.Token, p.DockerID = "t2", ""
+	s.does(t, Intend, &Result{Placement: &p})
+	if s.r.Run.Ended != Interrupted {
+		t.Errorf("it has ended %q", s.r.Run.Ended)
+	}
+}
+
+// The first of two steps of a handover that does not work ends it: the record that others read stays as it is.
+func TestApply_ARefusedStepOfAHandoverGoesBack(t *testing.T) {
+	s := newScene().proving().fresh()
+	shared := s.r.Handover
+	s.does(t, Start, &Result{Refused: &Refusal{Reason: StartFailed, Type: api.DockerAPIError, Message: "no such command"}})
+	if shared.Failed != "" || s.r.Handover.Failed != "no such command" || s.r.Tracks.Update.Failure != nil {
+		t.Errorf("shared %+v, now %+v", shared, s.r.Handover)
+	}
+	s.does(t, Rollback, &Result{Detail: "no such command"})
+	if s.r.Current.Token != "t1" || !Exhausted(s.r) || s.r.Handover != nil || s.r.Tracks.Update.Failure != nil {
+		t.Errorf("%s stands: %+v", s.r.Current.Token, s.r.Tracks.Update.Failure)
+	}
+}

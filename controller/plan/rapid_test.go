@@ -209,6 +209,18 @@ func mayFail(a Action) bool {
 	return engine(a) && a != Rollback || slices.Contains([]Action{Intend, IntendReplacement, Resolve, SwitchCode, Listen}, a)
 }
 
+// anyScene is a scene, or one of the cases: those come to every action.
+func (w world) anyScene() (*store.Record, *Observation) {
+	if w.number("random", 0, 2) == 0 {
+		return w.scene()
+	}
+	cases := planCases()
+	c := cases[w.number("case", 0, len(cases)-1)]
+	o := c.scene.seen()
+	o.At.Now = o.At.Now.Add(time.Duration(w.number("clock", -2, 1)) * time.Hour)
+	return c.scene.r, o
+}
+
 // result is what a step may have brought: what it was for, or a refusal.
 func (w world) result(r *store.Record, o *Observation, next *Step) *Result {
 	res := &Result{Detail: oneOf(w, "detail", "", next.Detail)}
@@ -245,7 +257,7 @@ func (w world) result(r *store.Record, o *Observation, next *Step) *Result {
 
 func TestPlan_TouchesOnlyWhatIsOwnedAndSaysWhy(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		r, o := world{rt}.scene()
+		r, o := world{rt}.anyScene()
 		next := Plan(r, o)
 		if again := Plan(r, o); !reflect.DeepEqual(next, again) {
 			rt.Fatalf("the same arguments gave %+v and %+v", next, again)
@@ -271,7 +283,7 @@ func TestPlan_TouchesOnlyWhatIsOwnedAndSaysWhy(t *testing.T) {
 
 func TestPlan_StartsOnlyWhatMayRun(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		r, o := world{rt}.scene()
+		r, o := world{rt}.anyScene()
 		for name, next := range map[string]Step{"Plan": Plan(r, o), "PlanDegraded": PlanDegraded(r, o)} {
 			if next.Action != Start {
 				continue
@@ -344,7 +356,7 @@ func TestPlan_WaitsAreLengths(t *testing.T) {
 		"": func(r *store.Record, _ TrackID) time.Duration { return max(monitor(r), renewalSpread) },
 	}
 	rapid.Check(t, func(rt *rapid.T) {
-		r, o := world{rt}.scene()
+		r, o := world{rt}.anyScene()
 		next := Plan(r, o)
 		for track, w := range next.Rests {
 			most := longest(r)
@@ -380,7 +392,7 @@ func deep(t *rapid.T, r *store.Record) *store.Record {
 func TestApply_EditsNothingThatIsShared(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		w := world{rt}
-		r, o := w.scene()
+		r, o := w.anyScene()
 		next := Plan(r, o)
 		res := w.result(r, o, &next)
 		shared, before := *r, deep(rt, r)
@@ -396,7 +408,7 @@ func TestApply_EditsNothingThatIsShared(t *testing.T) {
 func TestApply_MarksOnlyWhatItWasPlannedFor(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		w := world{rt}
-		r, o := w.scene()
+		r, o := w.anyScene()
 		done := r.Done
 		next := Plan(r, o)
 		res := w.result(r, o, &next)
@@ -481,7 +493,7 @@ func (s *scene) reaches(rt *rapid.T, ok func(next Step) bool) {
 func TestPlan_RefusalsComeToRest(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		w := world{rt}
-		r, o := w.scene()
+		r, o := w.anyScene()
 		var took []string
 		for range 40 {
 			next := Plan(r, o)
