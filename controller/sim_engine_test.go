@@ -32,7 +32,7 @@ type simEngine struct {
 	mute       bool          // nobody can subscribe
 	marks      map[*simPort]func(Event)
 	armed      []*simFault
-	buffer     []Event // since the engine began
+	buffer     []Event                  // since the engine began
 	starting   map[string]chan struct{} // by Docker id; closed when a start that takes its time has ended
 	terms      map[string]reaction
 	pulled     map[string]bool // images that are there
