@@ -93,7 +93,7 @@ func TestToFormat2_KeysAndHistoryAreThere(t *testing.T) {
 	dir, _ := formatOne(t, nil)
 	s := open(t, dir, Options{Now: then})
 	r := resolve(t, s, "with-a-history")
-	again, err := s.Declare(context.Background(), Declaration{Name: r.Name, Principal: "anna", Key: "key-0000000000000011", BodyHash: "11",
+	again, err := s.Declare(context.Background(), Declaration{Name: r.Name, Principal: "operator", Key: "key-0000000000000011", BodyHash: "11",
 		Change: func(*Wish) error { t.Error("a request was carried out once more"); return nil }})
 	if err != nil || again.Generation != 12 || again.ID != r.ID {
 		t.Errorf("%+v, %v", again, err)
