@@ -26,8 +26,8 @@
 //
 // This is format 2. In format 1 a record was one flat group: a count of explicit starts, one failure, one deadline of a stop, and
 // no sign of a replacement but what it had changed so far. The migration reads each record whole: one that cannot be read, or that
-// has a field that format 1 had not, goes into quarantine as it is. What it makes of the others is told with it. What is in
-// quarantine stays in the format in which it was found.
+// has a field that format 1 had not, goes into quarantine as it is, and stays in the format in which it was found. Check names
+// these before the migration.
 //
 // The copy has the format in its name (flow-manager.db.format-1) and is the way back: the older version refuses the new file by
 // ErrNewerFormat, and takes the copy by Restore. What was declared since is not in it.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -224,6 +225,25 @@ func TestToFormat2_PutsWhatItDoesNotKnowIntoQuarantine(t *testing.T) {
 				t.Errorf("this is not in quarantine: %s", left)
 			}
 		})
+	}
+}
+
+// A backup of format 1 can be checked, and what would go into quarantine is named.
+func TestCheck_OfFormat1(t *testing.T) {
+	dir, _ := formatOne(t, nil)
+	path := filepath.Join(dir, fileName)
+	if r, err := Check(path); err != nil || r.Format != 1 || r.Containers != recordsOfFormatOne || r.Revision == 0 || len(r.Problems) > 0 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	err := change(path, func(tx *bolt.Tx) error {
+		id := tx.Bucket(bucketNames).Get([]byte("on-trial"))
+		return errors.Join(tx.Bucket(bucketStatus).Put(id, []byte(`{"colour":"red"}`)), tx.DeleteBucket(bucketHistory))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, err := Check(path); err != nil || r.Containers != recordsOfFormatOne-1 || len(r.Problems) == 0 || !strings.Contains(strings.Join(r.Problems, " "), "on-trial") {
+		t.Errorf("%+v, %v", r, err)
 	}
 }
 
