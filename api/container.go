@@ -181,18 +181,6 @@ type LastError struct {
 	At        time.Time `json:"at"`
 }
 
-// The causes of an action.
-const (
-	CauseDeclaration = "declaration"
-	CauseDrift       = "drift"
-	CauseExit        = "exit"
-	CauseUnhealthy   = "unhealthy"
-	CauseResync      = "resync"
-	CauseRestart     = "restart"
-	CauseRecovery    = "recovery"
-	CauseUpdate      = "update"
-)
-
 // LastAction is the newest thing that the controller did to the container, and why.
 type LastAction struct {
 	Action string    `json:"action"`

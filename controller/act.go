@@ -45,7 +45,6 @@ func (k *Controller) act(ctx context.Context, r *store.Record, o *plan.Observati
 // ask has the engine do what a step says. Whatever came of it, the container is looked at before the next step.
 func (k *Controller) ask(ctx context.Context, r *store.Record, o *plan.Observation, next *plan.Step) (*plan.Result, error) {
 	err := k.call(ctx, r, next)
-	k.rates.spend(r.ID, 2) // it, and the look at what came of it
 	k.observer.mark(r.ID, next.On.DockerID)
 	switch {
 	case err == nil:

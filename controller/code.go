@@ -40,17 +40,17 @@ func (e *codeError) explain(r *store.Record) (reason string, told *api.Error) {
 	told, known := errors.AsType[*api.Error](e.err)
 	switch {
 	case !known && errors.Is(e.err, context.DeadlineExceeded):
-		return "CodeCopyTimeout", api.Errorf(api.TimeoutError, "the code of %s could not be read within %s; leave out what the flow does not need, and it is tried again", r.Name, copyTimeout)
+		return api.ReasonCodeCopyTimeout, api.Errorf(api.TimeoutError, "the code of %s could not be read within %s; leave out what the flow does not need, and it is tried again", r.Name, copyTimeout)
 	case !known:
-		return "CodeCopyFailed", api.Errorf(api.SystemError, "the code of %s could not be read, and it is tried again: %v", r.Name, e.err)
+		return api.ReasonCodeCopyFailed, api.Errorf(api.SystemError, "the code of %s could not be read, and it is tried again: %v", r.Name, e.err)
 	case told.Type == api.PolicyError:
-		return "PolicyViolation", told
+		return api.ReasonPolicyViolation, told
 	case told.Type == api.ValidationError:
-		return "CodeRefused", told
+		return api.ReasonCodeRefused, told
 	case told.Type == api.ConflictError:
-		return "CodeChanging", told
+		return api.ReasonCodeChanging, told
 	}
-	return "CodeCopyFailed", told
+	return api.ReasonCodeCopyFailed, told
 }
 
 // copiesFor tells whether the declared code of a record is being read, or a snapshot that one of its containers has. What it

@@ -51,7 +51,7 @@ type Config struct {
 }
 
 // ErrEngineChanged means that the engine is not the one that the store remembers and has none of its containers.
-var ErrEngineChanged = errors.New("EngineChanged: this is another engine, without our containers; start once with --accept-engine if that is meant")
+var ErrEngineChanged = errors.New(api.ReasonEngineChanged + ": this is another engine, without our containers; start once with --accept-engine if that is meant")
 
 // Controller is the reconcile loop.
 type Controller struct {
@@ -110,7 +110,8 @@ func New(c Config) *Controller {
 		c.Engine = func(error) {}
 	}
 	m := newMetrics()
-	c.Runtime = counted{c.Runtime, m.calls}
+	limits := newRates()
+	c.Runtime = counted{c.Runtime, m.calls, limits}
 	k := &Controller{Config: c, metrics: m, clock: newClock(c.Now, newestMoment(c.Store))}
 	k.observer = newObserver(c.Runtime, c.Resync, c.Log, k.clock)
 	k.queue, k.line = newQueue()
@@ -119,7 +120,7 @@ func New(c Config) *Controller {
 	k.observer.newest, k.observer.seen = c.Store.EngineEvent(), c.Store.NoteEngineEvent
 	k.starts = newStarts(k.observer.probePending)
 	k.observer.unordered = k.suspect
-	k.rates, k.collecting = newRates(), newAttempts()
+	k.rates, k.collecting = limits, newAttempts()
 	k.samples = newSampler(c.Runtime)
 	k.pulls = newPuller(c.Runtime, c.Pulls, c.Progress, k.queue.Add)
 	k.actions = newActions()

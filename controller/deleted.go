@@ -119,7 +119,7 @@ func (k *Controller) reportForeign(ctx context.Context, r *store.Record, foreign
 		k.logFor(r).Warn().Str("operation", "adopt").Str("docker_id", o.DockerID).Str("docker_name", o.Name).Msg("a foreign container bears this container's labels; it is left alone")
 		event := api.Activity{ActivityType: api.ActivityError, ContainerID: r.ID,
 			Message: fmt.Sprintf("container %s bears the labels of %s but was not made for it; it is left alone", o.Name, r.Name),
-			Details: map[string]any{"reason": "ForeignContainer", "docker_id": o.DockerID, "docker_name": o.Name}}.Event()
+			Details: map[string]any{"reason": api.ReasonForeignContainer, "docker_id": o.DockerID, "docker_name": o.Name}}.Event()
 		if _, err := k.Store.Observe(ctx, r.ID, func(*store.Record) []api.Event { return []api.Event{event} }); err != nil {
 			k.logFor(r).Warn().Err(err).Str("operation", "adopt").Msg("the foreign container could not be noted")
 		}

@@ -23,13 +23,13 @@ func (e *pullError) Unwrap() error { return e.err }
 func (e *pullError) explain(r *store.Record) (reason string, told *api.Error) {
 	switch {
 	case errors.Is(e.err, ErrAbsent) && r.Spec.ImagePullPolicy == api.PullNever:
-		return "ImageNotFound", api.Errorf(api.ImageNotFound, "image %q is not on this engine, and image_pull_policy is never; load it there, or declare another policy", r.Spec.Image)
+		return api.ReasonImageNotFound, api.Errorf(api.ImageNotFound, "image %q is not on this engine, and image_pull_policy is never; load it there, or declare another policy", r.Spec.Image)
 	case errors.Is(e.err, ErrAbsent):
-		return "ImageNotFound", api.Errorf(api.ImageNotFound, "image %q is neither on this engine nor in its registry; check its name and tag", r.Spec.Image)
+		return api.ReasonImageNotFound, api.Errorf(api.ImageNotFound, "image %q is neither on this engine nor in its registry; check its name and tag", r.Spec.Image)
 	case errors.Is(e.err, ErrUnauthorized):
-		return "ImagePullUnauthorized", api.Errorf(api.ImageNotFound, "the registry does not give image %q to this host: log in there with docker login as the user that runs the manager, or check the name: %v", r.Spec.Image, e.err)
+		return api.ReasonImagePullUnauthorized, api.Errorf(api.ImageNotFound, "the registry does not give image %q to this host: log in there with docker login as the user that runs the manager, or check the name: %v", r.Spec.Image, e.err)
 	}
-	return "ImagePullFailed", api.Errorf(api.DockerAPIError, "image %q could not be pulled, and it is tried again: %v", r.Spec.Image, e.err)
+	return api.ReasonImagePullFailed, api.Errorf(api.DockerAPIError, "image %q could not be pulled, and it is tried again: %v", r.Spec.Image, e.err)
 }
 
 // pullsFor tells whether a record waits for its image. What it does not want any more is not pulled on for it.
@@ -81,6 +81,7 @@ func (k *Controller) lookUp(ctx context.Context, r *store.Record, s *api.Spec, a
 		}
 	}
 	k.pulls.begin(r.ID, s.Image)
+	k.rates.charge(ctx)
 	return store.Resolved{}, errPulling
 }
 

@@ -70,7 +70,7 @@ func (k *Controller) probe(ctx context.Context, r *store.Record, next *plan.Step
 	for _, look := range looks {
 		began := time.Now()
 		f, err := look(ctx, r, next)
-		counted{calls: k.metrics.calls}.count("probe", began, err)
+		counted{calls: k.metrics.calls, rates: k.rates}.count(ctx, "probe", began, err)
 		if err != nil {
 			k.logFor(r).Warn().Err(err).Str("operation", "probe").Msg("a look for the cause of a failure failed itself")
 		}
@@ -99,10 +99,10 @@ func (k *Controller) lookForPorts(r *store.Record) *finding {
 		address = cmp.Or(address, "every address")
 		switch {
 		case errors.Is(err, syscall.EADDRINUSE):
-			return &finding{"PortTaken", api.Errorf(api.ConflictError, "port %d/%s of %s is taken by something else on this host, so container port %s cannot be published there; "+
+			return &finding{api.ReasonPortTaken, api.Errorf(api.ConflictError, "port %d/%s of %s is taken by something else on this host, so container port %s cannot be published there; "+
 				"stop what listens there, or declare another port. The start is tried again and works once the port is free", at.Port, protocol, address, inside)}
 		case errors.Is(err, syscall.EADDRNOTAVAIL):
-			return &finding{"AddressNotAvailable", api.Errorf(api.DockerAPIError, "no interface of this host has the address %s, so port %d/%s cannot be published there; "+
+			return &finding{api.ReasonAddressNotAvailable, api.Errorf(api.DockerAPIError, "no interface of this host has the address %s, so port %d/%s cannot be published there; "+
 				"declare an address that this host has. The start is tried again", address, at.Port, protocol)}
 		}
 	}
@@ -113,8 +113,8 @@ func (k *Controller) lookForSpace(ctx context.Context, _ *store.Record, next *pl
 	left, err := k.Prober.Space(ctx)
 	for _, s := range left {
 		if s.Bytes < fullBytes || s.Inodes < fullInodes {
-			return &finding{"NoSpace", api.Errorf(api.SystemError, "the engine could not %s the container, and the file system of %s has only %d bytes and %d inodes left; "+
-				"make room there. It is tried again", next.Action, s.Path, s.Bytes, s.Inodes)}, nil
+			return &finding{api.ReasonNoSpace, api.Errorf(api.SystemError, "the engine could not %s the container, and the file system of %s has only %d bytes and %d inodes left; "+
+				"make room there. It is tried again", plan.Word(next.Action), s.Path, s.Bytes, s.Inodes)}, nil
 		}
 	}
 	return nil, err
@@ -128,7 +128,7 @@ func (k *Controller) lookForImage(ctx context.Context, r *store.Record, _ *plan.
 }
 
 func imageNotFound(r *store.Record) *finding {
-	return &finding{"ImageNotFound", api.Errorf(api.ImageNotFound, "image %q is not on this engine; load or pull it there, and the container is made", r.Spec.Image)}
+	return &finding{api.ReasonImageNotFound, api.Errorf(api.ImageNotFound, "image %q is not on this engine; load or pull it there, and the container is made", r.Spec.Image)}
 }
 
 func (k *Controller) lookForNetwork(ctx context.Context, r *store.Record, _ *plan.Step) (*finding, error) {
@@ -139,7 +139,7 @@ func (k *Controller) lookForNetwork(ctx context.Context, r *store.Record, _ *pla
 }
 
 func networkNotFound(name string) *finding {
-	return &finding{"NetworkNotFound", api.Errorf(api.DockerAPIError, "network %q is not on this engine; create it there, and the container is started, or declare another network", name)}
+	return &finding{api.ReasonNetworkNotFound, api.Errorf(api.DockerAPIError, "network %q is not on this engine; create it there, and the container is started, or declare another network", name)}
 }
 
 func (k *Controller) lookForUser(ctx context.Context, _ *store.Record, next *plan.Step) (*finding, error) {
@@ -147,5 +147,5 @@ func (k *Controller) lookForUser(ctx context.Context, _ *store.Record, next *pla
 	if name == "" || err != nil {
 		return nil, err
 	}
-	return &finding{"UserNotFound", api.Errorf(api.DockerAPIError, "the image has no user or group %q in its /etc/passwd or /etc/group; declare one that it has, or a number", name)}, nil
+	return &finding{api.ReasonUserNotFound, api.Errorf(api.DockerAPIError, "the image has no user or group %q in its /etc/passwd or /etc/group; declare one that it has, or a number", name)}, nil
 }

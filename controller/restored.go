@@ -7,11 +7,12 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/flow-manager/flow-manager/api"
 	"github.com/flow-manager/flow-manager/controller/plan"
 )
 
 // ErrStoreRestored means that the store is a backup that was put in its place and that nobody has accepted yet.
-var ErrStoreRestored = errors.New("StoreRestored")
+var ErrStoreRestored = errors.New(api.ReasonStoreRestored)
 
 // judgeRestore lets nothing be done by a restored store before it is accepted. An old backup declares what was deleted since,
 // and does not know what was made since.

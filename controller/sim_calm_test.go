@@ -117,17 +117,18 @@ func (w *simWorld) settledOne(d *simDeclared) error {
 	if d.deleted {
 		return w.gone(d, ok, own)
 	}
+	held := w.excuses(r, d)
 	var standing *simContainer
 	for _, c := range own {
 		switch {
 		case c.DockerID == r.Current.DockerID:
 			standing = c
+		case held[plan.Update] != nil && r.Candidate.Owns(c.Token, c.DockerID, c.Name) && !c.alive(): // it goes once another can be made
 		case c.DockerID == r.Previous.DockerID && d.spec.DesiredState != api.DesiredRunning:
 		default:
 			return fmt.Errorf("it has a container %s besides, %s", c.Name, c.State)
 		}
 	}
-	held := w.excuses(r, d)
 	if err := tellsOf(r, held); err != nil {
 		return err
 	}

@@ -153,7 +153,7 @@ func (e *simEngine) startLocked(c *simContainer, byHand bool) error {
 	c.Health = ""
 	c.StartedAt = time.Now().Add(time.Duration(e.serial)) // fake time stands still between steps, and no two runs begin at the same instant
 	e.court.started(e, c)
-	e.tellLocked(c, Began)
+	e.tellLocked(c, Changed)
 	e.liveLocked(c)
 	e.illLocked(c)
 	return nil

@@ -20,6 +20,7 @@ const (
 
 // reconcile acts until there is nothing to do now or stopping ends, and says when to look again (0: when something happens).
 func (k *Controller) reconcile(stopping, ctx context.Context, id string) (time.Duration, error) {
+	ctx = owing(ctx, id)
 	for step := 0; step < maxSteps && stopping.Err() == nil; step++ {
 		if k.Store.Err() != nil {
 			return k.reconcileDegraded(ctx, id)
@@ -108,7 +109,7 @@ func (k *Controller) note(ctx context.Context, r *store.Record, next *plan.Step,
 		return fmt.Errorf("write the status: %w", err)
 	}
 	if written.Revision != r.Revision {
-		k.rates.spend(r.ID, 1)
+		k.rates.spend(r.ID)
 	}
 	k.actions.note(r.ID, written.Status.LastAction)
 	return nil
@@ -153,19 +154,30 @@ func (k *Controller) noted(ctx context.Context, r *store.Record, next *plan.Step
 	if next.Action == plan.Start && next.Cause == api.CauseExit {
 		k.metrics.restarted.Observe(o.At.Wall(k.clock.now().Now).Sub(next.On.FinishedAt).Seconds())
 	}
-	if point := failpoints()[next.Action]; point != "" {
-		k.Fail(point)
-	}
+	k.failAt(beforeNote(), next)
 	res.Detail = k.redactor(r).Text(next.Detail) // it may quote a name that somebody else gave
 	o.At = k.clock.now()
 	err := k.note(ctx, r, next, res, o)
+	k.failAt(afterNote(), next)
 	k.Fail("step-" + string(next.Action))
 	return err
 }
 
-// failpoints are where a test may want the process to die: after the engine did as it was asked, and before that is written.
-func failpoints() map[plan.Action]string {
+// failAt is where a test may want the process to die.
+func (k *Controller) failAt(points map[plan.Action]string, next *plan.Step) {
+	if point := points[next.Action]; point != "" {
+		k.Fail(point)
+	}
+}
+
+// beforeNote are points after the engine did as it was asked, and before that is written.
+func beforeNote() map[plan.Action]string {
 	return map[plan.Action]string{plan.Start: "after-start", plan.Stop: "during-stop", plan.Remove: "during-delete", plan.Rename: "after-rename", plan.Create: "after-create"}
+}
+
+// afterNote are points after something was written that the next step relies upon.
+func afterNote() map[plan.Action]string {
+	return map[plan.Action]string{plan.Intend: "after-intent", plan.IntendReplacement: "after-intent", plan.Create: "after-record"}
 }
 
 func isStoreError(err error) bool {
@@ -180,19 +192,19 @@ func explain(next *plan.Step, r *store.Record, err error) (reason string, told *
 	if e, ok := errors.AsType[*api.Error](err); ok {
 		switch e.Type {
 		case api.PolicyError:
-			return "PolicyViolation", e
+			return api.ReasonPolicyViolation, e
 		case api.SocketError:
-			return "SocketFailed", e
+			return api.ReasonSocketFailed, e
 		case api.ConflictError:
 			if next.Action == plan.Intend || next.Action == plan.IntendReplacement {
-				return "NoFreePort", e
+				return api.ReasonNoFreePort, e
 			}
 			return plan.NameConflict, e
 		}
 		if reason, known := e.Details["reason"].(string); known {
 			return reason, e
 		}
-		return "ActionFailed", e
+		return api.ReasonActionFailed, e
 	}
 	if failed, ok := errors.AsType[*pullError](err); ok {
 		return failed.explain(r)
@@ -205,13 +217,13 @@ func explain(next *plan.Step, r *store.Record, err error) (reason string, told *
 		missing := imageNotFound(r)
 		return missing.reason, missing.told
 	case next.Action == plan.Create && errors.Is(err, ErrInvalid):
-		return "InvalidSpec", api.Errorf(api.DockerAPIError, "the engine cannot make this container: %v", err)
+		return api.ReasonInvalidSpec, api.Errorf(api.DockerAPIError, "the engine cannot make this container: %v", err)
 	case next.Action == plan.Start:
 		return plan.StartFailed, api.Errorf(api.DockerAPIError, "the engine could not start the container: %v", err)
 	case next.Action == plan.Limit:
-		return "LimitsRefused", api.Errorf(api.DockerAPIError, "the engine does not hold the container to %s: %v; declare limits that it can have while it runs, or roll back", limitsText(r.Spec.Resources), err)
+		return api.ReasonLimitsRefused, api.Errorf(api.DockerAPIError, "the engine does not hold the container to %s: %v; declare limits that it can have while it runs, or roll back", limitsText(r.Spec.Resources), err)
 	}
-	return "EngineError", api.Errorf(api.DockerAPIError, "the engine could not %s the container: %v", next.Action, err)
+	return api.ReasonEngineError, api.Errorf(api.DockerAPIError, "the engine could not %s the container: %v", plan.Word(next.Action), err)
 }
 
 func limitsText(l api.Resources) string {

@@ -212,10 +212,10 @@ func (tx *txn) newRecord(d *Declaration, w *Wish) Record {
 	return Record{Container: api.Container{
 		ID: w.ID, Name: w.Name, CreatedAt: tx.now, CreatedBy: d.Principal,
 		Status: api.Status{State: api.StateCreated, Health: api.HealthNone, Conditions: []api.Condition{
-			{Type: api.Ready, Status: api.False, Reason: "Declared", LastTransitionAt: tx.now},
-			{Type: api.Progressing, Status: api.True, Reason: "Declared", LastTransitionAt: tx.now},
-			{Type: api.Degraded, Status: api.False, Reason: "Declared", LastTransitionAt: tx.now},
-			{Type: api.Available, Status: api.False, Reason: "Declared", LastTransitionAt: tx.now},
+			{Type: api.Ready, Status: api.False, Reason: api.ReasonDeclared, LastTransitionAt: tx.now},
+			{Type: api.Progressing, Status: api.True, Reason: api.ReasonDeclared, LastTransitionAt: tx.now},
+			{Type: api.Degraded, Status: api.False, Reason: api.ReasonDeclared, LastTransitionAt: tx.now},
+			{Type: api.Available, Status: api.False, Reason: api.ReasonDeclared, LastTransitionAt: tx.now},
 		}},
 	}}
 }

@@ -111,7 +111,7 @@ func (f *Flaw) refusal() *api.Error {
 	what := cmp.Or(f.Name, f.ID, f.Key)
 	return api.Errorf(api.SystemError, "the record of container %s is damaged and in quarantine; its container is left alone and its name stays taken. "+
 		"Restore a backup, or stop the manager and give the record up: flow-manager store discard %s", what, what).
-		With("reason", "RecordQuarantined").For("", "", f.ID)
+		With("reason", api.ReasonRecordQuarantined).For("", "", f.ID)
 }
 
 // Quarantined are the records that could not be read, now or at an earlier start.

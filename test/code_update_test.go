@@ -241,9 +241,9 @@ func TestCodeUpdate_Refuses(t *testing.T) {
 // SIGKILL at each step of an update of the code, of one that stays up and of one that does not.
 func TestCodeUpdate_SurvivesADeathAtEachStep(t *testing.T) {
 	for _, good := range []bool{true, false} {
-		points := []string{"step-recode", "during-stop", "after-link:2", "after-start:2", "step-accept"}
+		points := []string{"step-switch-code", "during-stop", "after-link:2", "after-start:2", "step-commit"}
 		if !good {
-			points = []string{"step-recode", "after-link:2", "after-start:2", "step-revert", "after-link:3", "after-start:3"}
+			points = []string{"step-switch-code", "after-link:2", "after-start:2", "step-rollback", "after-link:3", "after-start:3"}
 		}
 		for _, point := range points {
 			t.Run(fmt.Sprintf("good %v %s", good, point), func(t *testing.T) {

@@ -2,6 +2,7 @@ package test
 
 import (
 	"context"
+	"strings"
 	"testing"
 
 	"github.com/docker/docker/api/types/container"
@@ -14,22 +15,16 @@ func TestForeign_OurNameOnAContainerOfSomebodyElse(t *testing.T) {
 	c := m.dial()
 	name := named(t, "taken")
 	foreign := foreignContainer(t, name, echoImage)
-	id := c.must(t, "apply_container", object{"name": name, "image": echoImage, "request_id": "r1"})["container_id"]
-	refusal, err := c.await("error", func(o object) bool { return o["request_id"] == "r1" })
-	if err != nil {
-		t.Fatal(err)
+	answer := c.must(t, "apply_container", object{"name": name, "image": echoImage, "wait_seconds": 60})
+	id := answer["container_id"].(string)
+	if answer["ok"] != true || answer["status"] != "running" {
+		t.Errorf("a taken name keeps it from running: %v", answer)
 	}
-	if refusal["error_type"] != "conflict_error" || refusal["details"].(object)["container_id"] != id {
-		t.Errorf("error: %v", refusal)
+	if message := c.degraded(t, id, "NameConflict"); !strings.Contains(message, name) {
+		t.Errorf("it says: %s", message)
 	}
-	conditions := c.status(t, id.(string))["conditions"].([]any)
-	reported := false
-	for _, one := range conditions {
-		reported = reported || one.(object)["type"] == "Degraded" && one.(object)["reason"] == "NameConflict"
-	}
-	if !reported {
-		t.Errorf("conditions: %v", conditions)
-	}
+	c.must(t, "stop_container", object{"container_id": id, "wait_seconds": 60})
+	c.must(t, "start_container", object{"container_id": id, "wait_seconds": 60})
 	c.must(t, "delete_container", object{"container_id": id})
 	c.wait(t, "container_deleted", id)
 	if now := inspect(t, foreign); !now.State.Running || now.Name != "/"+name {

@@ -74,6 +74,16 @@ func TestProbe_ATakenPort(t *testing.T) {
 			if st := c.running(t, id); st["docker_id"] != made || st["restart_count"] != 0.0 {
 				t.Errorf("once the port is free: %v", st)
 			}
+			if networks := inspect(t, made.(string)).NetworkSettings.Networks; len(networks) != 1 {
+				t.Errorf("it is attached to %v", networks)
+			}
+			if protocol == "tcp" { // the engine's proxy takes the connection, whoever listens inside
+				answers, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+				if err != nil {
+					t.Fatalf("the published port: %v", err)
+				}
+				answers.Close()
+			}
 		})
 	}
 }

@@ -13,12 +13,13 @@ import (
 // quickly is an update policy whose trial is short.
 var quickly = object{"monitor_seconds": 1}
 
-// stable waits until a container has run for as long as its updates are watched: only then is it gone back to.
+// stable waits until a container has run for as long as its updates are watched.
 func (m *manager) stable(t *testing.T, name string) {
 	t.Helper()
-	m.eventually("it is known to work", func() error {
-		for _, line := range m.log.lines(t) {
-			if line["name"] == name && line["operation"] == "prove" {
+	c := m.dial()
+	m.eventually("it is available", func() error {
+		for _, one := range c.status(t, name)["conditions"].([]any) {
+			if one := one.(object); one["type"] == "Available" && one["status"] == "True" {
 				return nil
 			}
 		}
@@ -161,10 +162,10 @@ func condition(status object, kind string) object {
 // undoes it.
 func TestUpdate_SurvivesADeathAtEachStep(t *testing.T) {
 	for _, good := range []bool{true, false} {
-		points := []string{"after-intent:2", "after-create:2", "after-record:2", "step-attempt", "during-stop", "step-swap", "after-rename", "after-rename:2", "after-start:2"}
-		exit, last := "", "step-accept"
+		points := []string{"after-intent:2", "after-create:2", "after-record:2", "step-attempt", "during-stop", "step-promote", "after-rename", "after-rename:2", "after-start:2"}
+		exit, last := "", "step-commit"
 		if !good {
-			exit, last = "4", "step-revert"
+			exit, last = "4", "step-rollback"
 			points = append(points, "during-delete", "after-rename:3", "after-start:3")
 		}
 		for _, point := range append(points, last) {

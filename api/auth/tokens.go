@@ -13,12 +13,12 @@ import (
 
 // Why a login was refused or ended: details.reason of an authentication_error.
 const (
-	reasonMissing   = "missing"
-	reasonMalformed = "malformed"
-	reasonUnknown   = "unknown"
-	reasonExpired   = "expired"
-	reasonRevoked   = "revoked"
-	reasonChanged   = "changed"
+	reasonMissing   = api.ReasonTokenMissing
+	reasonMalformed = api.ReasonTokenMalformed
+	reasonUnknown   = api.ReasonTokenUnknown
+	reasonExpired   = api.ReasonTokenExpired
+	reasonRevoked   = api.ReasonTokenRevoked
+	reasonChanged   = api.ReasonTokenChanged
 )
 
 // Tokens are the tokens that count now.

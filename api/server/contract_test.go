@@ -225,6 +225,20 @@ func TestContract_HasWhatTheCodeHas(t *testing.T) {
 	}
 }
 
+// Each word of the wire is in the document, with the sentence that explains it.
+func TestContract_ExplainsTheWords(t *testing.T) {
+	for name, table := range map[string][]api.Word{"Reason": api.Reasons(), "Cause": api.Causes(), "Action": api.Actions()} {
+		enum, sentences := []any{}, ""
+		for _, w := range table {
+			enum, sentences = append(enum, w.Word), sentences+fmt.Sprintf("- `%s`: %s\n", w.Word, w.Means)
+		}
+		want := map[string]any{"type": "string", "enum": enum, "description": sentences}
+		if diff := cmp.Diff(want, loaded(t).Schema(name)); diff != "" {
+			t.Errorf("%s in the code (-), in the document (+):\n%s", name, diff)
+		}
+	}
+}
+
 func words(schema any) []string {
 	var list []string
 	for _, w := range schema.(map[string]any)["enum"].([]any) {

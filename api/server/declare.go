@@ -170,7 +170,7 @@ func (s *Server) write(c session.Session, r *session.Request, in *api.Declaring,
 	p.session, p.operation, p.requestID, p.id = c, r.Event, in.RequestID, result.ID
 	p.request.Generation, p.level, p.fresh = result.Generation, store.LevelSeen, !result.Changed && !result.Replayed
 	if result.Record != nil {
-		p.name = result.Record.Name
+		p.name, p.late = result.Record.Name, result.Record.Generation > result.Generation
 	}
 	s.accepted(r, in, &result, p)
 	s.owe(p)
@@ -182,9 +182,9 @@ func forRequest(err error, requestID string) error {
 	e := api.AsError(err)
 	switch {
 	case errors.Is(err, store.ErrNotWritable):
-		e = api.Errorf(api.SystemError, "the manager cannot write its store, so nothing was declared; its disk needs free space, or has errors").With("reason", "StoreNotWritable").Because(err)
+		e = api.Errorf(api.SystemError, "the manager cannot write its store, so nothing was declared; its disk needs free space, or has errors").With("reason", api.ReasonStoreNotWritable).Because(err)
 	case errors.Is(err, store.ErrClosed):
-		e = api.Errorf(api.SystemError, "the manager is shutting down; nothing was declared").With("reason", "ShuttingDown").Because(err)
+		e = api.Errorf(api.SystemError, "the manager is shutting down; nothing was declared").With("reason", api.ReasonShuttingDown).Because(err)
 	}
 	return e.For("", requestID, "")
 }
@@ -254,7 +254,7 @@ func (s *Server) join(r *store.Record) joined {
 	}
 	j.Uptime, j.UptimeSeconds = uptime(&r.Status, time.Now())
 	if err := s.Engine.EngineKnown(); err != nil {
-		j.SetCondition(api.Condition{Type: api.Ready, Status: api.Unknown, Reason: "EngineUnavailable", Message: err.Error(),
+		j.SetCondition(api.Condition{Type: api.Ready, Status: api.Unknown, Reason: api.ReasonEngineUnavailable, Message: err.Error(),
 			ObservedGeneration: r.Status.ObservedGeneration, LastTransitionAt: time.Now().UTC()})
 	}
 	return j

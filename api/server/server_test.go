@@ -179,9 +179,11 @@ func (s *served) observe(name, state string, edit func(*store.Record)) {
 		c.Status.State, c.Status.DockerID, c.Status.ObservedGeneration = state, strings.Repeat("a", 64), c.Generation
 		c.Current = store.Placement{Token: "t1", DockerID: c.Status.DockerID, TemplateHash: api.TemplateHash(&c.Spec), AskedBy: c.Code, Generation: c.TemplateGeneration, Resources: c.Spec.Resources}
 		c.Done = c.Asked
+		started := time.Now()
+		c.Status.StartedAt = &started
 		runs := map[bool]string{true: api.True, false: api.False}[state == api.StateRunning]
 		for _, kind := range []string{api.Ready, api.Available} {
-			c.Status.SetCondition(api.Condition{Type: kind, Status: runs, ObservedGeneration: c.Generation})
+			c.Status.SetCondition(api.Condition{Type: kind, Status: runs, Reason: api.ReasonRunning, ObservedGeneration: c.Generation})
 		}
 		if edit != nil {
 			edit(c)
@@ -601,7 +603,7 @@ func TestServer_WaitingForTheOutcome(t *testing.T) {
 	ready := func(status string) func(*store.Record) {
 		return func(c *store.Record) {
 			for _, kind := range []string{api.Ready, api.Available} {
-				c.Status.SetCondition(api.Condition{Type: kind, Status: status, Reason: "Test", ObservedGeneration: c.Generation})
+				c.Status.SetCondition(api.Condition{Type: kind, Status: status, Reason: api.ReasonMonitoringRun, ObservedGeneration: c.Generation})
 			}
 			if o := plan.JudgeNow(c, store.Accepted{Generation: c.Generation, Intent: c.IntentOf(c.Generation)}); o != nil {
 				c.Conclude(*o)

@@ -74,7 +74,7 @@ type Outage struct{ From, To time.Time }
 
 // Covers reports whether a moment is within the outage.
 func (o *Outage) Covers(at time.Time) bool {
-	return at.After(o.From) && (o.To.IsZero() || at.Before(o.To))
+	return at.After(o.From) && (o.To.IsZero() || !at.After(o.To))
 }
 
 // Observation is what was seen of one record, and around it.

@@ -19,7 +19,11 @@ func process(r *store.Record, o *Observation) verdict {
 	if w, is := held(r, o, Process); is {
 		return waits(w)
 	}
-	return repair(r, o, Process, run(r, o, c))
+	v := repair(r, o, Process, run(r, o, c))
+	if o.SocketMissing && !v.acts() && v.waiting.Reason == "" {
+		return do(Listen, nil, api.CauseRecovery)
+	}
+	return v
 }
 
 // explained reports whether an outage explains ends that were counted.
@@ -209,12 +213,15 @@ func availing(r *store.Record, o *Observation, c *Container) verdict {
 	if r.Run.Available == Run(c) || !isReady(r, o, c) {
 		return idle()
 	}
-	return waits(Waiting{Left: max(0, monitor(r)-o.At.Now.Sub(c.Began))})
+	return waits(Waiting{Left: max(0, monitor(r)-age(o, c))})
 }
+
+// age is how long a container's run has lasted. One that seems to begin later than now begins now.
+func age(o *Observation, c *Container) time.Duration { return max(0, o.At.Now.Sub(c.Began)) }
 
 // available reports whether a run is ready and has lasted for as long as an update is watched.
 func available(r *store.Record, o *Observation, c *Container) bool {
-	return c != nil && c.State == "running" && isReady(r, o, c) && o.At.Now.Sub(c.Began) >= monitor(r)
+	return c != nil && c.State == "running" && isReady(r, o, c) && age(o, c) >= monitor(r)
 }
 
 // isReady reports whether a container that runs is ready.
@@ -225,7 +232,7 @@ func isReady(r *store.Record, o *Observation, c *Container) bool {
 	case r.Spec.Readiness == api.ReadinessSocket:
 		return o.Ready || r.Run.Ready == Run(c)
 	}
-	return c.State == "running"
+	return true
 }
 
 func monitor(r *store.Record) time.Duration {

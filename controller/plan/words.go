@@ -9,21 +9,21 @@ import (
 func Word(a Action) string {
 	switch a {
 	case Rest:
-		return "none"
+		return api.ActionNone
 	case Stop, Kill, Remove, Start, Pause, Unpause, Create, Limit, Connect, Rename, Rollback:
 		return string(a)
 	case Forget, Finalize:
-		return "remove"
+		return api.ActionRemove
 	case Forgive, ExplicitStart, Suspect, IntendStart, RecordExit, Listen:
-		return "start"
+		return api.ActionStart
 	case BeginRestart, EndRestart, Renew:
-		return "restart"
+		return api.ActionRestart
 	case RecordStop:
-		return "stop"
+		return api.ActionStop
 	case Intend, IntendReplacement, Adopt, Resolve:
-		return "create"
+		return api.ActionCreate
 	}
-	return "update"
+	return api.ActionUpdate
 }
 
 // Because is a sentence about the next step.
