@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	bolt "go.etcd.io/bbolt"
+
 	"github.com/flow-manager/flow-manager/api"
 )
 
@@ -123,6 +125,13 @@ func decodeWhole(value []byte, into any) error {
 		return errors.New("something follows it")
 	}
 	return nil
+}
+
+// contentsOf1 is contents for a file of format 1.
+func contentsOf1(tx *bolt.Tx, now time.Time) (*content, error) {
+	return contentsOf(tx, 1, func(declared, observed []byte) (declaration, observation, error) {
+		return halves1(declared, observed, now)
+	})
 }
 
 // halves1 is halves for a record of format 1.
