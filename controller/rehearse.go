@@ -185,6 +185,7 @@ func (k *Controller) Explain(ctx context.Context, r *store.Record) (api.Explanat
 	e.Declared.Generation, e.Declared.Spec = r.Generation, r.Spec
 	e.Observed = r.Status
 	e.RecentActions = append(e.RecentActions, k.actions.recent(r.ID)...)
+	e.LastExit, e.FailedUpdate = lastExit(r), failedUpdate(r)
 	if did := r.Status.LastAction; did != nil && len(e.RecentActions) == 0 {
 		e.RecentActions = append(e.RecentActions, *did)
 	}
@@ -194,6 +195,36 @@ func (k *Controller) Explain(ctx context.Context, r *store.Record) (api.Explanat
 		}
 	}
 	return e, nil
+}
+
+// lastExit is how the newest counted run ended, nil once another one is available.
+func lastExit(r *store.Record) *api.Ending {
+	if r.Run.Exit == nil || r.Status.Condition(api.Available).Status == api.True {
+		return nil
+	}
+	return pointer(ending(r.Run.Exit))
+}
+
+// failedUpdate is how the newest trial of what is declared has failed, nil where it has not.
+func failedUpdate(r *store.Record) *api.FailedUpdate {
+	t := r.Trial(plan.Template(r))
+	if t.Failed == "" {
+		return nil
+	}
+	failed := &api.FailedUpdate{Reason: plan.UpdateFailed, Ending: api.Ending{Logs: []string{}}}
+	if t.Exit != nil {
+		failed.Ending = ending(t.Exit)
+	}
+	failed.Message = t.Failed
+	return failed
+}
+
+func ending(e *store.Exit) api.Ending {
+	told := api.Ending{OOMKilled: e.OOMKilled, Message: e.Cause, Logs: append([]string{}, e.Lines...)}
+	if !e.Unhealthy {
+		told.ExitCode = pointer(e.Code)
+	}
+	return told
 }
 
 func pointer[T any](v T) *T { return &v }
