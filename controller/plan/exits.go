@@ -111,6 +111,7 @@ func applyExit(r *store.Record, s *Step, res *Result, at Instant) {
 	if e.counted {
 		n.Count(store.CountedEnd{Run: Run(c), At: endedAt(c, at), Own: c.Own})
 	}
+	n.Killed = c.Killed
 	if res.Exit != nil {
 		n.Exit = res.Exit
 	}

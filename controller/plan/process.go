@@ -164,7 +164,7 @@ func starting(r *store.Record, o *Observation, c *Container) verdict {
 	switch end := ended(r, c); {
 	case n.Suspected >= engineLost:
 		return idle()
-	case c.Interrupted && end != EndAsked && end != EndInterrupted && !(end == EndCounted && n.Ended == Completed):
+	case c.Interrupted && end != EndAsked && end != EndInterrupted && !(end == EndCounted && n.Ended == Completed && !n.Killed):
 		return do(RecordExit, c, api.CauseRecovery)
 	case n.Ended != "" && n.EndedUnder != r.Spec.RestartPolicy:
 		return do(RecordExit, c, api.CauseDeclaration)
