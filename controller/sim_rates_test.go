@@ -11,10 +11,13 @@ import (
 	"github.com/flow-manager/flow-manager/store"
 )
 
-// simRate is how many engine calls and commits a record may cause in any minute.
+// simRate is how many engine calls a record may cause in any minute, and how many commits.
 const simRate = 60
 
-// simCause is one of them.
+// simCommit is what is charged for a commit.
+const simCommit = "commit"
+
+// simCause is a call, or a commit.
 type simCause struct {
 	at   time.Time
 	what string
@@ -29,15 +32,17 @@ func (c *court) charges(id, what string) {
 	for len(f.caused) > 0 && time.Since(f.caused[0].at) >= rateWindow {
 		f.caused = f.caused[1:]
 	}
-	if f.caused = append(f.caused, simCause{time.Now(), what}); len(f.caused) <= simRate {
-		return
-	}
+	f.caused = append(f.caused, simCause{time.Now(), what})
 	var all []string
 	for _, one := range f.caused {
-		all = append(all, one.what)
+		if (one.what == simCommit) == (what == simCommit) {
+			all = append(all, one.what)
+		}
 	}
-	c.violate("%s has caused %d calls and commits within a minute: %s", id, len(f.caused), strings.Join(all, " "))
-	f.caused = nil
+	if len(all) > simRate {
+		c.violate("%s has caused %d within a minute: %s", id, len(all), strings.Join(all, " "))
+		f.caused = nil
+	}
 }
 
 // chargedLocked is the id of the record that a call is made for, "" where that is not known.
@@ -66,7 +71,7 @@ func (l *simLife) commits(ctx context.Context, revision uint64) {
 		l.world.engine.mu.Lock()
 		for _, c := range changes {
 			if !c.Spec {
-				l.world.court.charges(c.ID, "commit")
+				l.world.court.charges(c.ID, simCommit)
 			}
 		}
 		l.world.engine.mu.Unlock()
