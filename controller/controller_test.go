@@ -873,6 +873,9 @@ func TestController_NoStartWithoutItsNetwork(t *testing.T) {
 			}
 		})
 		w.after(10 * time.Minute)
-		w.expect("web", api.StateRunning, w.engine.told())
+		r, err := w.store.Resolve("web")
+		if err != nil || r.Status.State != api.StateRunning || r.Tracks.Settings.Repairs > 0 {
+			t.Errorf("it is %s, and %d changes of outside hands are counted: %v", r.Status.State, r.Tracks.Settings.Repairs, err)
+		}
 	})
 }
