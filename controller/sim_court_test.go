@@ -154,6 +154,9 @@ func (c *court) touched(id, kind string) {
 	if kind != "exit" && kind != "health" {
 		c.disturb(id)
 	}
+	if kind == "hand-remove" { // of what takes over, perhaps: that attempt is none
+		f.update.tries, f.codes = nil, nil
+	}
 	if kind == "health" {
 		f.stops++ // what is not well is stopped
 	}

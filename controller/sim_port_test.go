@@ -227,7 +227,7 @@ func (c *simContainer) listed() plan.Container {
 		health = c.Health
 	}
 	return plan.Container{DockerID: c.DockerID, Name: c.Name, ID: c.ID, Token: c.Token, Hash: c.Hash, State: c.State, Health: health,
-		Digest: fmt.Sprint(c.State, " ", c.Name, " ", c.ExitCode, " ", health)}
+		Digest: fmt.Sprint(c.State, " ", c.Name, " ", c.ExitCode, " ", health, " ", c.Networks)}
 }
 
 func (p *simPort) Inspect(ctx context.Context, ref string) (o plan.Container, err error) {
