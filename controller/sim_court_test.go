@@ -378,6 +378,9 @@ func (c *court) ended(o *simContainer) {
 	if o.asked.IsZero() {
 		f.failed[o.Hash] = true
 		f.over = time.Now()
+		if f.update.old == o.DockerID {
+			f.update.old = "" // it was not stopped for an update after all
+		}
 	}
 	if !f.sick.IsZero() && !o.asked.IsZero() && d != nil && !time.Now().Before(f.doubt) && d.changed.Before(f.sick) {
 		f.exit = &simExit{f.sick, 0, d.spec.RestartPolicy, true}

@@ -185,6 +185,9 @@ func (p *simPort) upon(ctx context.Context, call, ref string, effect func(c *sim
 		if err != nil {
 			return err
 		}
+		if (call == "stop" || call == "kill") && p.engine.stubborn[c.template.Name].After(time.Now()) {
+			return errEngine
+		}
 		p.engine.court.takes(call, c)
 		return effect(c)
 	})
