@@ -324,7 +324,7 @@ func (c *court) started(e *simEngine, o *simContainer) {
 	f := c.file(o.ID)
 	c.takesOver(o)
 	c.startsCode(o)
-	if d := c.model.all[o.ID]; f.done != "" && f.done == f.run && !o.byHand && d != nil && d.unsure == nil {
+	if d := c.model.all[o.ID]; f.done != "" && f.done == f.run && f.hash == o.runs() && !o.byHand && d != nil && d.unsure == nil {
 		c.violate("%s is started again though it was told to have completed", o.Name)
 	}
 	f.done = ""
