@@ -3,6 +3,7 @@ package controller
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -385,8 +386,8 @@ func TestFault_NoWaitIsLongerThanItIsThoughTheClockJumps(t *testing.T) {
 		t.Run(jump.String(), func(t *testing.T) {
 			inWorld(t, func(w *world) {
 				w.stop()
-				var skew time.Duration
-				w.boot(Config{Now: func() time.Time { return time.Now().Add(skew) }})
+				var skew atomic.Int64
+				w.boot(Config{Now: func() time.Time { return time.Now().Add(time.Duration(skew.Load())) }})
 				w.declare("web", nil)
 				w.declare("deaf", nil)
 				w.after(time.Minute)
@@ -400,7 +401,7 @@ func TestFault_NoWaitIsLongerThanItIsThoughTheClockJumps(t *testing.T) {
 				w.engine.exit("web", 1) // waits a second
 				w.desire("deaf", api.DesiredStopped)
 				w.after(100 * time.Millisecond)
-				skew = jump
+				skew.Store(int64(jump))
 				w.engine.told()
 				w.after(500 * time.Millisecond)
 				if calls := w.engine.told(); calls != "" {
@@ -418,7 +419,7 @@ func TestFault_NoWaitIsLongerThanItIsThoughTheClockJumps(t *testing.T) {
 				if calls := w.engine.told(); calls != "kill" {
 					t.Errorf("the grace: %q", calls)
 				}
-				skew = 0
+				skew.Store(0)
 			})
 		})
 	}

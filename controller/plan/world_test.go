@@ -203,7 +203,7 @@ func (w world) scene() (*store.Record, *Observation) {
 
 // mayFail reports whether a step asks for more than a note.
 func mayFail(a Action) bool {
-	return engine(a) && a != Rollback || slices.Contains([]Action{Intend, IntendReplacement, Resolve, SwitchCode, Listen}, a)
+	return engine(a) && a != Rollback && a != Adopt || slices.Contains([]Action{Intend, IntendReplacement, Resolve, SwitchCode, Listen}, a)
 }
 
 // allCases are made once: nothing edits what their records point to.
