@@ -77,7 +77,7 @@ func (k *Controller) call(ctx context.Context, r *store.Record, next *plan.Step)
 	case plan.Limit:
 		return k.Runtime.Limit(ctx, id, plan.WantedLimits(r))
 	case plan.Connect:
-		return k.Runtime.Connect(ctx, id, r.Spec.Network, r.Name)
+		return k.Runtime.Connect(ctx, id, plan.WantedNetwork(r), r.Name)
 	case plan.Rename:
 		return k.Runtime.Rename(ctx, id, next.Name)
 	case plan.Remove:

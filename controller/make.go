@@ -35,7 +35,7 @@ func (k *Controller) intend(ctx context.Context, r *store.Record, o *plan.Observ
 		return nil, err
 	}
 	p := &store.Placement{Token: xid.New().String(), DockerName: r.Name, Generation: generation, Cause: next.Cause,
-		TemplateHash: api.TemplateHash(spec), Resources: spec.Resources, Ports: ports, HostMounts: places, Carried: carried(r, o),
+		TemplateHash: api.TemplateHash(spec), Resources: spec.Resources, Network: spec.Network, Ports: ports, HostMounts: places, Carried: carried(r, o),
 		Stable: takesPlaceOf(r, next), ImageID: image.ID, ImageDigest: image.Digest, Code: code.Digest, AskedBy: code.Code}
 	if next.Action == plan.IntendReplacement {
 		p.DockerName = plan.Aside(r, p.Token)

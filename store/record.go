@@ -393,9 +393,11 @@ type Placement struct {
 	Generation   int64  `json:"generation"`
 	TemplateHash string `json:"template_hash"`
 	// Cause is why it was intended: one of api's causes.
-	Cause     string                  `json:"cause,omitempty"`
-	Resources api.Resources           `json:"resources"`
-	Ports     map[string]api.HostPort `json:"ports,omitempty"`
+	Cause     string        `json:"cause,omitempty"`
+	Resources api.Resources `json:"resources"`
+	// Network is the one that the container is to be attached to, "" where that is not known.
+	Network string                  `json:"network,omitempty"`
+	Ports   map[string]api.HostPort `json:"ports,omitempty"`
 	// ImageID and ImageDigest are what the image's reference meant when the container was intended. Outdated is set where a
 	// client had it looked up anew and it means another image by now.
 	ImageID     string `json:"image_id,omitempty"`

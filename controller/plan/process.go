@@ -146,13 +146,12 @@ func why(r *store.Record) string {
 	return api.CauseDeclaration
 }
 
-// whyPause is why for a pause: a run that was not seen paused yet was begun for it.
+// whyPause is why for a pause: a run that nothing was noted of yet has just begun, and is paused for the first time.
 func whyPause(r *store.Record, c *Container) string {
-	st := &r.Status
-	if st.State == api.StatePaused && st.StartedAt != nil && st.StartedAt.Equal(c.StartedAt) {
-		return why(r)
+	if at := r.Status.StartedAt; at != nil && !at.Equal(c.StartedAt) {
+		return api.CauseDeclaration
 	}
-	return api.CauseDeclaration
+	return why(r)
 }
 
 // engineLost is how often the engine may be lost while a container alone is being started, until that is not started any more.
