@@ -10,7 +10,7 @@ import (
 // stands is a container as wait looks at it.
 func stands(name, state, ready string, generation, observed int) string {
 	return fmt.Sprintf(`{"id":"id-%s","name":%q,"generation":%d,"spec":{"image":"alpine:3"},"status":{"state":%q,"observed_generation":%d,
-		"conditions":[{"type":"Ready","status":%q,"reason":"Because"}]}}`, name, name, generation, state, observed, ready)
+		"conditions":[{"type":"Ready","status":%q,"reason":"Because"},{"type":"Available","status":%[6]q,"reason":"Because"}]}}`, name, name, generation, state, observed, ready)
 }
 
 // serveStands answers get_container by what stands now; an empty string is nothing.
@@ -27,10 +27,13 @@ func serveStands(f *fake, now *atomic.Value) {
 
 func TestWait_Already(t *testing.T) {
 	tests := map[string]struct{ until, now string }{
-		"ready":   {"ready", stands("a", "running", "True", 3, 3)},
-		"running": {"running", stands("a", "running", "False", 1, 1)},
-		"stopped": {"stopped", stands("a", "stopped", "False", 1, 1)},
-		"deleted": {"deleted", ""},
+		"available": {"available", stands("a", "running", "True", 3, 3)},
+		"ready":     {"ready", stands("a", "running", "True", 3, 3)},
+		"running":   {"running", stands("a", "running", "False", 1, 1)},
+		"stopped":   {"stopped", stands("a", "stopped", "False", 1, 1)},
+		"ended":     {"stopped", stands("a", "exited", "False", 1, 1)},
+		"completed": {"completed", strings.Replace(stands("a", "exited", "False", 1, 1), "Because", "Completed", 1)},
+		"deleted":   {"deleted", ""},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -112,7 +115,7 @@ func TestWait_Pull(t *testing.T) {
 		s.emit("image_pull_progress", `{"image":"alpine:3"}`)
 		s.emit("container_changed", `{"type":"modified","container":`+stands("a", "running", "True", 1, 1)+`}`)
 	}
-	wants(t, flowctl(t, "", "wait", "a"), result{Out: "a is ready\n", Err: "pulling alpine:3\n"})
+	wants(t, flowctl(t, "", "wait", "a"), result{Out: "a is available\n", Err: "pulling alpine:3\n"})
 }
 
 func TestWait_Several(t *testing.T) {
@@ -144,7 +147,7 @@ func TestWait_Err(t *testing.T) {
 		s.ack(r, `{"ok":true}`)
 		s.emit("container_changed", `{"type":"deleted","container":{"id":"id-a"}}`)
 	}
-	wants(t, flowctl(t, "", "wait", "a"), result{Code: exitError, Err: "error: a was deleted, so it will not be ready\n"})
+	wants(t, flowctl(t, "", "wait", "a"), result{Code: exitError, Err: "error: a was deleted, so it will not be available\n"})
 	newFake(t) // answers nothing
-	wants(t, flowctl(t, "", "wait", "a", "--timeout", "50ms"), result{Code: exitTimeout, Err: "error: a was not seen ready within 50ms (timeout_error)\n"})
+	wants(t, flowctl(t, "", "wait", "a", "--timeout", "50ms"), result{Code: exitTimeout, Err: "error: a was not seen available within 50ms (timeout_error)\n"})
 }
