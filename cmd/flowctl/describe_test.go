@@ -53,9 +53,9 @@ Next:
   Action:   create
   Why:      what stands is\x1b[2J not what is declared
 Failed update:
-  Reason:       UpdateFailed
-  Message:      it exited with code 3
-  Exit code:    3
+  Reason:      UpdateFailed
+  Message:     it exited with code 3
+  Exit code:   3
   Last lines:
     one
     t\x1b[2Jwo
@@ -122,9 +122,9 @@ Differences:   image (recreate), resources (in-place)
 Next action:   create
 Why:           what stands is\x1b[2J not what is declared
 Failed update:
-  Reason:       UpdateFailed
-  Message:      it exited with code 3
-  Exit code:    3
+  Reason:      UpdateFailed
+  Message:     it exited with code 3
+  Exit code:   3
   Last lines:
     one
     t\x1b[2Jwo
