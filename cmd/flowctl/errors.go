@@ -48,8 +48,8 @@ func failingOf(err error) failing {
 	}
 	f, ok := errors.AsType[*Failure](err)
 	var details failing
-	if !ok || json.Unmarshal(f.Details, &details) != nil {
-		return failing{} // details of another shape: the message stands for them
+	if !ok || f.Type == api.AuthenticationError || json.Unmarshal(f.Details, &details) != nil {
+		return failing{} // of a login, or of another shape: the message stands for them
 	}
 	return details
 }
