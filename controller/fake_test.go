@@ -39,6 +39,8 @@ type fakeEngine struct {
 	before, after func(call string) error
 	// starting sees each container that is about to start.
 	starting func(c *fakeContainer)
+	// stopTakes is how long a container takes to end once it is asked to.
+	stopTakes time.Duration
 	// startError is why containers cannot be started, by Docker id; "" is all.
 	startError map[string]string
 }
@@ -196,6 +198,16 @@ func (e *fakeEngine) Kill(_ context.Context, dockerID, signal string) error {
 			return ErrConflict
 		case signal == "":
 			c.end(137)
+		case !c.ignoresTerm && e.stopTakes > 0:
+			run := c.StartedAt
+			time.AfterFunc(e.stopTakes, func() {
+				e.mu.Lock()
+				defer e.mu.Unlock()
+				if c.Alive() && c.StartedAt.Equal(run) {
+					c.end(0)
+					e.sendLocked(c, Ended)
+				}
+			})
 		case !c.ignoresTerm:
 			c.end(0)
 		}
@@ -235,7 +247,7 @@ func (e *fakeEngine) Rename(_ context.Context, dockerID, name string) error {
 
 func (e *fakeEngine) Limit(_ context.Context, dockerID string, r api.Resources) error {
 	return e.with("limit", dockerID, func(c *fakeContainer) error {
-		c.template.Spec.Resources = r
+		c.template.Spec.Resources, c.Limits = r, r
 		return nil
 	})
 }
@@ -416,6 +428,7 @@ func (e *fakeEngine) told() string {
 type fakeEndpoints struct {
 	mu          sync.Mutex
 	open        map[string]bool
+	generation  int // of the folders
 	removed     int // calls of Remove
 	last, ready time.Time
 }
@@ -447,8 +460,12 @@ func (f *fakeEndpoints) Remove(id string) error {
 	return nil
 }
 
-func (f *fakeEndpoints) Mount(id string) string { return "folder of " + id }
-func (f *fakeEndpoints) Dir(id string) string   { return "/run/flows/" + id }
+func (f *fakeEndpoints) Mount(id string) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return fmt.Sprintf("folder %d of %s", f.generation, id)
+}
+func (f *fakeEndpoints) Dir(id string) string { return "/run/flows/" + id }
 func (f *fakeEndpoints) Heard(string) (last, ready time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

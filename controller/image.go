@@ -81,6 +81,7 @@ func (k *Controller) lookUp(ctx context.Context, r *store.Record, s *api.Spec, a
 		}
 	}
 	k.pulls.begin(r.ID, s.Image)
+	k.rates.charge(ctx)
 	return store.Resolved{}, errPulling
 }
 

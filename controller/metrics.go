@@ -122,97 +122,114 @@ func class(err error) string {
 	return "none"
 }
 
-// counted is a Runtime whose calls are counted.
+// counted is a Runtime whose calls are counted, and charged to the record that has caused them.
 type counted struct {
 	Runtime
 	calls *prometheus.HistogramVec
+	rates *rates
 }
 
-func (c counted) count(kind string, began time.Time, err error) {
+func (c counted) count(ctx context.Context, kind string, began time.Time, err error) {
+	c.rates.charge(ctx)
 	c.calls.WithLabelValues(kind, class(err)).Observe(time.Since(began).Seconds())
 }
 
 func (c counted) Engine(ctx context.Context) (id string, err error) {
-	defer func(began time.Time) { c.count("info", began, err) }(time.Now())
+	defer func(began time.Time) { c.count(ctx, "info", began, err) }(time.Now())
 	return c.Runtime.Engine(ctx)
 }
 
 func (c counted) List(ctx context.Context) (list []plan.Container, err error) {
-	defer func(began time.Time) { c.count("list", began, err) }(time.Now())
+	defer func(began time.Time) { c.count(ctx, "list", began, err) }(time.Now())
 	return c.Runtime.List(ctx)
 }
 
 func (c counted) Inspect(ctx context.Context, ref string) (o plan.Container, err error) {
-	defer func(began time.Time) { c.count("inspect", began, err) }(time.Now())
+	defer func(began time.Time) { c.count(ctx, "inspect", began, err) }(time.Now())
 	return c.Runtime.Inspect(ctx, ref)
 }
 
 func (c counted) Create(ctx context.Context, t Template) (id string, err error) {
-	defer func(began time.Time) { c.count("create", began, err) }(time.Now())
+	defer func(began time.Time) { c.count(ctx, "create", began, err) }(time.Now())
 	return c.Runtime.Create(ctx, t)
 }
 
 func (c counted) Start(ctx context.Context, id string) (err error) {
-	defer func(began time.Time) { c.count("start", began, err) }(time.Now())
+	defer func(began time.Time) { c.count(ctx, "start", began, err) }(time.Now())
 	return c.Runtime.Start(ctx, id)
 }
 
 func (c counted) Kill(ctx context.Context, id, signal string) (err error) {
-	defer func(began time.Time) { c.count("kill", began, err) }(time.Now())
+	defer func(began time.Time) { c.count(ctx, "kill", began, err) }(time.Now())
 	return c.Runtime.Kill(ctx, id, signal)
 }
 
 func (c counted) Pause(ctx context.Context, id string) (err error) {
-	defer func(began time.Time) { c.count("pause", began, err) }(time.Now())
+	defer func(began time.Time) { c.count(ctx, "pause", began, err) }(time.Now())
 	return c.Runtime.Pause(ctx, id)
 }
 
 func (c counted) Unpause(ctx context.Context, id string) (err error) {
-	defer func(began time.Time) { c.count("unpause", began, err) }(time.Now())
+	defer func(began time.Time) { c.count(ctx, "unpause", began, err) }(time.Now())
 	return c.Runtime.Unpause(ctx, id)
 }
 
 func (c counted) Rename(ctx context.Context, id, name string) (err error) {
-	defer func(began time.Time) { c.count("rename", began, err) }(time.Now())
+	defer func(began time.Time) { c.count(ctx, "rename", began, err) }(time.Now())
 	return c.Runtime.Rename(ctx, id, name)
 }
 
 func (c counted) Limit(ctx context.Context, id string, r api.Resources) (err error) {
-	defer func(began time.Time) { c.count("limit", began, err) }(time.Now())
+	defer func(began time.Time) { c.count(ctx, "limit", began, err) }(time.Now())
 	return c.Runtime.Limit(ctx, id, r)
 }
 
 func (c counted) Remove(ctx context.Context, id string) (err error) {
-	defer func(began time.Time) { c.count("remove", began, err) }(time.Now())
+	defer func(began time.Time) { c.count(ctx, "remove", began, err) }(time.Now())
 	return c.Runtime.Remove(ctx, id)
 }
 
+func (c counted) Connect(ctx context.Context, id, network, alias string) (err error) {
+	defer func(began time.Time) { c.count(ctx, "connect", began, err) }(time.Now())
+	return c.Runtime.Connect(ctx, id, network, alias)
+}
+
+func (c counted) NetworkName(ctx context.Context, ref string) (name string, err error) {
+	defer func(began time.Time) { c.count(ctx, "network", began, err) }(time.Now())
+	return c.Runtime.NetworkName(ctx, ref)
+}
+
+func (c counted) VolumeInstance(ctx context.Context, name string) (instance string, err error) {
+	defer func(began time.Time) { c.count(ctx, "volume", began, err) }(time.Now())
+	return c.Runtime.VolumeInstance(ctx, name)
+}
+
 func (c counted) RemoveVolume(ctx context.Context, name, instance string) (err error) {
-	defer func(began time.Time) { c.count("remove_volume", began, err) }(time.Now())
+	defer func(began time.Time) { c.count(ctx, "remove_volume", began, err) }(time.Now())
 	return c.Runtime.RemoveVolume(ctx, name, instance)
 }
 
 func (c counted) LastLines(ctx context.Context, id string, lines, bytes int) (last []string, err error) {
-	defer func(began time.Time) { c.count("logs", began, err) }(time.Now())
+	defer func(began time.Time) { c.count(ctx, "logs", began, err) }(time.Now())
 	return c.Runtime.LastLines(ctx, id, lines, bytes)
 }
 
 func (c counted) Image(ctx context.Context, ref string) (i Image, err error) {
-	defer func(began time.Time) { c.count("image", began, err) }(time.Now())
+	defer func(began time.Time) { c.count(ctx, "image", began, err) }(time.Now())
 	return c.Runtime.Image(ctx, ref)
 }
 
 func (c counted) Pull(ctx context.Context, ref string, progress func(api.PullProgress)) (err error) {
-	defer func(began time.Time) { c.count("pull", began, err) }(time.Now())
+	defer func(began time.Time) { c.count(ctx, "pull", began, err) }(time.Now())
 	return c.Runtime.Pull(ctx, ref, progress)
 }
 
 func (c counted) RemoveCarried(ctx context.Context, name string) (err error) {
-	defer func(began time.Time) { c.count("remove_volume", began, err) }(time.Now())
+	defer func(began time.Time) { c.count(ctx, "remove_volume", began, err) }(time.Now())
 	return c.Runtime.RemoveCarried(ctx, name)
 }
 
 func (c counted) Usage(ctx context.Context, id string) (u api.Usage, err error) {
-	defer func(began time.Time) { c.count("stats", began, err) }(time.Now())
+	defer func(began time.Time) { c.count(ctx, "stats", began, err) }(time.Now())
 	return c.Runtime.Usage(ctx, id)
 }

@@ -70,7 +70,7 @@ func (k *Controller) probe(ctx context.Context, r *store.Record, next *plan.Step
 	for _, look := range looks {
 		began := time.Now()
 		f, err := look(ctx, r, next)
-		counted{calls: k.metrics.calls}.count("probe", began, err)
+		counted{calls: k.metrics.calls, rates: k.rates}.count(ctx, "probe", began, err)
 		if err != nil {
 			k.logFor(r).Warn().Err(err).Str("operation", "probe").Msg("a look for the cause of a failure failed itself")
 		}

@@ -20,6 +20,7 @@ type rehearsal struct {
 	r    *store.Record
 	own  []plan.Container
 	at   plan.Instant
+	made int           // how many placements were intended
 	took []plan.Action // what changes something for whoever uses the container
 }
 
@@ -81,7 +82,8 @@ func (h *rehearsal) result(next *plan.Step) *plan.Result {
 }
 
 func (h *rehearsal) placement(next *plan.Step) *store.Placement {
-	p := &store.Placement{Token: fmt.Sprint("rehearsed-", h.at.Now.UnixNano(), "-", len(h.own)), DockerName: h.r.Name, TemplateHash: api.TemplateHash(&h.r.Spec), Resources: h.r.Spec.Resources}
+	h.made++
+	p := &store.Placement{Token: fmt.Sprint("rehearsed-", h.made), DockerName: h.r.Name, TemplateHash: api.TemplateHash(&h.r.Spec), Resources: h.r.Spec.Resources}
 	if next.Action == plan.IntendReplacement {
 		p.DockerName = plan.Aside(h.r, p.Token)
 	}

@@ -89,7 +89,7 @@ func TestController_AContainerThatTheEngineDoesNotStartAnyMoreIsReplaced(t *test
 					w.engine.startError = map[string]string{stuck.DockerID: "task already exists"}
 				})
 				w.engine.exit("web", 1)
-				w.after(time.Minute)
+				w.after(55 * time.Second) // the seventh start fails after 63 s, give or take a tenth
 				if st := w.status("web"); st.Condition(api.Degraded).Reason != plan.StartFailed || st.DockerID != stuck.DockerID {
 					t.Errorf("given up too soon: %s", api.Encode(st))
 				}

@@ -21,7 +21,7 @@ func (w *simWorld) converge() error {
 		return err
 	}
 	w.life.left.Store(1 << 40)
-	if err := w.pass(w.pending() + 2*time.Minute*11/10 + 30*time.Second); err != nil {
+	if err := w.pass(w.pending() + 2*time.Minute*11/10 + 30*time.Second + rateWindow); err != nil {
 		return err
 	}
 	if err := w.settled(); err != nil {
@@ -117,17 +117,18 @@ func (w *simWorld) settledOne(d *simDeclared) error {
 	if d.deleted {
 		return w.gone(d, ok, own)
 	}
+	held := w.excuses(r, d)
 	var standing *simContainer
 	for _, c := range own {
 		switch {
 		case c.DockerID == r.Current.DockerID:
 			standing = c
+		case held[plan.Update] != nil && r.Candidate.Owns(c.Token, c.DockerID, c.Name) && !c.alive(): // it goes once another can be made
 		case c.DockerID == r.Previous.DockerID && d.spec.DesiredState != api.DesiredRunning:
 		default:
 			return fmt.Errorf("it has a container %s besides, %s", c.Name, c.State)
 		}
 	}
-	held := w.excuses(r, d)
 	if err := tellsOf(r, held); err != nil {
 		return err
 	}

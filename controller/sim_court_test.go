@@ -85,8 +85,19 @@ func (c *court) violate(format string, args ...any) {
 
 func (c *court) tell() string {
 	var b strings.Builder
-	for _, line := range c.story[max(0, len(c.story)-120):] {
-		b.WriteString(line() + "\n")
+	var lines []string
+	last, times := "", 0
+	for _, one := range c.story {
+		line := one()
+		if _, said, _ := strings.Cut(strings.TrimSpace(line), " "); said != last {
+			last, times = said, 0
+		}
+		if times++; times <= 3 { // what is repeated without end is told of three times
+			lines = append(lines, line)
+		}
+	}
+	for _, line := range lines[max(0, len(lines)-120):] {
+		b.WriteString(line + "\n")
 	}
 	return b.String()
 }
@@ -105,11 +116,11 @@ func (c *court) called(call, name string) {
 	if c.calls++; c.calls == simCalls {
 		c.violate("the manager spins: %d calls", c.calls)
 	}
-	if call != "list" && call != "inspect" && call != "image" {
+	if call != "list" && call != "inspect" && call != "image" && call != "replay" {
 		c.note("call  %s %s", call, name)
 	}
 	excused := c.exempt[name] || (call == "image" || call == "pull") && anyTrue(c.exempt)
-	if c.quiet && call != "list" && !excused {
+	if c.quiet && call != "list" && call != "replay" && !excused {
 		c.violate("a quiet world's engine was asked to %s %s", call, name)
 	}
 }
@@ -209,7 +220,7 @@ func (c *court) asks(l *simLife, call string, o *simContainer) {
 		c.asksStartOf(l, o, r)
 	case "stop":
 		c.asksStopOf(l, o, r)
-		if d != nil && time.Since(d.changed) > simTurn {
+		if d != nil && time.Since(d.changed) > simTurn && time.Now().After(c.file(o.ID).doubt) {
 			c.asksStop(l, o, r)
 		}
 	case "kill":
@@ -278,7 +289,7 @@ func (c *court) takes(call string, o *simContainer) {
 
 // started sees a run begin.
 func (c *court) started(e *simEngine, o *simContainer) {
-	c.note("      %s runs", o.Name)
+	c.note("      %s runs %s", o.Name, o.code)
 	for _, other := range e.containers {
 		if other != o && other.ours && other.ID == o.ID && other.alive() && !o.byHand && !other.byHand {
 			c.violate("two containers of %s run", o.template.Name)

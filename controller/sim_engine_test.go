@@ -32,6 +32,7 @@ type simEngine struct {
 	mute       bool          // nobody can subscribe
 	marks      map[*simPort]func(Event)
 	armed      []*simFault
+	buffer     []Event                  // since the engine began
 	starting   map[string]chan struct{} // by Docker id; closed when a start that takes its time has ended
 	terms      map[string]reaction
 	pulled     map[string]bool // images that are there
@@ -147,13 +148,12 @@ func (e *simEngine) startLocked(c *simContainer, byHand bool) error {
 		return ErrInvalid
 	}
 	c.code, c.halted = digest, false
-	e.serial++
 	c.run++
 	c.State, c.FinishedAt, c.ExitCode, c.byHand, c.asked, c.pending = "running", time.Time{}, 0, byHand, time.Time{}, false
 	c.Health = ""
-	c.StartedAt = time.Now().Add(time.Duration(e.serial)) // fake time stands still between steps, and no two runs begin at the same instant
+	c.StartedAt = e.stampLocked()
 	e.court.started(e, c)
-	e.tellLocked(c, Began)
+	e.tellLocked(c, Changed)
 	e.liveLocked(c)
 	e.illLocked(c)
 	return nil
@@ -191,7 +191,7 @@ func (e *simEngine) endLocked(c *simContainer, code int) {
 	if !c.alive() {
 		return
 	}
-	c.State, c.ExitCode, c.FinishedAt = "exited", code, time.Now()
+	c.State, c.ExitCode, c.FinishedAt = "exited", code, e.stampLocked()
 	e.court.ended(c)
 	e.tellLocked(c, Ended)
 }
@@ -295,8 +295,35 @@ func (e *simEngine) dropLocked(c *simContainer) {
 	e.tellLocked(c, Changed)
 }
 
+// stampLocked is a moment by the engine's clock. Fake time stands still between steps, and no two things happen at once.
+func (e *simEngine) stampLocked() time.Time {
+	e.serial++
+	return time.Now().Add(time.Duration(e.serial))
+}
+
+// replayLocked is what the engine remembers of what happened since.
+func (e *simEngine) replayLocked(since time.Time) Replay {
+	var replay Replay
+	for _, told := range e.buffer[max(0, len(e.buffer)-simBuffer):] {
+		if told.At.Before(since) {
+			continue
+		}
+		replay.Same = replay.Same || told.At.Equal(since)
+		if told.ID != "" {
+			replay.Events = append(replay.Events, told)
+		}
+	}
+	replay.Younger = !replay.Same && len(e.buffer) < simBuffer
+	return replay
+}
+
+// simBuffer is how many events an engine remembers.
+const simBuffer = 256
+
 // tellLocked sends an event, unless a fault takes it, holds it up or repeats it.
 func (e *simEngine) tellLocked(c *simContainer, kind EventKind) {
+	told := Event{ID: c.ID, DockerID: c.DockerID, Kind: kind, At: e.stampLocked()}
+	e.buffer = append(e.buffer, told)
 	if c.ID == "" {
 		return
 	}
@@ -311,7 +338,6 @@ func (e *simEngine) tellLocked(c *simContainer, kind EventKind) {
 			e.court.file(c.ID).blind = true
 		}
 	}
-	told := Event{ID: c.ID, DockerID: c.DockerID, Kind: kind, At: time.Now()}
 	for _, port := range slices.SortedFunc(maps.Keys(e.marks), func(a, b *simPort) int { return a.number - b.number }) {
 		tell := e.marks[port]
 		for range times {
@@ -364,6 +390,7 @@ func (e *simEngine) restartLocked(code int) {
 			c.born.State, c.born.ExitCode, c.born.FinishedAt = c.State, c.ExitCode, c.FinishedAt
 		}
 	}
+	e.buffer = nil
 }
 
 // settle ends all faults.

@@ -256,6 +256,9 @@ func (s *simLog) Write(line []byte) (int, error) {
 	defer s.world.engine.mu.Unlock()
 	if bytes.Contains(line, []byte(`"level":"debug"`)) {
 		s.world.court.reached[field(line, "operation")+" "+field(line, "cause")]++
+		if os.Getenv("SIM_STEPS") != "" {
+			s.world.court.note("step  %s %s %s", field(line, "name"), field(line, "operation"), field(line, "message"))
+		}
 	} else if bytes.Contains(line, []byte(`"level":"warn"`)) {
 		s.world.court.note("log   %s", string(bytes.TrimSpace(line)))
 	}

@@ -348,6 +348,14 @@ func (p *simPort) LastLines(ctx context.Context, dockerID string, _, _ int) ([]s
 	return []string{"the end"}, p.call(ctx, "logs", "", "", func() error { return nil })
 }
 
+func (p *simPort) Replay(ctx context.Context, since time.Time) (replay Replay, err error) {
+	err = p.call(ctx, "replay", "", "", func() error {
+		replay = p.engine.replayLocked(since)
+		return nil
+	})
+	return replay, err
+}
+
 func (p *simPort) Events(ctx context.Context, ready func(), tell func(Event)) error {
 	e := p.engine
 	e.mu.Lock()

@@ -20,6 +20,7 @@ const (
 
 // reconcile acts until there is nothing to do now or stopping ends, and says when to look again (0: when something happens).
 func (k *Controller) reconcile(stopping, ctx context.Context, id string) (time.Duration, error) {
+	ctx = owing(ctx, id)
 	for step := 0; step < maxSteps && stopping.Err() == nil; step++ {
 		if k.Store.Err() != nil {
 			return k.reconcileDegraded(ctx, id)
@@ -108,7 +109,7 @@ func (k *Controller) note(ctx context.Context, r *store.Record, next *plan.Step,
 		return fmt.Errorf("write the status: %w", err)
 	}
 	if written.Revision != r.Revision {
-		k.rates.spend(r.ID, 1)
+		k.rates.spend(r.ID)
 	}
 	k.actions.note(r.ID, written.Status.LastAction)
 	return nil

@@ -264,7 +264,7 @@ func TestRestore_RefusesWhatIsNoBackup(t *testing.T) {
 	}
 	noise := filepath.Join(t.TempDir(), "noise")
 	newer := filepath.Join(t.TempDir(), fileName)
-	if err := errors.Join(os.WriteFile(noise, []byte(strings.Repeat("noise", 9000)), 0o600), makeMissing(newer, &Options{migrations: []migration{nil}})); err != nil {
+	if err := errors.Join(os.WriteFile(noise, []byte(strings.Repeat("noise", 9000)), 0o600), makeMissing(newer, &Options{migrations: make([]migration, Format)})); err != nil {
 		t.Fatal(err)
 	}
 	for file, want := range map[string]error{

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 )
@@ -35,7 +36,7 @@ func beChild(what string) error {
 		}
 		return s.Close()
 	case "migrate":
-		o.migrations = []migration{toTwo}
+		o.migrations = []migration{dyingMigration}
 		s, err := Open(dir, o)
 		if err != nil {
 			return err
@@ -66,14 +67,10 @@ func (w dyingWriter) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// toTwo is a migration that changes a record, so that a half of it would be seen.
-func toTwo(tx *bolt.Tx) error {
-	b := tx.Bucket(bucketMeta)
+// dyingMigration is that of format 1, which may die where it begins.
+func dyingMigration(tx *bolt.Tx, now time.Time) error {
 	dieAt("migration-begun")
-	if err := b.Put([]byte("second"), []byte("here")); err != nil {
-		return err
-	}
-	return b.Put([]byte("instance"), append([]byte("two-"), b.Get([]byte("instance"))...))
+	return toFormat2(tx, now)
 }
 
 func recordNames(records []*Record) []string {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,19 +24,23 @@ type content struct {
 	flaws                             []Flaw // found now
 	quarantine                        quarantine
 
+	decode             func(declared, observed []byte) (declaration, observation, error)
 	containers, status *bolt.Bucket      // what is being read
 	owners, named      map[string]string // ids by name, and names by id, whether there are such containers or not
 }
 
 // contents reads a file of the current format. The error is ErrDamaged where it cannot be told what the file is.
-func contents(tx *bolt.Tx) (*content, error) {
+func contents(tx *bolt.Tx) (*content, error) { return contentsOf(tx, Format, halves) }
+
+// contentsOf is contents for a format whose records decode understands.
+func contentsOf(tx *bolt.Tx, format int, decode func(declared, observed []byte) (declaration, observation, error)) (*content, error) {
 	for _, name := range buckets() {
-		if tx.Bucket(name) == nil {
+		if tx.Bucket(name) == nil && (format > 1 || !bytes.Equal(name, bucketHistory)) { // the first stores had no history
 			return nil, damaged("bucket %s is missing", name)
 		}
 	}
 	c := &content{
-		records: map[string]*Record{}, names: map[string]string{}, tombstones: map[string]*Tombstone{}, quarantine: newQuarantine(),
+		records: map[string]*Record{}, names: map[string]string{}, tombstones: map[string]*Tombstone{}, quarantine: newQuarantine(), decode: decode,
 		containers: tx.Bucket(bucketContainers), status: tx.Bucket(bucketStatus), owners: map[string]string{}, named: map[string]string{},
 	}
 	if err := c.readMeta(tx); err != nil {
@@ -95,7 +100,10 @@ func (c *content) readName(name, owner []byte) error {
 // readContainer takes a record in, or notes why it cannot be relied upon.
 func (c *content) readContainer(key, value []byte) error {
 	id := string(key)
-	d, o, err := c.halves(id, value)
+	d, o, err := c.decode(value, c.status.Get(key))
+	if err == nil {
+		err = c.sound(id, &d)
+	}
 	if err == nil {
 		c.records[id], c.names[d.Name] = assemble(d, o, c.epoch), id
 		return nil
@@ -107,14 +115,12 @@ func (c *content) readContainer(key, value []byte) error {
 	return nil
 }
 
-func (c *content) halves(id string, value []byte) (d declaration, o observation, err error) {
-	if err = decode(value, &d); err != nil {
+// halves decodes both halves of a record.
+func halves(declared, observed []byte) (d declaration, o observation, err error) {
+	if err = decode(declared, &d); err != nil {
 		return d, o, err
 	}
-	if err = c.sound(id, &d); err != nil {
-		return d, o, err
-	}
-	if err = decode(c.status.Get([]byte(id)), &o); err != nil {
+	if err = decode(observed, &o); err != nil {
 		err = fmt.Errorf("its status: %w", err)
 	}
 	return d, o, err

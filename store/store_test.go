@@ -134,7 +134,7 @@ func TestOpen_ErrInUse(t *testing.T) {
 
 func TestOpen_ErrNewerFormat(t *testing.T) {
 	dir := t.TempDir()
-	if err := makeMissing(filepath.Join(dir, fileName), &Options{NoSync: true, migrations: []migration{nil}}); err != nil {
+	if err := makeMissing(filepath.Join(dir, fileName), &Options{NoSync: true, migrations: make([]migration, Format)}); err != nil {
 		t.Fatal(err)
 	}
 	if s, err := Open(dir, Options{}); !errors.Is(err, ErrNewerFormat) {

@@ -23,6 +23,8 @@ type answer struct {
 	// request is the generation that it led to and what it asked for; level is how far that is to have come.
 	request store.Accepted
 	level   store.Level
+	// late is a request that was overtaken already when its outcome was asked for: what it came to before that is its outcome.
+	late bool
 	// fresh is a request that changed nothing: it is judged by how the container stands now, not by what was noted.
 	fresh bool
 	said  string // what the event calls the status; "" is the state
@@ -178,13 +180,13 @@ func judge(p *answer, r *store.Record) *outcome {
 	switch {
 	case o == nil:
 		return nil
-	case o.Level >= p.level:
+	case o.Level >= p.level, p.late && o.Level >= store.LevelSeen && overtaken(o):
 		return &outcome{status: o.State}
 	case o.ErrorType == "":
 		return nil
 	}
 	message := o.Message
-	if o.ErrorType == api.ConflictError && o.Details["superseded_by"] != nil {
+	if overtaken(o) {
 		message = fmt.Sprintf("%s before %s was seen to be done", o.Message, p.operation)
 	}
 	e := api.Errorf(o.ErrorType, "%s", message)
@@ -192,6 +194,11 @@ func judge(p *answer, r *store.Record) *outcome {
 		e = e.With(key, value)
 	}
 	return &outcome{err: e}
+}
+
+// overtaken reports whether a request ended because of a later one.
+func overtaken(o *store.Outcome) bool {
+	return o.ErrorType == api.ConflictError && o.Details["superseded_by"] != nil
 }
 
 func (s *Server) deliver(d delivery) {

@@ -170,7 +170,7 @@ func (s *Server) write(c session.Session, r *session.Request, in *api.Declaring,
 	p.session, p.operation, p.requestID, p.id = c, r.Event, in.RequestID, result.ID
 	p.request.Generation, p.level, p.fresh = result.Generation, store.LevelSeen, !result.Changed && !result.Replayed
 	if result.Record != nil {
-		p.name = result.Record.Name
+		p.name, p.late = result.Record.Name, result.Record.Generation > result.Generation
 	}
 	s.accepted(r, in, &result, p)
 	s.owe(p)

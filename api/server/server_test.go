@@ -179,6 +179,8 @@ func (s *served) observe(name, state string, edit func(*store.Record)) {
 		c.Status.State, c.Status.DockerID, c.Status.ObservedGeneration = state, strings.Repeat("a", 64), c.Generation
 		c.Current = store.Placement{Token: "t1", DockerID: c.Status.DockerID, TemplateHash: api.TemplateHash(&c.Spec), AskedBy: c.Code, Generation: c.TemplateGeneration, Resources: c.Spec.Resources}
 		c.Done = c.Asked
+		started := time.Now()
+		c.Status.StartedAt = &started
 		runs := map[bool]string{true: api.True, false: api.False}[state == api.StateRunning]
 		for _, kind := range []string{api.Ready, api.Available} {
 			c.Status.SetCondition(api.Condition{Type: kind, Status: runs, Reason: api.ReasonRunning, ObservedGeneration: c.Generation})

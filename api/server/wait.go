@@ -22,7 +22,7 @@ func (s *Server) waitContainer(c session.Session, r *session.Request) error {
 	if in.Generation > record.Generation {
 		return api.Invalid(api.FieldError{Field: "generation", Message: "has not been declared yet"}).With("generation", record.Generation)
 	}
-	p := answer{session: c, operation: r.Event, requestID: in.RequestID, id: record.ID, name: record.Name, request: store.Accepted{Generation: in.Generation, Intent: record.IntentOf(in.Generation)}}
+	p := answer{session: c, operation: r.Event, requestID: in.RequestID, id: record.ID, name: record.Name, request: store.Accepted{Generation: in.Generation, Intent: record.IntentOf(in.Generation)}, late: record.Generation > in.Generation}
 	ack := map[string]any{"ok": true, "container_id": record.ID, "generation": in.Generation}
 	if in.RequestID != "" {
 		ack["request_id"] = in.RequestID

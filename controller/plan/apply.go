@@ -55,11 +55,13 @@ func Apply(r *store.Record, s *Step, res *Result, o *Observation) []api.Event {
 		observe(r, o, s)
 		events = append(activities(r, &old), warnings(r, &old, o.Current)...)
 	default:
-		events = edit(r, s, res, o)
 		worked(r, s, res, o.At)
+		events = edit(r, s, res, o)
 	}
 	r.Status.CrashStreak = r.Run.Streak
-	conclude(r)
+	if r.AtRest = s.Resting() && res.Refused == nil; r.AtRest {
+		conclude(r)
+	}
 	return events
 }
 
@@ -93,13 +95,20 @@ func refuse(r *store.Record, s *Step, f *Refusal, o *Observation) []api.Event {
 	case s.Action == Create && !s.Candidate && f.Reason == NameConflict && r.Current.DockerID == "" && r.Current.DockerName == r.Name:
 		r.Current.DockerName = Aside(r, r.Current.Token) // it is made all the same, and named once it can be
 		return note(r, &r.Tracks.Name, Name, s, f, o)
-	case r.Handover != nil && s.Track == Update && !s.Candidate && s.Action != IntendReplacement && s.Action != SwitchCode && s.Action != Resolve:
+	case ofHandover(r, s, o):
 		h := *r.Handover
 		h.Failed = f.Message
 		r.Handover = &h
 		return nil
 	}
 	return note(r, TrackOf(r, s.Track), s.Track, s, f, o)
+}
+
+// ofHandover reports whether a step was one of a handover, which goes back at once where that does not work. What is made in the
+// place of something that is gone, and cannot be gone back from, waits like anything else.
+func ofHandover(r *store.Record, s *Step, o *Observation) bool {
+	making := s.Candidate || s.Action == IntendReplacement || s.Action == SwitchCode || s.Action == Resolve
+	return r.Handover != nil && s.Track == Update && !making && (o.Current != nil || OnTrial(r))
 }
 
 func note(r *store.Record, t *store.Track, track TrackID, s *Step, f *Refusal, o *Observation) []api.Event {
@@ -205,6 +214,9 @@ func editRun(r *store.Record, s *Step, res *Result, o *Observation) {
 	case Suspect:
 		n.Suspected++
 	case EndRestart:
+		if n.RestartFrom != Run(s.On) && !dealt(r, s.On) {
+			n.ID, n.End = n.RestartFrom, EndAsked // whoever ended it: it was to end
+		}
 		n.RestartFrom, n.RestartAsked = "", false
 	case RecordStop:
 		r.Current.Stop = nil
@@ -283,7 +295,7 @@ func resolved(r *store.Record, s *Step, image store.Resolved) {
 // switchCode writes which code the current container is to run. Where that keeps it from its work it is an attempt, and what it
 // ran before is kept like a container that stood before.
 func switchCode(r *store.Record, s *Step, digest string, o *Observation) {
-	old, work, keep := r.Current, interrupts(r, s.On), keepable(r, s.On)
+	old, work, keep := r.Current, interrupts(r, s.On), keepable(r, o)
 	r.Current.Code, r.Current.AskedBy, r.Current.Generation = digest, r.Code, r.TemplateGeneration
 	if digest == old.Code {
 		return // the same as before under another number
@@ -312,7 +324,7 @@ func editUpdate(r *store.Record, s *Step, res *Result, o *Observation) []api.Eve
 		r.Supersede(r.Candidate)
 		r.Candidate = store.Placement{}
 	case Attempt:
-		keep := r.Spec.DesiredState == api.DesiredRunning && (OnTrial(r) || keepable(r, o.Current))
+		keep := r.Spec.DesiredState == api.DesiredRunning && (OnTrial(r) || keepable(r, o))
 		if keep {
 			attempted(r, r.Candidate.Token)
 		}
@@ -334,6 +346,10 @@ func abandon(r *store.Record, s *Step, res *Result, o *Observation) {
 	r.Handover = nil
 	if OnTrial(r) {
 		r.Handover = &store.Handover{Token: r.Current.Token, Trial: true}
+	}
+	if t := r.Trial(madeFrom(&r.Candidate)); o.Current != nil && o.Current.Alive() && t.Token == r.Candidate.Token && t.Attempts > 0 {
+		t.Attempts-- // nothing was kept from its work for it
+		r.NoteTrial(t)
 	}
 	if res.Detail != "" {
 		note(r, &r.Tracks.Update, Update, s, &Refusal{UpdateFailed, api.DockerAPIError, res.Detail}, o)
@@ -394,7 +410,7 @@ func rollback(r *store.Record, s *Step, res *Result, o *Observation) []api.Event
 	forgive(r)
 	if c := o.Previous; c != nil && c.Ran() {
 		r.Run.ID, r.Run.End = Run(c), EndAsked
-	} else if c := o.Current; c != nil && c.Ran() && r.Current.DockerID == c.DockerID {
+	} else if c := o.Current; c != nil && c.Ran() && r.Current.DockerID == c.DockerID && (!c.Alive() || stale(r)) {
 		r.Run.ID, r.Run.End = Run(c), EndAsked
 	}
 	if res.Detail != "" {
@@ -449,7 +465,7 @@ func editExit(r *store.Record, s *Step, res *Result, o *Observation) []api.Event
 func settle(r *store.Record, s *Step, o *Observation) {
 	for track := range tracks {
 		t := TrackOf(r, track)
-		if f := t.Failure; f != nil && (f.Input != input(r, track) || !s.Rests[track].pending()) {
+		if f := t.Failure; f != nil && (f.Input != input(r, track) || s.Rests[track].over()) {
 			t.Failure = nil
 		}
 	}

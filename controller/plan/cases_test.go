@@ -8,15 +8,18 @@ import (
 	"github.com/flow-manager/flow-manager/store"
 )
 
-// What is done in each case, one row a rule, and what the status would say then: first the states, then by what happened.
-func TestPlan_CaseByCase(t *testing.T) {
-	tests := []struct {
-		name   string
-		scene  *scene
-		did    string
-		state  string
-		reason string
-	}{
+// planCase is what is done in a case, and what the status would say then.
+type planCase struct {
+	name   string
+	scene  *scene
+	did    string
+	state  string
+	reason string
+}
+
+// planCases are one for each rule: first the states, then by what happened.
+func planCases() []planCase {
+	return []planCase{
 		// States, the first that fits.
 		{"removing: deleted", newScene().deleted(), "stop for declaration", "removing", "Removing"},
 		{"running", newScene(), "", "running", "Running"},
@@ -100,6 +103,7 @@ func TestPlan_CaseByCase(t *testing.T) {
 		{"paused behind our back", newScene().is("paused"), "unpause for drift", "paused", "Paused"},
 		{"unpaused behind our back", newScene().long(api.DesiredPaused), "pause for drift", "running", "Running"},
 		{"renamed", newScene().with(func(s *scene) { s.c.Name = "away" }), "rename for drift", "running", "Running"},
+		{"the engine restarts it: at work, not at rest", newScene().is("restarting"), "", "running", "Running"},
 		{"its socket was taken away", newScene().with(func(s *scene) { s.o.SocketMissing = true }), "listen for recovery", "running", "Running"},
 		{"its socket is opened before a start", newScene().ended(1).counted("").with(func(s *scene) { s.o.SocketMissing = true }), "listen for recovery", "restarting", "BackOff"},
 		{"its limits were changed", newScene().with(func(s *scene) { s.c.RestartPolicy, s.c.Limits.PidsLimit = "no", 7 }), "limit for drift", "running", "Running"},
@@ -107,6 +111,11 @@ func TestPlan_CaseByCase(t *testing.T) {
 		{"it was taken off its network", newScene().with(func(s *scene) { s.c.Networks = map[string]string{} }), "connect for drift", "running", "Running"},
 		{"the folder of its socket is another one, and it never connected", newScene().with(func(s *scene) { s.r.Current.Mount, s.o.Mount = "one", "two" }), "", "running", "Running"},
 		{"the folder of its socket is another one, and it has connected", newScene().with(func(s *scene) { s.r.Current.Mount, s.o.Mount, s.r.Run.Connected = "one", "two", true }), "renew for drift", "running", "Running"},
+		{"the folder of its socket is another one, and it cannot be stopped for that", newScene().with(func(s *scene) {
+			s.r.Current.Mount, s.o.Mount, s.r.Run.Connected, s.r.Run.RestartFrom = "one", "two", true, Run(s.c)
+			s.with(failing(Process, Stop, "EngineError"))
+		}), "Retrying 4s", "running", "Running"},
+		{"its socket cannot be opened", newScene().with(failing(Process, Listen, "SocketFailed")).with(func(s *scene) { s.o.SocketMissing = true }), "Retrying 4s", "running", "Running"},
 		{"changed by others again and again: put right later", newScene().is("paused").with(func(s *scene) { s.r.Tracks.Process.Repairs, s.r.Tracks.Process.Repaired = 4, aTime }), "Retrying " + RetryDelay("id", 2).String(), "paused", "Paused"},
 
 		// Restart: another run of the same container than the one noted.
@@ -176,6 +185,7 @@ func TestPlan_CaseByCase(t *testing.T) {
 		{"a hand starts the candidate", newScene().with(retemplate).following("d2", "running"), "kill for drift", "running", "Running"},
 
 		{"what is on trial was removed by others, before the names were changed", newScene().trial().with(removedByOthers), "rename for update", "created", "Created"},
+		{"what is on trial was removed by others, and cannot be made anew", newScene().proving().with(removedByOthers).with(unstarted), "rollback for update", "created", "Created"},
 
 		// Taken back: what stood before goes on, and is what is made anew where it has to be.
 		{"taken back: not tried again", newScene().with(retemplate, takenBackOnce), "", "running", "Running"},
@@ -256,7 +266,10 @@ func TestPlan_CaseByCase(t *testing.T) {
 		{"a taken name holds up no limits", newScene().with(failing(Name, Rename, NameConflict)).with(func(s *scene) { s.r.Spec.Resources.MemoryBytes = 64 << 20 }), "limit for declaration", "running", "Running"},
 		{"refused limits hold up no name", newScene().with(failing(Settings, Limit, "LimitsRefused")).with(func(s *scene) { s.c.Name = "away" }), "rename for drift", "running", "Running"},
 	}
-	for _, tt := range tests {
+}
+
+func TestPlan_CaseByCase(t *testing.T) {
+	for _, tt := range planCases() {
 		t.Run(tt.name, func(t *testing.T) {
 			next := tt.scene.next()
 			after := *tt.scene.r

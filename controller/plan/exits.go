@@ -43,9 +43,8 @@ func judgeExit(r *store.Record, c *Container) exit {
 	policy := r.Spec.RestartPolicy
 	switch {
 	case policy.Name == api.RestartNever, policy.Name == api.RestartOnFailure && c.ExitCode == 0 && !c.Alive():
-		e.ended = Completed
-		if c.ExitCode != 0 {
-			e.ended = Failed
+		if e.ended = Failed; c.ExitCode == 0 {
+			e = exit{end: EndCounted, ended: Completed} // nothing went wrong: a row of failures ends
 		}
 	case policy.MaxAttempts > 0 && e.streak > policy.MaxAttempts:
 		e.ended = GaveUp
@@ -106,12 +105,13 @@ func applyExit(r *store.Record, s *Step, res *Result, at Instant) {
 		n.ID = Run(c)
 	}
 	n.End, n.Ended, n.EndedUnder, n.Streak, n.Backoff = e.end, e.ended, r.Spec.RestartPolicy, e.streak, nil
+	if e.streak == 0 || e.counted && e.streak == 1 {
+		n.Counted = nil
+	}
 	if e.counted {
-		if e.streak == 1 {
-			n.Counted = nil
-		}
 		n.Count(store.CountedEnd{Run: Run(c), At: endedAt(c, at), Own: c.Own})
 	}
+	n.Killed = c.Killed
 	if res.Exit != nil {
 		n.Exit = res.Exit
 	}

@@ -38,6 +38,8 @@ type Container struct {
 	Lasted time.Duration
 	// Own is the controller's finding that its newest run ended by itself: nobody had sent it a signal.
 	Own bool
+	// Killed is the finding that somebody had.
+	Killed bool
 	// Interrupted is the finding that it ended because the host or the engine did.
 	Interrupted bool
 	// Digest sums up what a list shows of the container; it differs when an inspection is worth while.
@@ -74,7 +76,7 @@ type Outage struct{ From, To time.Time }
 
 // Covers reports whether a moment is within the outage.
 func (o *Outage) Covers(at time.Time) bool {
-	return at.After(o.From) && (o.To.IsZero() || at.Before(o.To))
+	return at.After(o.From) && (o.To.IsZero() || !at.After(o.To))
 }
 
 // Observation is what was seen of one record, and around it.

@@ -66,8 +66,8 @@ func JudgeNow(r *store.Record, request store.Accepted) *store.Outcome {
 		return superseded(o, "the container is being deleted", r.Generation)
 	case !included(r, request):
 		return superseded(o, "a later request asked for something else", r.Generation)
-	case r.Status.Condition(api.Ready).ObservedGeneration < request.Generation:
-		return nil // the status is from before the request
+	case !r.AtRest, r.Status.Condition(api.Ready).ObservedGeneration < request.Generation:
+		return nil // the status is from before the request, or from before the newest step
 	}
 	return reached(r, o)
 }
@@ -132,6 +132,9 @@ func reached(r *store.Record, o *store.Outcome) *store.Outcome {
 	case store.IntentStopped:
 		return stoppedAs(r, o)
 	case store.IntentSpec:
+		if r.Status.ObservedGeneration < o.Generation {
+			return nil
+		}
 		if failed := unserved(r, o); failed != nil {
 			return failed
 		}
@@ -193,28 +196,40 @@ func lastWords(o *store.Outcome, e *store.Exit) {
 // served reports whether what is declared stands: the template and the code in the current container, the limits at the
 // engine, and no update is under way.
 func served(r *store.Record) bool {
-	return r.Status.DockerID != "" && Serving(r) && r.Handover == nil && r.Current.Resources == r.Spec.Resources &&
+	return ofCurrent(r) && Serving(r) && r.Handover == nil && r.Current.Resources == r.Spec.Resources &&
 		r.Done.Pull >= r.Asked.Pull && r.Done.Retry >= r.Asked.Retry
+}
+
+// ofCurrent reports whether the status tells of the container that stands now. It is written at rest, and an outcome at each step.
+func ofCurrent(r *store.Record) bool {
+	return r.Status.DockerID != "" && r.Status.DockerID == r.Current.DockerID
+}
+
+// ofRun reports whether the status tells of a run that is not over yet.
+func ofRun(r *store.Record) bool {
+	return ofCurrent(r) && r.Status.StartedAt != nil && r.Run.ID != Run(&Container{DockerID: r.Status.DockerID, StartedAt: *r.Status.StartedAt})
 }
 
 // running judges a container that is to run, or to be paused.
 func running(r *store.Record, o *store.Outcome) *store.Outcome {
 	st, n := &r.Status, &r.Run
 	switch {
-	case r.Asked.Start > r.Done.Start && r.Tracks.Update.Failure == nil, r.Asked.Restart > r.Done.Restart && r.Tracks.Update.Failure == nil, n.RestartFrom != "":
-		return nil
 	case r.Tracks.Process.Failure != nil:
 		return refused(o, r.Tracks.Process.Failure)
 	case st.DockerID == "" && r.Tracks.Update.Failure != nil:
 		return refused(o, r.Tracks.Update.Failure)
+	case r.Asked.Start > r.Done.Start, r.Asked.Restart > r.Done.Restart, n.RestartFrom != "":
+		return nil
 	case n.Suspected >= engineLost:
 		o.ErrorType, o.Message, o.Details = api.DockerAPIError, st.Condition(api.Degraded).Message, map[string]any{"reason": "EngineLost"}
 		return o
 	case n.Ended == Completed:
-		o.Level, o.State = store.LevelAvailable, st.State
+		o.Level, o.State = store.LevelAvailable, api.StateExited
 		return o
 	case n.Ended != "", CrashLoops(r):
 		return crashed(r, o)
+	case !ofRun(r):
+		return nil
 	case st.State == api.StatePaused && r.Spec.DesiredState == api.DesiredPaused:
 		o.Level, o.State = store.LevelAvailable, st.State
 		return o

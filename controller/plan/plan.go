@@ -34,9 +34,6 @@ func decide(r *store.Record, o *Observation) Step {
 			return rest // nothing but its removal is left to do
 		}
 	}
-	if _, is := held(r, o, Process); o.SocketMissing && o.Current != nil && !is {
-		return Step{Action: Listen, Track: Process, Cause: api.CauseRecovery}
-	}
 	rest.Rests[Process] = sooner(rest.Rests[Process], o.SilenceLeft)
 	return rest
 }
@@ -184,7 +181,7 @@ func clockTime(o *Observation, left time.Duration) string {
 // repairDue is how long a track waits before it puts right once more what outside hands change.
 func repairDue(r *store.Record, o *Observation, track TrackID) time.Duration {
 	t := TrackOf(r, track)
-	since := o.At.Now.Sub(t.Repaired)
+	since := max(0, o.At.Now.Sub(t.Repaired))
 	if t.Repairs < freeRepairs || since >= LongRun {
 		return 0
 	}

@@ -19,7 +19,11 @@ func process(r *store.Record, o *Observation) verdict {
 	if w, is := held(r, o, Process); is {
 		return waits(w)
 	}
-	return repair(r, o, Process, run(r, o, c))
+	v := repair(r, o, Process, run(r, o, c))
+	if o.SocketMissing && !v.acts() && v.waiting.Reason == "" {
+		return do(Listen, nil, api.CauseRecovery)
+	}
+	return v
 }
 
 // explained reports whether an outage explains ends that were counted.
@@ -119,7 +123,7 @@ func desired(r *store.Record, o *Observation, c *Container) verdict {
 		v.step.Cause = why(r)
 		return v
 	case r.Spec.DesiredState == api.DesiredPaused && c.State == "running":
-		return do(Pause, c, why(r))
+		return do(Pause, c, whyPause(r, c))
 	case r.Spec.DesiredState == api.DesiredPaused && c.State == "paused":
 		return idle()
 	case c.State == "paused":
@@ -142,6 +146,15 @@ func why(r *store.Record) string {
 	return api.CauseDeclaration
 }
 
+// whyPause is why for a pause: a run that was not seen paused yet was begun for it.
+func whyPause(r *store.Record, c *Container) string {
+	st := &r.Status
+	if st.State == api.StatePaused && st.StartedAt != nil && st.StartedAt.Equal(c.StartedAt) {
+		return why(r)
+	}
+	return api.CauseDeclaration
+}
+
 // engineLost is how often the engine may be lost while a container alone is being started, until that is not started any more.
 const engineLost = 2
 
@@ -151,7 +164,7 @@ func starting(r *store.Record, o *Observation, c *Container) verdict {
 	switch end := ended(r, c); {
 	case n.Suspected >= engineLost:
 		return idle()
-	case c.Interrupted && end != EndAsked && end != EndInterrupted && !(end == EndCounted && n.Ended == Completed):
+	case c.Interrupted && end != EndAsked && end != EndInterrupted && !(end == EndCounted && n.Ended == Completed && !n.Killed):
 		return do(RecordExit, c, api.CauseRecovery)
 	case n.Ended != "" && n.EndedUnder != r.Spec.RestartPolicy:
 		return do(RecordExit, c, api.CauseDeclaration)
@@ -209,12 +222,15 @@ func availing(r *store.Record, o *Observation, c *Container) verdict {
 	if r.Run.Available == Run(c) || !isReady(r, o, c) {
 		return idle()
 	}
-	return waits(Waiting{Left: max(0, monitor(r)-o.At.Now.Sub(c.Began))})
+	return waits(Waiting{Left: max(0, monitor(r)-age(o, c))})
 }
+
+// age is how long a container's run has lasted. One that seems to begin later than now begins now.
+func age(o *Observation, c *Container) time.Duration { return max(0, o.At.Now.Sub(c.Began)) }
 
 // available reports whether a run is ready and has lasted for as long as an update is watched.
 func available(r *store.Record, o *Observation, c *Container) bool {
-	return c != nil && c.State == "running" && isReady(r, o, c) && o.At.Now.Sub(c.Began) >= monitor(r)
+	return c != nil && c.State == "running" && isReady(r, o, c) && age(o, c) >= monitor(r)
 }
 
 // isReady reports whether a container that runs is ready.
@@ -225,7 +241,7 @@ func isReady(r *store.Record, o *Observation, c *Container) bool {
 	case r.Spec.Readiness == api.ReadinessSocket:
 		return o.Ready || r.Run.Ready == Run(c)
 	}
-	return c.State == "running"
+	return true
 }
 
 func monitor(r *store.Record) time.Duration {

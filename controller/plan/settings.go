@@ -67,9 +67,9 @@ func MountLost(r *store.Record, o *Observation) bool {
 	return o.Current != nil && o.Current.Alive() && r.Current.Mount != "" && o.Mount != "" && r.Current.Mount != o.Mount
 }
 
-// renewable reports whether the flow needs its socket enough to be restarted for it.
+// renewable reports whether the flow needs its socket enough to be restarted for it, and is not being restarted anyway.
 func renewable(r *store.Record, o *Observation) bool {
-	return r.Spec.DesiredState == api.DesiredRunning && r.Handover == nil &&
+	return r.Spec.DesiredState == api.DesiredRunning && r.Handover == nil && r.Run.RestartFrom == "" &&
 		(r.Run.Connected || o.Connected || r.Spec.Readiness == api.ReadinessSocket || r.Spec.Liveness != nil)
 }
 

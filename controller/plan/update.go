@@ -39,6 +39,8 @@ func absent(r *store.Record, o *Observation) verdict {
 	}
 	p := &r.Current
 	switch {
+	case r.Handover != nil && r.Handover.Failed != "" && OnTrial(r):
+		return failed(r, o, r.Handover.Failed)
 	case o.Previous != nil && o.Previous.Name == r.Name && r.Tracks.Name.Failure == nil:
 		v := do(Rename, o.Previous, api.CauseUpdate)
 		v.step.Track, v.step.Name = Name, former(r, r.Previous.Token)
@@ -48,11 +50,23 @@ func absent(r *store.Record, o *Observation) verdict {
 	case p.Token == "":
 		return bring(o, do(Intend, nil, api.CauseDeclaration))
 	case p.DockerID != "":
-		return bring(o, do(Intend, nil, api.CauseDrift).because("the container was removed behind our back"))
+		return anew(r, o)
 	case !Serving(r) && !Exhausted(r):
 		return bring(o, do(Intend, nil, api.CauseDeclaration))
 	}
 	return do(Create, nil, why(r))
+}
+
+// anew makes a container anew that others have removed. Where they do so again and again, that waits, but for no new request.
+func anew(r *store.Record, o *Observation) verdict {
+	v := do(Intend, nil, api.CauseDrift).because("the container was removed behind our back")
+	if r.Status.ObservedGeneration >= r.Generation {
+		v = repair(r, o, Update, v)
+	}
+	if !v.acts() {
+		return v
+	}
+	return bring(o, v)
 }
 
 // bring is a step that needs the image and the code, or the wait for them.
@@ -129,9 +143,9 @@ func interrupts(r *store.Record, c *Container) bool {
 
 // keepable reports whether an update can go back to the current container: it is available, or in its first run without an
 // exit that was counted, or was available before and has ended once since. What is caught between two crashes is not.
-func keepable(r *store.Record, c *Container) bool {
-	n := &r.Run
-	return n.Streak == 0 || n.Available == Run(c) && c.Alive() || r.Current.Stable && n.Streak < 2
+func keepable(r *store.Record, o *Observation) bool {
+	n, c := &r.Run, o.Current
+	return n.Streak == 0 || available(r, o, c) || n.Available == Run(c) && c.Alive() || r.Current.Stable && n.Streak < 2
 }
 
 // handover stops the current container for the candidate. That it is kept from its work, and for which, was written down.
@@ -225,12 +239,12 @@ func judged(r *store.Record, o *Observation, c *Container) verdict {
 
 // watched watches a container on trial while it runs.
 func watched(r *store.Record, o *Observation, c *Container) verdict {
-	age := o.At.Now.Sub(c.Began)
-	proven, due := monitor(r)-age, Deadline(r)-age
+	ready := c.State == "running" && isReady(r, o, c)
+	proven, due := monitor(r)-age(o, c), Deadline(r)-age(o, c)
 	switch {
-	case !isReady(r, o, c) && due <= 0:
+	case !ready && due <= 0:
 		return failed(r, o, unready(r, c))
-	case !isReady(r, o, c):
+	case !ready:
 		return monitoring(o, due)
 	case proven > 0:
 		return monitoring(o, proven)

@@ -63,6 +63,8 @@ func runs(t *testing.T, st *store.Store, name string) {
 		c.Status.State, c.Status.DockerID, c.Status.ObservedGeneration = api.StateRunning, strings.Repeat("a", 64), c.Generation
 		c.Current = store.Placement{Token: "t1", DockerID: c.Status.DockerID, TemplateHash: api.TemplateHash(&c.Spec), Generation: c.TemplateGeneration, Resources: c.Spec.Resources}
 		c.Done = c.Asked
+		started := time.Now()
+		c.Status.StartedAt = &started
 		for _, kind := range []string{api.Ready, api.Available} {
 			c.Status.SetCondition(api.Condition{Type: kind, Status: api.True, Reason: api.ReasonRunning, ObservedGeneration: c.Generation})
 		}
