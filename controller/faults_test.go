@@ -475,15 +475,19 @@ func TestFault_ACrashLoopIsToldInTheMiddleOfARun(t *testing.T) {
 }
 
 func TestFault_ASocketFolderThatWasMadeAnewIsNoticed(t *testing.T) {
-	for _, connected := range []bool{true, false} {
-		t.Run(fmt.Sprint("connected ", connected), func(t *testing.T) {
+	for _, way := range []string{"it spoke", "it connected late and says nothing", "it never did"} {
+		connected := way != "it never did"
+		t.Run(way, func(t *testing.T) {
 			inWorld(t, func(w *world) {
 				w.declare("web", nil)
 				w.after(time.Second)
-				if connected {
+				if way == "it spoke" {
 					w.speaks(false)
 				}
 				w.after(time.Minute)
+				w.connects(connected)
+				w.after(time.Minute)
+				w.connects(false)
 				w.stop()
 				w.endpoints.generation++
 				w.engine.told()
@@ -500,6 +504,17 @@ func TestFault_ASocketFolderThatWasMadeAnewIsNoticed(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// connects has each flow have a connection, or none.
+func (w *world) connects(connected bool) {
+	w.endpoints.mu.Lock()
+	w.endpoints.connected = connected
+	w.endpoints.mu.Unlock()
+	all, _ := w.store.List()
+	for _, r := range all {
+		w.control.Look(r.ID)
 	}
 }
 

@@ -137,6 +137,8 @@ type Endpoints interface {
 	Dir(id string) string
 	// Heard tells when the flow last sent anything, and when it last said that it is ready; zero: never.
 	Heard(id string) (last, ready time.Time)
+	// Connected tells whether the flow has a connection now.
+	Connected(id string) bool
 	// Lifecycle tells the flow what is about to be done to it.
 	Lifecycle(id, event string, graceSeconds int)
 }
