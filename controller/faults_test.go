@@ -558,6 +558,28 @@ func TestFault_ChangesByOthersArePutRight(t *testing.T) {
 	}
 }
 
+// The engine tells of a container that is taken off a network as of one that ends. Only the one that goes on is looked at for it.
+func TestFault_AContainerTakenOffItsNetworkIsPutBack(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.declare("web", nil)
+		w.after(30 * time.Second)
+		w.engine.told()
+		w.engine.mu.Lock()
+		for _, c := range w.engine.containers {
+			c.Networks = map[string]string{}
+			for _, tell := range w.engine.tells {
+				tell(Event{DockerID: c.DockerID, Kind: Detached, At: time.Now()})
+				tell(Event{DockerID: "somebody else's", Kind: Detached, At: time.Now()})
+			}
+		}
+		w.engine.mu.Unlock()
+		w.after(2 * time.Second)
+		if calls, did := w.engine.told(), w.status("web").LastAction; calls != "connect" || did.Cause != api.CauseDrift {
+			t.Errorf("calls: %q, last action: %+v", calls, did)
+		}
+	})
+}
+
 func TestFault_AnEngineThatIsLostWithEachStartOfOneContainer(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.engine.mu.Lock()

@@ -32,6 +32,8 @@ const (
 	Changed EventKind = ""
 	Killed  EventKind = "kill" // a signal that asks it to end
 	Ended   EventKind = "die"
+	// Detached: it was taken off a network, as any that ends is too. Such events bear no labels, and may be of anybody's container.
+	Detached EventKind = "disconnect"
 )
 
 // Event is something that happened to a container, by the engine's clock.
