@@ -431,6 +431,7 @@ type fakeEndpoints struct {
 	generation  int // of the folders
 	removed     int // calls of Remove
 	last, ready time.Time
+	connected   bool
 }
 
 func (f *fakeEndpoints) Open(id string) error {
@@ -470,5 +471,10 @@ func (f *fakeEndpoints) Heard(string) (last, ready time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.last, f.ready
+}
+func (f *fakeEndpoints) Connected(string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.connected
 }
 func (f *fakeEndpoints) Lifecycle(string, string, int) {}

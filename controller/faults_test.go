@@ -476,15 +476,19 @@ func TestFault_ACrashLoopIsToldInTheMiddleOfARun(t *testing.T) {
 }
 
 func TestFault_ASocketFolderThatWasMadeAnewIsNoticed(t *testing.T) {
-	for _, connected := range []bool{true, false} {
-		t.Run(fmt.Sprint("connected ", connected), func(t *testing.T) {
+	for _, way := range []string{"it spoke", "it connected late and says nothing", "it never did"} {
+		connected := way != "it never did"
+		t.Run(way, func(t *testing.T) {
 			inWorld(t, func(w *world) {
 				w.declare("web", nil)
 				w.after(time.Second)
-				if connected {
+				if way == "it spoke" {
 					w.speaks(false)
 				}
 				w.after(time.Minute)
+				w.connects(connected)
+				w.after(time.Minute)
+				w.connects(false)
 				w.stop()
 				w.endpoints.generation++
 				w.engine.told()
@@ -501,6 +505,17 @@ func TestFault_ASocketFolderThatWasMadeAnewIsNoticed(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// connects has each flow have a connection, or none.
+func (w *world) connects(connected bool) {
+	w.endpoints.mu.Lock()
+	w.endpoints.connected = connected
+	w.endpoints.mu.Unlock()
+	all, _ := w.store.List()
+	for _, r := range all {
+		w.control.Look(r.ID)
 	}
 }
 
@@ -542,6 +557,28 @@ func TestFault_ChangesByOthersArePutRight(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The engine tells of a container that is taken off a network as of one that ends. Only the one that goes on is looked at for it.
+func TestFault_AContainerTakenOffItsNetworkIsPutBack(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.declare("web", nil)
+		w.after(30 * time.Second)
+		w.engine.told()
+		w.engine.mu.Lock()
+		for _, c := range w.engine.containers {
+			c.Networks = map[string]string{}
+			for _, tell := range w.engine.tells {
+				tell(Event{DockerID: c.DockerID, Kind: Detached, At: time.Now()})
+				tell(Event{DockerID: "somebody else's", Kind: Detached, At: time.Now()})
+			}
+		}
+		w.engine.mu.Unlock()
+		w.after(2 * time.Second)
+		if calls, did := w.engine.told(), w.status("web").LastAction; calls != "connect" || did.Cause != api.CauseDrift {
+			t.Errorf("calls: %q, last action: %+v", calls, did)
+		}
+	})
 }
 
 func TestFault_AnEngineThatIsLostWithEachStartOfOneContainer(t *testing.T) {

@@ -2,6 +2,7 @@ package docker
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -24,8 +25,16 @@ func summary(c *container.Summary) plan.Container {
 		o.Name = strings.TrimPrefix(c.Names[0], "/")
 	}
 	o.Health = map[string]string{"healthy": api.HealthHealthy, "unhealthy": api.HealthUnhealthy, "health: starting": api.HealthStarting}[status]
-	o.Digest = strings.Join([]string{c.State, o.Name, status}, " ")
+	o.Digest = strings.Join([]string{c.State, o.Name, status, attachedTo(c)}, " ")
 	return o
+}
+
+// attachedTo names the networks that a list shows.
+func attachedTo(c *container.Summary) string {
+	if c.NetworkSettings == nil {
+		return ""
+	}
+	return strings.Join(slices.Sorted(maps.Keys(c.NetworkSettings.Networks)), " ")
 }
 
 func labelled(labels map[string]string) plan.Container {
