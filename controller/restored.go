@@ -64,6 +64,7 @@ func (k *Controller) unknownOurs(seen []plan.Container) []plan.Container {
 		switch {
 		case declared && knows(r.AllPlacements(), c.Token), buried && knows(stone.Placements, c.Token):
 		case buried: // its tokens were dropped with what was known to be gone
+		case slices.ContainsFunc(k.Store.Quarantined(), func(f store.Flaw) bool { return f.ID == c.ID }): // it is known, and cannot be read
 		default:
 			unknown = append(unknown, c)
 		}
