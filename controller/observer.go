@@ -283,6 +283,11 @@ func (b *observer) note(told Event) {
 	}
 }
 
+// asked reports whether the newest run is known to have been asked to end.
+func (e *entry) asked() bool {
+	return !e.Alive() && !e.killed.IsZero() && !e.killed.Before(e.StartedAt)
+}
+
 // own reports whether the newest run is known to have ended by itself: its end was told, and no signal before it.
 func (e *entry) own() bool {
 	return !e.Alive() && !e.ended.Before(e.StartedAt) && !e.ended.IsZero() && e.killed.Before(e.StartedAt)
@@ -403,7 +408,7 @@ func (b *observer) see(ctx context.Context, id string) ([]plan.Container, error)
 	seen := make([]plan.Container, 0, len(b.byID[id]))
 	for _, e := range b.byID[id] {
 		c := e.Container
-		c.Own = e.own()
+		c.Own, c.Killed = e.own(), e.asked()
 		if c.Alive() {
 			c.Lasted = b.clock.now().Now.Sub(c.Began)
 		}

@@ -163,6 +163,8 @@ func starting(r *store.Record, o *Observation, c *Container) verdict {
 		return idle()
 	case !c.Ran(), end == EndAsked:
 		return do(Start, c, why(r))
+	case end == EndInterrupted && cutShort(r, c) && !c.Interrupted:
+		return do(Start, c, api.CauseDrift).because("somebody else stopped it before it was done")
 	case end == EndInterrupted:
 		return do(Start, c, api.CauseRecovery)
 	case end != EndCounted:

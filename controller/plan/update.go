@@ -217,7 +217,7 @@ func judged(r *store.Record, o *Observation, c *Container) verdict {
 		return do(Start, c, api.CauseUpdate)
 	case end == EndInterrupted:
 		return do(Start, c, api.CauseRecovery)
-	case c.Interrupted:
+	case c.Interrupted, cutShort(r, c):
 		return do(RecordExit, c, api.CauseRecovery)
 	case judgeExit(r, c).ended == Completed:
 		return do(Commit, c, api.CauseUpdate)
