@@ -24,6 +24,20 @@ type Difference struct {
 	Cost  string `json:"cost"`
 }
 
+// Ending is how a run ended, and the last that it said; ExitCode is nil where it had not ended by itself, but was not healthy.
+type Ending struct {
+	ExitCode  *int     `json:"exit_code"`
+	OOMKilled bool     `json:"oom_killed"`
+	Message   string   `json:"message"`
+	Logs      []string `json:"logs"`
+}
+
+// FailedUpdate is why what is declared does not stand, or stands though it failed, and how its newest trial ended.
+type FailedUpdate struct {
+	Reason string `json:"reason"`
+	Ending
+}
+
 // Explanation is the body of container_explained.
 type Explanation struct {
 	ContainerID string `json:"container_id"`
@@ -38,6 +52,10 @@ type Explanation struct {
 	Why           string       `json:"why"`
 	NextLookAt    *time.Time   `json:"next_look_at"`
 	RecentActions []LastAction `json:"recent_actions"`
+	// LastExit is how the newest run ended that nobody asked to end, nil once the container is Available again.
+	LastExit *Ending `json:"last_exit"`
+	// FailedUpdate is nil where what is declared has not failed.
+	FailedUpdate *FailedUpdate `json:"failed_update"`
 }
 
 // ForViewer is e without what a viewer may not see; the spec and status of a record that is shown to one are masked already.
@@ -50,5 +68,17 @@ func (e Explanation) ForViewer() Explanation {
 		actions[i] = a
 	}
 	e.RecentActions = actions
+	if e.LastExit != nil {
+		ending := e.LastExit.forViewer()
+		e.LastExit = &ending
+	}
+	if e.FailedUpdate != nil {
+		e.FailedUpdate = &FailedUpdate{e.FailedUpdate.Reason, e.FailedUpdate.Ending.forViewer()}
+	}
+	return e
+}
+
+func (e Ending) forViewer() Ending {
+	e.Message, e.Logs = mask(e.Message), maskList(e.Logs)
 	return e
 }

@@ -42,6 +42,19 @@ func TestContainer_ForViewer(t *testing.T) {
 	}
 }
 
+func TestExplanation_ForViewer(t *testing.T) {
+	ending := Ending{OOMKilled: true, Message: hidden, Logs: []string{hidden, hidden}}
+	e := Explanation{Name: visible, Why: hidden, LastExit: &ending, FailedUpdate: &FailedUpdate{visible, ending}}
+	before := string(Encode(e))
+	got := e.ForViewer()
+	if text := string(Encode(got)); strings.Contains(text, hidden) || strings.Count(text, visible) != 2 || !got.LastExit.OOMKilled {
+		t.Errorf("a viewer sees %s", text)
+	}
+	if after := string(Encode(e)); after != before {
+		t.Errorf("the original is changed: %s", after)
+	}
+}
+
 func TestEvent_ForViewer(t *testing.T) {
 	object := json.RawMessage(`{"type":"` + hidden + `"}`)
 	details := map[string]any{"name": visible, "error_type": visible}

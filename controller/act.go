@@ -45,7 +45,7 @@ func (k *Controller) act(ctx context.Context, r *store.Record, o *plan.Observati
 // ask has the engine do what a step says. Whatever came of it, the container is looked at before the next step.
 func (k *Controller) ask(ctx context.Context, r *store.Record, o *plan.Observation, next *plan.Step) (*plan.Result, error) {
 	err := k.call(ctx, r, next)
-	k.observer.mark(r.ID, next.On.DockerID)
+	k.observer.doubt(r.ID, next.On.DockerID)
 	switch {
 	case err == nil:
 		return &plan.Result{}, nil
@@ -77,7 +77,7 @@ func (k *Controller) call(ctx context.Context, r *store.Record, next *plan.Step)
 	case plan.Limit:
 		return k.Runtime.Limit(ctx, id, plan.WantedLimits(r))
 	case plan.Connect:
-		return k.Runtime.Connect(ctx, id, r.Spec.Network, r.Name)
+		return k.Runtime.Connect(ctx, id, plan.WantedNetwork(r), r.Name)
 	case plan.Rename:
 		return k.Runtime.Rename(ctx, id, next.Name)
 	case plan.Remove:
@@ -169,7 +169,7 @@ func (k *Controller) listen(r *store.Record) error {
 // afresh looks at a container once more. Whether a run had ended before it was asked for another one may not be left to
 // events that can be lost.
 func (k *Controller) afresh(ctx context.Context, r *store.Record, c *plan.Container) (*plan.Result, error) {
-	k.observer.mark(r.ID, c.DockerID)
+	k.observer.doubt(r.ID, c.DockerID)
 	seen, err := k.observer.see(ctx, r.ID)
 	if err != nil {
 		return nil, err

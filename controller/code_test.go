@@ -7,6 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/flow-manager/flow-manager/api"
 	"github.com/flow-manager/flow-manager/controller/plan"
 	"github.com/flow-manager/flow-manager/store"
@@ -355,6 +357,42 @@ func TestController_EffectOfCode(t *testing.T) {
 		w.desire("web", api.DesiredStopped)
 		if got := ask(); got != api.EffectInPlace {
 			t.Errorf("stopped: %s", got)
+		}
+	})
+}
+
+// The last words of an update that was taken back, and of a run that ended, stay to be read until the next one has proven itself.
+func TestController_ExplainTellsHowItEnded(t *testing.T) {
+	withCode(t, func(w *world) {
+		explain := func() api.Explanation {
+			r, _ := w.store.Resolve("web")
+			e, err := w.control.Explain(w.t.Context(), r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return e
+		}
+		code := 1
+		ended := api.Ending{ExitCode: &code, Message: "it exited with code 1", Logs: []string{"password=[FILTERED]", "the end"}}
+		w.recode("bad")
+		w.engine.exit("web", code)
+		w.after(time.Minute)
+		if diff := cmp.Diff(&api.FailedUpdate{Reason: api.ReasonUpdateFailed, Ending: ended}, explain().FailedUpdate); diff != "" {
+			t.Errorf("taken back: %s", diff)
+		}
+		w.recode("good")
+		w.after(time.Minute)
+		if e := explain(); e.FailedUpdate != nil || e.LastExit != nil {
+			t.Errorf("nothing has ended: %+v %+v", e.FailedUpdate, e.LastExit)
+		}
+		w.engine.exit("web", code)
+		w.after(time.Millisecond)
+		if diff := cmp.Diff(&ended, explain().LastExit); diff != "" {
+			t.Errorf("ended: %s", diff)
+		}
+		w.after(time.Minute)
+		if e := explain(); e.LastExit != nil {
+			t.Errorf("available again: %+v", e.LastExit)
 		}
 	})
 }

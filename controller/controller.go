@@ -68,6 +68,8 @@ type Controller struct {
 	clock    *clock
 	rates    *rates
 	starts   *starts
+	// failing are turns that did not end.
+	failing *attempts
 	// collecting is what is left of deleted containers.
 	collecting *attempts
 	// lastProgress is when the loop last took something from its queue, as time since the process began.
@@ -120,6 +122,7 @@ func New(c Config) *Controller {
 	k.observer.newest, k.observer.seen = c.Store.EngineEvent(), c.Store.NoteEngineEvent
 	k.starts = newStarts(k.observer.probePending)
 	k.observer.unordered = k.suspect
+	k.failing = newAttempts()
 	k.rates, k.collecting = limits, newAttempts()
 	k.samples = newSampler(c.Runtime)
 	k.pulls = newPuller(c.Runtime, c.Pulls, c.Progress, k.queue.Add)
@@ -387,10 +390,12 @@ func (k *Controller) turn(ctx, steps context.Context, id string) {
 	case ctx.Err() != nil:
 	case err != nil:
 		k.logID(id).Warn().Err(err).Str("operation", "reconcile").Msg("this turn did not end; looking again")
-		k.queue.AddAfter(id, time.Second)
+		k.queue.AddAfter(id, k.failing.tried(id))
+		return
 	case again > 0:
 		k.queue.AddAfter(id, again)
 	}
+	k.failing.forget(id)
 }
 
 // result is what became of a turn, as a label.

@@ -827,3 +827,22 @@ func TestController_ARebootOfTheHostIsNobodysCrash(t *testing.T) {
 		w.expect("job", api.StateRunning, "start")
 	})
 }
+
+// What is declared paused is paused after each of its restarts at once: that is no outside hand's doing.
+func TestController_PausedAgain(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.declare("web", nil)
+		w.after(10 * time.Second)
+		w.desire("web", api.DesiredPaused)
+		for range 5 {
+			w.engine.exit("web", 1)
+			w.after(20 * time.Second)
+			if c, _ := w.engine.named("web"); c.State != "paused" {
+				t.Fatalf("it is %s", c.State)
+			}
+		}
+		if r, err := w.store.Resolve("web"); err != nil || r.Tracks.Process.Repairs > 0 {
+			t.Errorf("%d changes of outside hands are counted: %v", r.Tracks.Process.Repairs, err)
+		}
+	})
+}

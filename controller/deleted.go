@@ -99,7 +99,7 @@ func (k *Controller) collect(ctx context.Context, o *plan.Container) error {
 		}
 	}
 	err := k.Runtime.Remove(ctx, o.DockerID)
-	k.observer.mark(o.ID, o.DockerID)
+	k.observer.doubt(o.ID, o.DockerID)
 	if err != nil && !gone(err) {
 		return fmt.Errorf("remove a deleted container: %w", err)
 	}

@@ -18,7 +18,7 @@ func (k *Controller) finalize(ctx context.Context, r *store.Record) error {
 			continue
 		}
 		if o, err := k.Runtime.Inspect(ctx, p.DockerName); err == nil && p.Owns(o.Token, o.DockerID, o.Name) {
-			k.observer.mark(r.ID, o.DockerID)
+			k.observer.doubt(r.ID, o.DockerID)
 			return nil
 		} else if err != nil && !errors.Is(err, ErrAbsent) {
 			return fmt.Errorf("look for a created container: %w", err)

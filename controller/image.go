@@ -67,7 +67,8 @@ func (k *Controller) lookUp(ctx context.Context, r *store.Record, s *api.Spec, a
 		k.pulls.cancel(r.ID) // the next attempt is another pull
 		return store.Resolved{}, &pullError{st.err}
 	}
-	pulled := ours && !st.at.Before(r.DeclaredAt)
+	wanted := max(r.TemplateGeneration, r.Asked.Pull, r.Asked.Retry)
+	pulled := ours && st.wanted >= wanted
 	if !anew || pulled {
 		image, err := k.Runtime.Image(ctx, s.Image)
 		switch {
@@ -80,7 +81,7 @@ func (k *Controller) lookUp(ctx context.Context, r *store.Record, s *api.Spec, a
 			return store.Resolved{}, &pullError{err}
 		}
 	}
-	k.pulls.begin(r.ID, s.Image)
+	k.pulls.beginFor(r.ID, s.Image, wanted)
 	k.rates.charge(ctx)
 	return store.Resolved{}, errPulling
 }

@@ -35,7 +35,7 @@ func (k *Controller) intend(ctx context.Context, r *store.Record, o *plan.Observ
 		return nil, err
 	}
 	p := &store.Placement{Token: xid.New().String(), DockerName: r.Name, Generation: generation, Cause: next.Cause,
-		TemplateHash: api.TemplateHash(spec), Resources: spec.Resources, Ports: ports, HostMounts: places, Carried: carried(r, o),
+		TemplateHash: api.TemplateHash(spec), Resources: spec.Resources, Network: spec.Network, Ports: ports, HostMounts: places, Carried: carried(r, o),
 		Stable: takesPlaceOf(r, next), ImageID: image.ID, ImageDigest: image.Digest, Code: code.Digest, AskedBy: code.Code}
 	if next.Action == plan.IntendReplacement {
 		p.DockerName = plan.Aside(r, p.Token)
@@ -129,7 +129,7 @@ func (k *Controller) create(ctx context.Context, r *store.Record, next *plan.Ste
 	case err != nil:
 		return nil, err
 	}
-	k.observer.mark(r.ID, dockerID)
+	k.observer.doubt(r.ID, dockerID)
 	return &plan.Result{DockerID: dockerID}, nil
 }
 
@@ -145,7 +145,7 @@ func (k *Controller) nameTaken(ctx context.Context, r *store.Record, name string
 	case err != nil:
 		return fmt.Errorf("inspect the holder of the name: %w", err)
 	case r.Owns(o.Token, o.DockerID, o.Name):
-		k.observer.mark(r.ID, o.DockerID)
+		k.observer.doubt(r.ID, o.DockerID)
 		return errLookAgain
 	}
 	return api.Errorf(api.ConflictError, "the Docker name %q belongs to container %.12s, which is not the manager's; rename or remove that one, and this one gets its name", o.Name, o.DockerID).

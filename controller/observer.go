@@ -283,11 +283,6 @@ func (b *observer) note(told Event) {
 	}
 }
 
-// asked reports whether the newest run is known to have been asked to end.
-func (e *entry) asked() bool {
-	return !e.Alive() && !e.killed.IsZero() && !e.killed.Before(e.StartedAt)
-}
-
 // own reports whether the newest run is known to have ended by itself: its end was told, and no signal before it.
 func (e *entry) own() bool {
 	return !e.Alive() && !e.ended.Before(e.StartedAt) && !e.ended.IsZero() && e.killed.Before(e.StartedAt)
@@ -325,14 +320,20 @@ func (b *observer) catchUp(ctx context.Context) {
 
 // mark notes that something happened to a container. It never blocks for long and is called by the reader of events.
 func (b *observer) mark(id, dockerID string) {
+	b.doubt(id, dockerID)
+	b.changed(id)
+}
+
+// doubt has a container looked at before anybody relies on what is known of it. Whoever calls it looks again by itself: to have
+// the record looked at for it would make a hot loop of a call that fails.
+func (b *observer) doubt(id, dockerID string) {
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	e, ok := b.contains[dockerID]
 	if !ok {
 		e = b.addLocked(id, dockerID)
 	}
 	e.dirty = true
-	b.mu.Unlock()
-	b.changed(id)
 }
 
 // lose forgets nothing but trusts nothing either. It reports whether the engine was known until now.
@@ -408,7 +409,7 @@ func (b *observer) see(ctx context.Context, id string) ([]plan.Container, error)
 	seen := make([]plan.Container, 0, len(b.byID[id]))
 	for _, e := range b.byID[id] {
 		c := e.Container
-		c.Own, c.Killed = e.own(), e.asked()
+		c.Own, c.Killed = e.own(), !e.killed.Before(e.StartedAt) && !e.killed.IsZero()
 		if c.Alive() {
 			c.Lasted = b.clock.now().Now.Sub(c.Began)
 		}

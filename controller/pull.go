@@ -39,6 +39,7 @@ type puller struct {
 	mu      sync.Mutex
 	closed  bool
 	asked   map[string]*pull // by id: its pull, under way or ended; at most one each
+	wanted  map[string]int64 // by id: the generation that the newest asking was for
 	open    map[string]*pull // by reference: those that can be joined
 	waiting []*pull          // those of open that have no slot yet, in order
 	active  map[string]*pull // by reference: those that hold a slot, given up ones included
@@ -58,6 +59,7 @@ type pull struct {
 // pullState is how the pull is getting on that an id asked for; ref is "" where it asked for none.
 type pullState struct {
 	ref    string
+	wanted int64
 	queued bool // others have the slots
 	done   bool
 	err    error
@@ -66,12 +68,15 @@ type pullState struct {
 
 func newPuller(r Runtime, slots int, tell func(api.PullProgress), ended func(id string)) *puller {
 	return &puller{runtime: r, slots: slots, tell: tell, ended: ended,
-		asked: map[string]*pull{}, open: map[string]*pull{}, active: map[string]*pull{}}
+		asked: map[string]*pull{}, wanted: map[string]int64{}, open: map[string]*pull{}, active: map[string]*pull{}}
 }
 
 // begin makes id one of those who ask for ref, and for nothing else. Where it does so already nothing happens, unless that
 // pull has ended: then it is done again. After close nothing is begun.
-func (p *puller) begin(id, ref string) {
+func (p *puller) begin(id, ref string) { p.beginFor(id, ref, 0) }
+
+// beginFor is begin for a generation. How old what comes of it is, is told by that: clocks jump.
+func (p *puller) beginFor(id, ref string, generation int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if old := p.asked[id]; p.closed || old != nil && old.ref == ref && !old.done {
@@ -85,7 +90,7 @@ func (p *puller) begin(id, ref string) {
 		p.waiting = append(p.waiting, q)
 	}
 	q.askers = append(q.askers, id)
-	p.asked[id] = q
+	p.asked[id], p.wanted[id] = q, generation
 	p.dispatchLocked()
 }
 
@@ -97,7 +102,7 @@ func (p *puller) state(id string) pullState {
 	if q == nil || q.staleLocked() {
 		return pullState{}
 	}
-	return pullState{ref: q.ref, queued: !q.done && q.cancel == nil, done: q.done, err: q.err, at: q.at}
+	return pullState{ref: q.ref, wanted: p.wanted[id], queued: !q.done && q.cancel == nil, done: q.done, err: q.err, at: q.at}
 }
 
 // cancel takes back what id asked for, or forgets what came of it.
@@ -125,6 +130,7 @@ func (p *puller) close() {
 func (p *puller) leaveLocked(id string) {
 	q := p.asked[id]
 	delete(p.asked, id)
+	delete(p.wanted, id)
 	if q == nil || q.done {
 		return
 	}
@@ -246,6 +252,7 @@ func (p *puller) forgetLocked() {
 	for id, q := range p.asked {
 		if q.staleLocked() {
 			delete(p.asked, id)
+			delete(p.wanted, id)
 		}
 	}
 }

@@ -8,12 +8,12 @@ import (
 	"github.com/flow-manager/flow-manager/store"
 )
 
-// No container causes more than 60 engine calls or commits in any minute, clients' requests apart, whatever is wrong. What
-// plans backs off long before that; this holds where it would not. A step may take several calls, so that the last one is
-// begun somewhat earlier.
+// No container causes more than 60 engine calls, or more than 60 commits, in any minute, clients' requests apart, whatever is
+// wrong. What plans backs off long before that; this holds where it would not. A step may take several calls, so that the last
+// one is begun somewhat earlier.
 const (
 	rateWindow = time.Minute
-	rateLimit  = 48
+	rateLimit  = 54
 )
 
 // rates are what each record has caused of late.
@@ -22,10 +22,10 @@ type rates struct {
 	of map[string]*expenses
 }
 
-// expenses are when a record caused a call or a commit within the last rateWindow, oldest first.
+// expenses are what a record has caused since it was last declared.
 type expenses struct {
-	generation int64
-	at         []time.Time
+	generation     int64
+	calls, commits window
 }
 
 func newRates() *rates { return &rates{of: map[string]*expenses{}} }
@@ -39,31 +39,43 @@ func (l *rates) due(r *store.Record) time.Duration {
 		e = &expenses{generation: r.Generation}
 		l.of[r.ID] = e
 	}
-	e.age()
-	if over := len(e.at) - rateLimit; over >= 0 {
-		return rateWindow - time.Since(e.at[over])
-	}
-	return 0
+	return max(e.calls.due(), e.commits.due())
 }
 
-// spend notes that a record has caused a call or a commit. It never refuses: what is begun is ended.
+// spend notes that a record has caused a commit. It never refuses: what is begun is ended.
 func (l *rates) spend(id string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if e := l.of[id]; e != nil {
-		e.age()
-		e.at = append(e.at, time.Now())
+		e.commits.add()
 	}
 }
 
+// window is when something happened within the last rateWindow, oldest first.
+type window []time.Time
+
+func (w *window) add() {
+	w.age()
+	*w = append(*w, time.Now())
+}
+
+// due is how long it takes until there is room for another one.
+func (w *window) due() time.Duration {
+	w.age()
+	if over := len(*w) - rateLimit; over >= 0 {
+		return rateWindow - time.Since((*w)[over])
+	}
+	return 0
+}
+
 // age forgets what was longer ago.
-func (e *expenses) age() {
+func (w *window) age() {
 	n := 0
-	for n < len(e.at) && time.Since(e.at[n]) >= rateWindow {
+	for n < len(*w) && time.Since((*w)[n]) >= rateWindow {
 		n++
 	}
-	if e.at = e.at[n:]; len(e.at) == 0 {
-		e.at = nil
+	if *w = (*w)[n:]; len(*w) == 0 {
+		*w = nil
 	}
 }
 
@@ -83,7 +95,13 @@ func owing(ctx context.Context, id string) context.Context {
 
 // charge notes an engine call for the record that has caused it, if one has.
 func (l *rates) charge(ctx context.Context) {
-	if id, is := ctx.Value(debtor{}).(string); is && l != nil {
-		l.spend(id)
+	id, is := ctx.Value(debtor{}).(string)
+	if !is || l == nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if e := l.of[id]; e != nil {
+		e.calls.add()
 	}
 }

@@ -20,6 +20,7 @@ type rehearsal struct {
 	r    *store.Record
 	own  []plan.Container
 	at   plan.Instant
+	made int           // how many placements were intended
 	took []plan.Action // what changes something for whoever uses the container
 }
 
@@ -81,7 +82,8 @@ func (h *rehearsal) result(next *plan.Step) *plan.Result {
 }
 
 func (h *rehearsal) placement(next *plan.Step) *store.Placement {
-	p := &store.Placement{Token: fmt.Sprint("rehearsed-", h.at.Now.UnixNano(), "-", len(h.own)), DockerName: h.r.Name, TemplateHash: api.TemplateHash(&h.r.Spec), Resources: h.r.Spec.Resources}
+	h.made++
+	p := &store.Placement{Token: fmt.Sprint("rehearsed-", h.made), DockerName: h.r.Name, TemplateHash: api.TemplateHash(&h.r.Spec), Resources: h.r.Spec.Resources}
 	if next.Action == plan.IntendReplacement {
 		p.DockerName = plan.Aside(h.r, p.Token)
 	}
@@ -183,6 +185,7 @@ func (k *Controller) Explain(ctx context.Context, r *store.Record) (api.Explanat
 	e.Declared.Generation, e.Declared.Spec = r.Generation, r.Spec
 	e.Observed = r.Status
 	e.RecentActions = append(e.RecentActions, k.actions.recent(r.ID)...)
+	e.LastExit, e.FailedUpdate = lastExit(r), failedUpdate(r)
 	if did := r.Status.LastAction; did != nil && len(e.RecentActions) == 0 {
 		e.RecentActions = append(e.RecentActions, *did)
 	}
@@ -192,6 +195,36 @@ func (k *Controller) Explain(ctx context.Context, r *store.Record) (api.Explanat
 		}
 	}
 	return e, nil
+}
+
+// lastExit is how the newest counted run ended, nil once another one is available.
+func lastExit(r *store.Record) *api.Ending {
+	if r.Run.Exit == nil || r.Status.Condition(api.Available).Status == api.True {
+		return nil
+	}
+	return pointer(ending(r.Run.Exit))
+}
+
+// failedUpdate is how the newest trial of what is declared has failed, nil where it has not.
+func failedUpdate(r *store.Record) *api.FailedUpdate {
+	t := r.Trial(plan.Template(r))
+	if t.Failed == "" {
+		return nil
+	}
+	failed := &api.FailedUpdate{Reason: plan.UpdateFailed, Ending: api.Ending{Logs: []string{}}}
+	if t.Exit != nil {
+		failed.Ending = ending(t.Exit)
+	}
+	failed.Message = t.Failed
+	return failed
+}
+
+func ending(e *store.Exit) api.Ending {
+	told := api.Ending{OOMKilled: e.OOMKilled, Message: e.Cause, Logs: append([]string{}, e.Lines...)}
+	if !e.Unhealthy {
+		told.ExitCode = pointer(e.Code)
+	}
+	return told
 }
 
 func pointer[T any](v T) *T { return &v }

@@ -21,7 +21,7 @@ func (w *simWorld) converge() error {
 		return err
 	}
 	w.life.left.Store(1 << 40)
-	if err := w.pass(w.pending() + 2*time.Minute*11/10 + 30*time.Second); err != nil {
+	if err := w.pass(w.pending() + 2*time.Minute*11/10 + 30*time.Second + rateWindow + calmWindow); err != nil {
 		return err
 	}
 	if err := w.settled(); err != nil {
@@ -45,9 +45,7 @@ func (w *simWorld) pending() time.Duration {
 		if plan.OnTrial(r) {
 			wait = max(wait, plan.Deadline(r))
 		}
-		if next := r.Status.NextRestartAt; next != nil {
-			wait = max(wait, time.Until(*next))
-		}
+		wait = max(wait, r.Run.Backoff.Left(now))
 		if c := w.engine.oursLocked(r.Name); c != nil && !c.alive() && r.Run.ID != plan.Run(&c.Container) {
 			wait += plan.RestartDelay(r.ID, r.Status.CrashStreak+1)
 		}
@@ -129,7 +127,7 @@ func (w *simWorld) settledOne(d *simDeclared) error {
 			return fmt.Errorf("it has a container %s besides, %s", c.Name, c.State)
 		}
 	}
-	if err := tellsOf(r, held); err != nil {
+	if err := errors.Join(tellsOf(r, held), w.court.blamed(r)); err != nil {
 		return err
 	}
 	if standing == nil && held[plan.Update] != nil {
@@ -163,6 +161,9 @@ func (w *simWorld) excuses(r *store.Record, d *simDeclared) map[plan.TrackID]*st
 	}
 	excuse(plan.Process, w.engine.brokenLocked(r.Current.DockerID), plan.StartFailed)
 	excuse(plan.Update, d.spec.Image == "missing", "ImageNotFound")
+	if c := w.engine.containers[r.Current.DockerID]; c != nil {
+		excuse(plan.Settings, w.engine.refusesLocked(c, plan.WantedLimits(r)), "LimitsRefused")
+	}
 	excuse(plan.Name, w.engine.squatterLocked(d.name), plan.NameConflict)
 	return held
 }
@@ -190,8 +191,6 @@ func (w *simWorld) asDeclared(d *simDeclared, r *store.Record, c *simContainer, 
 		return fmt.Errorf("its status does not tell that %s: %s", why, api.Encode(st))
 	case c.Hash != api.TemplateHash(&d.spec) && !other:
 		return errors.New("its container is of another template")
-	case c.template.Spec.Resources != d.spec.Resources && !other:
-		return fmt.Errorf("its limits are %+v", c.template.Spec.Resources)
 	case c.Name != d.name && held[plan.Name] == nil:
 		return fmt.Errorf("its container is called %s", c.Name)
 	case !w.listens(d.id):
@@ -205,11 +204,17 @@ func (w *simWorld) asDeclared(d *simDeclared, r *store.Record, c *simContainer, 
 	case st.LastAction == nil || st.LastAction.Cause == "":
 		return fmt.Errorf("its last action has no cause: %s", api.Encode(st.LastAction))
 	}
+	if err := settingsAsDeclared(c, plan.WantedLimits(r), r); err != nil && held[plan.Settings] == nil && !other {
+		return err
+	}
 	if held[plan.Process] != nil {
 		return nil
 	}
 	if err := w.codeAsDeclared(d, r, c); err != nil && !other {
 		return err
+	}
+	if r.Run.Suspected >= 2 && c.alive() == false && strings.Contains(degraded.Reason+" "+degraded.Message, "EngineLost") {
+		return nil // the engine was lost each time that it alone was being started
 	}
 	return w.process(d, r, c)
 }
@@ -225,7 +230,7 @@ func (w *simWorld) process(d *simDeclared, r *store.Record, c *simContainer) err
 		return nil
 	case c.State == want && state != want:
 		return fmt.Errorf("it is %s and its state is called %s", want, state)
-	case c.State == want && want == "running" && !c.StartedAt.After(d.restarted):
+	case c.State == want && want == "running" && c.since.Before(d.restarted):
 		return fmt.Errorf("it was to be restarted at %v and has run since %v", d.restarted, c.StartedAt)
 	case c.State == want:
 		return nil

@@ -171,7 +171,7 @@ func (c *court) asksStopOf(l *simLife, o *simContainer, r *store.Record) {
 	}
 	f.codes[plan.Template(r)]++
 	f.coded, f.from = plan.Run(&o.Container), ""
-	if d := c.model.all[o.ID]; !o.byHand && !o.halted && time.Since(o.StartedAt) >= simMonitor && r.Spec.UpdatePolicy.OnFailure == api.OnFailureRollback && d != nil && !d.rests() {
+	if d := c.model.all[o.ID]; !o.byHand && !o.halted && time.Since(o.since) >= simMonitor && r.Spec.UpdatePolicy.OnFailure == api.OnFailureRollback && d != nil && !d.rests() {
 		f.from = o.runs()
 	}
 	if most := max(r.Spec.UpdatePolicy.MaxAttempts, 1); plan.OnTrial(r) && f.codes[plan.Template(r)] > most {
@@ -185,7 +185,7 @@ func (c *court) endsCode(o *simContainer) {
 	if f.from == "" || o.runs() == f.from {
 		return
 	}
-	if o.asked.IsZero() && time.Since(o.StartedAt) < simMonitor && time.Since(f.hands) > simSlack {
+	if o.asked.IsZero() && time.Since(o.since) < simMonitor && time.Since(f.hands) > simSlack {
 		f.spent = o.runs()
 	}
 	f.from = ""
@@ -207,9 +207,7 @@ func (e *simEngine) illLocked(c *simContainer) {
 	}
 	e.laterLocked(c, time.Second, func() {
 		if !e.calm && c.State == "running" {
-			f := e.court.file(c.ID)
-			f.stops++
-			f.failed[c.Hash] = true
+			e.court.falls(c)
 			c.Health = api.HealthUnhealthy
 			e.tellLocked(c, Changed)
 		}

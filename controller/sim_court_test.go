@@ -51,6 +51,11 @@ type simFile struct {
 	hash   string          // of the container that ran then, and its code
 	volume string          // that it kept its data in
 	failed map[string]bool // templates of which a container did not stay up, "" for any
+	caused []simCause      // within the last minute
+	halted map[string]bool // runs that the engine has ended, for it was stopped
+	done   string          // the run that was told to have completed before the engine went
+	sick   time.Time       // when the newest run was found not to be well, where the policy's answer is certain
+	run    string          // when its newest run began, by the engine's clock
 	update simUpdate
 	codes  map[string]int // how often it was stopped for code, by template
 	coded  string         // the newest run that was stopped so
@@ -62,6 +67,7 @@ type simExit struct {
 	at     time.Time
 	code   int
 	policy api.RestartPolicy
+	sick   bool // it was not well, and was stopped for that
 }
 
 func newCourt() *court {
@@ -105,7 +111,7 @@ func (c *court) tell() string {
 func (c *court) file(id string) *simFile {
 	f := c.files[id]
 	if f == nil {
-		f = &simFile{failed: map[string]bool{}}
+		f = &simFile{failed: map[string]bool{}, halted: map[string]bool{}}
 		c.files[id] = f
 	}
 	return f
@@ -116,11 +122,11 @@ func (c *court) called(call, name string) {
 	if c.calls++; c.calls == simCalls {
 		c.violate("the manager spins: %d calls", c.calls)
 	}
-	if call != "list" && call != "inspect" && call != "image" {
+	if call != "list" && call != "inspect" && call != "image" && call != "replay" {
 		c.note("call  %s %s", call, name)
 	}
 	excused := c.exempt[name] || (call == "image" || call == "pull") && anyTrue(c.exempt)
-	if c.quiet && call != "list" && !excused {
+	if c.quiet && call != "list" && call != "replay" && !excused {
 		c.violate("a quiet world's engine was asked to %s %s", call, name)
 	}
 }
@@ -129,7 +135,7 @@ func (c *court) called(call, name string) {
 func (c *court) disturb(id string) {
 	f := c.file(id)
 	f.stops++
-	f.streak, f.exit = 0, nil
+	f.streak, f.exit, f.sick = 0, nil, time.Time{}
 	f.from, f.spent = "", ""
 }
 
@@ -154,9 +160,26 @@ func (c *court) touched(id, kind string) {
 	f.hands = time.Now()
 }
 
+// falls sees a health check find that a container is not well.
+func (c *court) falls(o *simContainer) {
+	d, f := c.model.all[o.ID], c.file(o.ID)
+	f.stops++
+	f.failed[o.Hash] = true
+	if d == nil || !o.ours || o.byHand || !o.asked.IsZero() || time.Now().Before(f.doubt) || !c.settled(d) || !f.sick.IsZero() ||
+		d.spec.RestartPolicy.OnUnhealthy != api.UnhealthyRestart || d.spec.RestartPolicy.Name == api.RestartNever {
+		return
+	}
+	f.streak++
+	if time.Since(o.since) >= plan.LongRun {
+		f.streak = 1
+	}
+	f.sick = time.Now()
+}
+
 // outage makes the ends of runs around it uncertain.
 func (c *court) outage() {
 	c.shaky = true
+	c.completes()
 	for id := range c.model.all {
 		c.disturb(id)
 		c.file(id).blind = false
@@ -298,6 +321,13 @@ func (c *court) started(e *simEngine, o *simContainer) {
 	f := c.file(o.ID)
 	c.takesOver(o)
 	c.startsCode(o)
+	if d := c.model.all[o.ID]; f.done != "" && f.done == f.run && !o.byHand && d != nil && d.unsure == nil {
+		c.violate("%s is started again though it was told to have completed", o.Name)
+	}
+	f.done = ""
+	if len(o.Networks) == 0 && !o.byHand && time.Since(f.hands) > simSlack && !time.Now().Before(f.doubt) {
+		c.violate("%s is started without its network", o.Name)
+	}
 	if f.exit != nil && !o.byHand && f.hash == o.runs() { // another template owes nothing to the end of the one before
 		c.judgeRestart(o, f)
 	}
@@ -307,7 +337,8 @@ func (c *court) started(e *simEngine, o *simContainer) {
 	if f.hash != o.runs() {
 		f.streak = 0
 	}
-	f.exit, f.ran, f.hash = nil, o.StartedAt, o.runs()
+	f.exit, f.ran, f.run, f.hash = nil, time.Now(), plan.Run(&o.Container), o.runs()
+	f.sick = time.Time{}
 	if !o.byHand {
 		f.volume = o.volume
 	}
@@ -319,7 +350,7 @@ func (c *court) judgeRestart(o *simContainer, f *simFile) {
 	switch due := nominalDelay(f.streak); {
 	case p.Name == api.RestartNever:
 		c.violate("%s is started again though its policy is never", o.Name)
-	case p.Name == api.RestartOnFailure && f.exit.code == 0:
+	case p.Name == api.RestartOnFailure && f.exit.code == 0 && !f.exit.sick:
 		c.violate("%s is started again after it succeeded", o.Name)
 	case p.MaxAttempts > 0 && f.streak > p.MaxAttempts:
 		c.violate("%s is started for the %dth time, its policy gives up after %d", o.Name, f.streak, p.MaxAttempts)
@@ -345,15 +376,19 @@ func (c *court) ended(o *simContainer) {
 		f.failed[o.Hash] = true
 		f.over = time.Now()
 	}
+	if !f.sick.IsZero() && !o.asked.IsZero() && d != nil && !time.Now().Before(f.doubt) && d.changed.Before(f.sick) {
+		f.exit = &simExit{f.sick, 0, d.spec.RestartPolicy, true}
+		return
+	}
 	if !o.ours || d == nil || !o.asked.IsZero() || o.byHand || time.Now().Before(f.doubt) || !c.settled(d) {
 		f.exit, f.streak = nil, 0
 		return
 	}
 	f.streak++
-	if o.FinishedAt.Sub(o.StartedAt) >= plan.LongRun {
+	if time.Since(o.since) >= plan.LongRun {
 		f.streak = 1
 	}
-	f.exit = &simExit{time.Now(), o.ExitCode, d.spec.RestartPolicy}
+	f.exit = &simExit{time.Now(), o.ExitCode, d.spec.RestartPolicy, false}
 }
 
 // removed sees an outside hand take a container away, which is drift and no exit; but what shall never run again has run.
@@ -373,7 +408,7 @@ func (c *court) settled(d *simDeclared) bool {
 	if !ok {
 		return false
 	}
-	counted := strings.HasSuffix(r.Run.ID, "@"+c.file(d.id).ran.UTC().Format(time.RFC3339Nano)) // before its end, because it was not well
+	counted := r.Run.ID == c.file(d.id).run // before its end, because it was not well
 	return !counted && r.Status.ObservedGeneration == d.generation && r.Done == r.Asked && r.Run.RestartFrom == "" &&
 		len(r.Tracks.Trouble()) == 0 && r.Current.Stop == nil && d.spec.DesiredState == api.DesiredRunning
 }

@@ -8,9 +8,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/flow-manager/flow-manager/api"
 	"github.com/flow-manager/flow-manager/controller/plan"
 )
 
@@ -28,10 +28,16 @@ type simEngine struct {
 	calm       bool // what exits by itself no longer does
 	latency    time.Duration
 	removal    time.Duration
-	stream     chan struct{} // closed when the event streams end
-	mute       bool          // nobody can subscribe
+	halt       time.Duration        // how long a process takes to end once it is asked to
+	spinup     time.Duration        // how long a start takes
+	skew       atomic.Int64         // of the host's clock, which is the engine's too
+	refused    map[string]time.Time // until when limits are refused, by name
+	stubborn   map[string]time.Time // until when no signal comes through
+	stream     chan struct{}        // closed when the event streams end
+	mute       bool                 // nobody can subscribe
 	marks      map[*simPort]func(Event)
 	armed      []*simFault
+	buffer     []Event                  // since the engine began
 	starting   map[string]chan struct{} // by Docker id; closed when a start that takes its time has ended
 	terms      map[string]reaction
 	pulled     map[string]bool // images that are there
@@ -39,18 +45,20 @@ type simEngine struct {
 
 type simContainer struct {
 	plan.Container
-	ours     bool // made by a call to Create
-	template Template
-	volume   string // what its image keeps its data in
-	run      int
-	code     string         // that its newest run found in its mount
-	byHand   bool           // this run was begun by an outside hand
-	asked    time.Time      // when the manager first asked this run to stop
-	halted   bool           // this run was paused once
-	pending  bool           // a signal waits until it is unpaused
-	carried  bool           // an outside hand has given it another name
-	gone     chan struct{}  // closed when a removal that takes time has ended
-	born     plan.Container // of a foreign one: what it looked like
+	ours      bool // made by a call to Create
+	template  Template
+	volume    string // what its image keeps its data in
+	run       int
+	code      string         // that its newest run found in its mount
+	byHand    bool           // this run was begun by an outside hand
+	asked     time.Time      // when the manager first asked this run to stop
+	halted    bool           // this run was paused once
+	since     time.Time      // when this run began, by the true clock
+	signalled int            // the run that the engine itself has asked to end
+	pending   bool           // a signal waits until it is unpaused
+	carried   bool           // an outside hand has given it another name
+	gone      chan struct{}  // closed when a removal that takes time has ended
+	born      plan.Container // of a foreign one: what it looked like
 }
 
 // reaction is how a process answers the stop signal.
@@ -72,7 +80,7 @@ type simFault struct {
 const simTarget = "/anonymous"
 
 func newSimEngine(s simScript) *simEngine {
-	return &simEngine{containers: map[string]*simContainer{}, latency: s.Latency, removal: s.Removal, stream: make(chan struct{}),
+	return &simEngine{containers: map[string]*simContainer{}, latency: s.Latency, removal: s.Removal, halt: s.Halt, spinup: s.Spinup, refused: map[string]time.Time{}, stubborn: map[string]time.Time{}, stream: make(chan struct{}),
 		marks: map[*simPort]func(Event){}, starting: map[string]chan struct{}{}, terms: map[string]reaction{}, pulled: map[string]bool{"app": true, "crash": true, "job": true, "broken": true}}
 }
 
@@ -121,6 +129,7 @@ func (e *simEngine) createLocked(t Template) (string, error) {
 		c.volume = fmt.Sprint("volume-", e.serial)
 		c.Anonymous = map[string]string{simTarget: c.volume}
 	}
+	c.Limits, c.RestartPolicy, c.Networks = t.Spec.Resources, "no", map[string]string{t.Spec.Network: "id of " + t.Spec.Network}
 	c.ID, c.Token, c.Hash, c.Instance, c.ImageID = t.ID, t.Token, t.Hash, t.Instance, t.Spec.Image
 	if e.court.replaced(&t) {
 		c.ours, c.born = false, c.Container
@@ -137,7 +146,7 @@ func (e *simEngine) startLocked(c *simContainer, byHand bool) error {
 	case c.State != "created" && c.State != "exited":
 		return ErrConflict
 	case c.template.Spec.Image == "broken":
-		c.StartError, c.ExitCode = "no such command", 127
+		c.StartError, c.ExitCode, c.Networks = "no such command", 127, map[string]string{}
 		e.court.file(c.ID).failed[c.Hash] = true
 		return ErrInvalid
 	}
@@ -147,11 +156,10 @@ func (e *simEngine) startLocked(c *simContainer, byHand bool) error {
 		return ErrInvalid
 	}
 	c.code, c.halted = digest, false
-	e.serial++
 	c.run++
 	c.State, c.FinishedAt, c.ExitCode, c.byHand, c.asked, c.pending = "running", time.Time{}, 0, byHand, time.Time{}, false
 	c.Health = ""
-	c.StartedAt = time.Now().Add(time.Duration(e.serial)) // fake time stands still between steps, and no two runs begin at the same instant
+	c.StartedAt, c.since = e.stampLocked(), time.Now()
 	e.court.started(e, c)
 	e.tellLocked(c, Changed)
 	e.liveLocked(c)
@@ -191,12 +199,15 @@ func (e *simEngine) endLocked(c *simContainer, code int) {
 	if !c.alive() {
 		return
 	}
-	c.State, c.ExitCode, c.FinishedAt = "exited", code, time.Now()
+	c.State, c.ExitCode, c.FinishedAt = "exited", code, e.stampLocked()
 	e.court.ended(c)
 	e.tellLocked(c, Ended)
 }
 
 func (e *simEngine) killLocked(c *simContainer, signal string) error {
+	if e.stubborn[c.template.Name].After(time.Now()) {
+		return errEngine
+	}
 	if !c.alive() {
 		return ErrConflict
 	}
@@ -218,6 +229,8 @@ func (e *simEngine) terminateLocked(c *simContainer) {
 	case how.ignore:
 	case how.after > 0:
 		e.laterLocked(c, how.after, func() { e.endLocked(c, how.code) })
+	case e.halt > 0:
+		e.laterLocked(c, e.halt, func() { e.endLocked(c, how.code) })
 	default:
 		e.endLocked(c, how.code)
 	}
@@ -257,16 +270,6 @@ func (e *simEngine) renameLocked(c *simContainer, name string) error {
 	return nil
 }
 
-func (e *simEngine) limitLocked(c *simContainer, r api.Resources) error {
-	was := c.template.Spec.Resources
-	if r.MemoryBytes != 0 {
-		was.MemoryBytes = r.MemoryBytes
-	}
-	was.PidsLimit = r.PidsLimit
-	c.template.Spec.Resources = was
-	return nil
-}
-
 func (e *simEngine) removeLocked(c *simContainer) error {
 	if c.State == "removing" {
 		return ErrConflict
@@ -295,8 +298,38 @@ func (e *simEngine) dropLocked(c *simContainer) {
 	e.tellLocked(c, Changed)
 }
 
+// stampLocked is a moment by the engine's clock. Fake time stands still between steps, and no two things happen at once.
+func (e *simEngine) stampLocked() time.Time {
+	e.serial++
+	return e.wall().Add(time.Duration(e.serial))
+}
+
+// wall is the time by the host's clock.
+func (e *simEngine) wall() time.Time { return time.Now().Add(time.Duration(e.skew.Load())) }
+
+// replayLocked is what the engine remembers of what happened since.
+func (e *simEngine) replayLocked(since time.Time) Replay {
+	var replay Replay
+	for _, told := range e.buffer[max(0, len(e.buffer)-simBuffer):] {
+		if told.At.Before(since) {
+			continue
+		}
+		replay.Same = replay.Same || told.At.Equal(since)
+		if told.ID != "" {
+			replay.Events = append(replay.Events, told)
+		}
+	}
+	replay.Younger = !replay.Same && len(e.buffer) < simBuffer
+	return replay
+}
+
+// simBuffer is how many events an engine remembers.
+const simBuffer = 256
+
 // tellLocked sends an event, unless a fault takes it, holds it up or repeats it.
 func (e *simEngine) tellLocked(c *simContainer, kind EventKind) {
+	told := Event{ID: c.ID, DockerID: c.DockerID, Kind: kind, At: e.stampLocked()}
+	e.buffer = append(e.buffer, told)
 	if c.ID == "" {
 		return
 	}
@@ -311,7 +344,6 @@ func (e *simEngine) tellLocked(c *simContainer, kind EventKind) {
 			e.court.file(c.ID).blind = true
 		}
 	}
-	told := Event{ID: c.ID, DockerID: c.DockerID, Kind: kind, At: time.Now()}
 	for _, port := range slices.SortedFunc(maps.Keys(e.marks), func(a, b *simPort) int { return a.number - b.number }) {
 		tell := e.marks[port]
 		for range times {
@@ -364,6 +396,7 @@ func (e *simEngine) restartLocked(code int) {
 			c.born.State, c.born.ExitCode, c.born.FinishedAt = c.State, c.ExitCode, c.FinishedAt
 		}
 	}
+	e.buffer = nil
 }
 
 // settle ends all faults.
@@ -372,4 +405,6 @@ func (e *simEngine) settle() {
 	defer e.mu.Unlock()
 	e.calm, e.away, e.mute, e.armed = true, false, false, nil
 	clear(e.terms)
+	clear(e.refused)
+	clear(e.stubborn)
 }

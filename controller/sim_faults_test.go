@@ -4,6 +4,7 @@ package controller
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -55,6 +56,27 @@ func (w *simWorld) harm(f simStep) {
 			e.tellLocked(c, Changed)
 		}
 		e.mu.Unlock()
+	case "refuse-limit":
+		e.mu.Lock()
+		e.refused[f.Name] = time.Now().Add([4]time.Duration{time.Second, 20 * time.Second, 3 * time.Minute, time.Hour}[f.Arg&3])
+		e.mu.Unlock()
+	case "stubborn":
+		e.mu.Lock()
+		e.stubborn[f.Name] = time.Now().Add([4]time.Duration{time.Second, 20 * time.Second, 3 * time.Minute, 8 * time.Minute}[f.Arg&3])
+		e.mu.Unlock()
+	case "pull":
+		how := [4]simFault{{delay: time.Minute}, {delay: time.Hour}, {err: errEngine}, {err: ErrUnauthorized}}[f.Arg&3]
+		how.call, how.name = "pull", [2]string{"app2", "missing"}[f.Arg>>2&1]
+		w.arm(&how)
+	case "prune":
+		e.mu.Lock()
+		delete(e.pulled, "app2")
+		e.mu.Unlock()
+	case "clock":
+		by := [8]time.Duration{time.Hour, -time.Hour, 10 * time.Minute, -10 * time.Minute, 40 * time.Second, -40 * time.Second, 25 * time.Hour, -25 * time.Hour}[f.Arg&7]
+		e.skew.Add(int64(by))
+	case "engine-stop":
+		w.stopEngine(f)
 	case "away", "engine-restart", "stream", "reboot":
 		w.outage(f)
 	case "kill":
@@ -73,6 +95,27 @@ func (w *simWorld) arm(f *simFault) {
 	w.engine.mu.Lock()
 	defer w.engine.mu.Unlock()
 	w.engine.armed = append(w.engine.armed, f)
+}
+
+// stopEngine has the engine end all containers before it goes, as one does that is stopped. What the manager starts again
+// meanwhile it ends as well.
+func (w *simWorld) stopEngine(f simStep) {
+	e := w.engine
+	code, pause := [4]int{0, 143, 137, 1}[f.Arg&3], [4]time.Duration{0, 50 * time.Millisecond, time.Second, 4 * time.Second}[f.Arg>>2&3]
+	for range 2 {
+		e.mu.Lock()
+		e.armed = slices.DeleteFunc(e.armed, func(armed *simFault) bool { return armed.call == "event" })
+		w.court.stopping(pause + time.Minute)
+		e.signalLocked()
+		e.mu.Unlock()
+		time.Sleep(10 * time.Millisecond)
+		e.mu.Lock()
+		e.stopLocked(code)
+		e.mu.Unlock()
+		time.Sleep(pause)
+	}
+	f.Kind, f.Arg = "engine-restart", f.Arg>>4<<1|1
+	w.outage(f)
 }
 
 // outage takes the engine, its containers, its event stream or the whole host away for a while.

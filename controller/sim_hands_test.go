@@ -15,8 +15,13 @@ func (e *simEngine) hand(kind, name string, arg int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	c := e.oursLocked(name)
-	if kind == "hand-take" || kind == "hand-leave" {
+	switch kind {
+	case "hand-take", "hand-leave":
 		e.squatLocked(kind, name, c)
+		return
+	case "hand-borrow": // the name is taken and given back
+		e.squatLocked("hand-take", name, c)
+		time.AfterFunc([4]time.Duration{20 * time.Millisecond, 2 * time.Second, 15 * time.Second, 4 * time.Minute}[arg%4], func() { e.hand("hand-leave", name, 0) })
 		return
 	}
 	if c == nil {
@@ -51,8 +56,15 @@ func (e *simEngine) hand(kind, name string, arg int) {
 		if c.State == "running" {
 			c.Health = [4]string{api.HealthStarting, api.HealthHealthy, api.HealthUnhealthy, api.HealthUnhealthy}[arg%4]
 			e.court.file(c.ID).failed[c.Hash] = true
+			if c.Health == api.HealthUnhealthy {
+				e.court.falls(c)
+			}
 			e.tellLocked(c, Changed)
 		}
+	case "hand-limit":
+		e.alterLocked(c, arg)
+	case "hand-disconnect":
+		e.disconnectLocked(c)
 	case "hand-rename":
 		e.carryOffLocked(c, fmt.Sprintf("%s-%d", name, arg))
 	case "hand-copy":
@@ -69,7 +81,7 @@ func (e *simEngine) carryOffLocked(c *simContainer, name string) {
 func (e *simEngine) copyLocked(c *simContainer, name string) {
 	copied := e.addLocked(name)
 	copied.ID, copied.Token, copied.Hash, copied.Instance = c.ID, c.Token, c.Hash, c.Instance
-	copied.State, copied.StartedAt = "running", time.Now()
+	copied.State, copied.StartedAt = "running", e.stampLocked()
 	copied.born = copied.Container
 	e.tellLocked(copied, Changed)
 }
@@ -91,7 +103,7 @@ func (e *simEngine) squatLocked(kind, name string, ours *simContainer) {
 	}
 	if _, err := e.findLocked(name); errors.Is(err, ErrAbsent) {
 		c := e.addLocked(name)
-		c.State, c.StartedAt = "running", time.Now()
+		c.State, c.StartedAt = "running", e.stampLocked()
 		c.born = c.Container
 	}
 }

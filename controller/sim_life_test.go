@@ -65,7 +65,7 @@ func (l *simLife) now() time.Time {
 		l.world.court.violate("the manager spins: %d transactions", simCalls)
 		l.world.engine.mu.Unlock()
 	}
-	return time.Now()
+	return l.world.engine.wall()
 }
 
 // kill lets the store's writer end this life between two transactions.
@@ -134,12 +134,16 @@ func (w *simWorld) boot(dir string) error {
 	w.engine.mu.Lock()
 	w.life, w.court.model.life = l, l
 	w.court.note("life %d begins", w.lives)
+	for id := range w.court.model.all {
+		w.court.file(id).caused = nil // a process knows what it has caused itself
+	}
 	w.engine.mu.Unlock()
 	if err := w.compare(); err != nil {
 		w.broke(err)
 	}
 	l.control = New(Config{Store: l.store, Runtime: &simPort{number: w.lives, engine: w.engine, life: l}, Endpoints: &simEndpoints{w, l}, Snapshots: &simSnapshots{w.code, w, l}, Policy: codePolicy(),
-		Log: zerolog.New(&simLog{w}), Workers: 4, Boot: fmt.Sprint("boot-", w.boots), Fail: func(string) { l.point() }})
+		Log: zerolog.New(&simLog{w}), Workers: 4, Now: w.engine.wall, Boot: fmt.Sprint("boot-", w.boots), Fail: func(string) { l.point() }})
+	go l.commits(ctx, l.store.Revision())
 	go func() { l.ended <- l.control.Run(ctx) }()
 	synctest.Wait()
 	return nil

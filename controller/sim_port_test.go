@@ -4,6 +4,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -28,12 +29,12 @@ func (p *simPort) call(ctx context.Context, call, name, ref string, effect func(
 	if p.engine.latency > 0 {
 		time.Sleep(p.engine.latency)
 	}
-	f, err := p.admit(call, name)
+	f, err := p.admit(call, name, ref)
 	if err == nil {
 		err = p.turn(ctx, ref)
 	}
 	if err == nil {
-		err = p.carry(ctx, f, ref, effect)
+		err = p.carry(ctx, f, call, ref, effect)
 	}
 	p.life.point()
 	if p.life.isDead() {
@@ -45,7 +46,7 @@ func (p *simPort) call(ctx context.Context, call, name, ref string, effect func(
 	return nil
 }
 
-func (p *simPort) admit(call, name string) (*simFault, error) {
+func (p *simPort) admit(call, name, ref string) (*simFault, error) {
 	e := p.engine
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -53,6 +54,7 @@ func (p *simPort) admit(call, name string) (*simFault, error) {
 		return nil, ErrUnavailable
 	}
 	e.court.called(call, name)
+	e.court.charges(e.chargedLocked(call, name, ref), call)
 	f := e.takeLocked(call, name)
 	if f != nil {
 		e.court.note("fault: %s %s: err %v, after %v, delay %v", call, name, f.err, f.after, f.delay)
@@ -92,14 +94,17 @@ func (p *simPort) turn(ctx context.Context, ref string) error {
 	}
 }
 
-func (p *simPort) carry(ctx context.Context, f *simFault, ref string, effect func() error) error {
+func (p *simPort) carry(ctx context.Context, f *simFault, call, ref string, effect func() error) error {
 	switch {
+	case f == nil && call == "start" && p.engine.spinup > 0:
+		return p.await(ctx, p.engine.spinup, p.engine.inThisLife(p.engine.holding(ref, effect)))
 	case f == nil:
 		return p.locked(effect)
 	case f.delay == 0 && f.after:
 		_ = p.locked(effect) // the fault hides what came of it
 		return f.err
 	case f.delay == 0:
+		p.engine.spoil(f, ref)
 		return f.err
 	case f.after:
 		err := p.locked(effect)
@@ -109,6 +114,15 @@ func (p *simPort) carry(ctx context.Context, f *simFault, ref string, effect fun
 		effect = p.engine.holding(ref, effect)
 	}
 	return p.await(ctx, f.delay, p.engine.inThisLife(effect))
+}
+
+// spoil is what else a start does that the engine fails at: the container loses its networks.
+func (e *simEngine) spoil(f *simFault, ref string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if c, err := e.findLocked(ref); err == nil && f.call == "start" && errors.Is(f.err, errEngine) && !c.alive() {
+		e.disconnectLocked(c)
+	}
 }
 
 // holding is an effect until which the container's lock is held.
@@ -323,8 +337,18 @@ func (p *simPort) Pull(ctx context.Context, ref string, _ func(api.PullProgress)
 		p.engine.court.violate("a worker waits for the pull of %s", ref)
 		p.engine.mu.Unlock()
 	}
+	e := p.engine
+	e.mu.Lock()
+	f, lasts := e.takeLocked("pull", ref), 3*time.Second
+	e.mu.Unlock()
+	if f != nil && f.err != nil {
+		return f.err
+	}
+	if f != nil {
+		lasts = f.delay
+	}
 	select {
-	case <-time.After(3 * time.Second):
+	case <-time.After(lasts):
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -337,15 +361,27 @@ func (p *simPort) Pull(ctx context.Context, ref string, _ func(api.PullProgress)
 	})
 }
 
-func (p *simPort) VolumeInstance(context.Context, string) (string, error) { return "", ErrAbsent }
-func (p *simPort) NetworkName(context.Context, string) (string, error)    { return "", ErrAbsent }
+func (p *simPort) VolumeInstance(context.Context, string) (string, error)    { return "", ErrAbsent }
+func (p *simPort) NetworkName(_ context.Context, ref string) (string, error) { return ref, nil }
+
+func (p *simPort) Connect(ctx context.Context, dockerID, network, _ string) error {
+	return p.upon(ctx, "connect", dockerID, func(c *simContainer) error { return p.engine.connectLocked(c, network) })
+}
 
 func (p *simPort) RemoveVolume(ctx context.Context, name, _ string) error {
 	return p.call(ctx, "remove-volume", name, "", func() error { return nil })
 }
 
 func (p *simPort) LastLines(ctx context.Context, dockerID string, _, _ int) ([]string, error) {
-	return []string{"the end"}, p.call(ctx, "logs", "", "", func() error { return nil })
+	return []string{"the end"}, p.call(ctx, "logs", "", dockerID, func() error { return nil })
+}
+
+func (p *simPort) Replay(ctx context.Context, since time.Time) (replay Replay, err error) {
+	err = p.call(ctx, "replay", "", "", func() error {
+		replay = p.engine.replayLocked(since)
+		return nil
+	})
+	return replay, err
 }
 
 func (p *simPort) Events(ctx context.Context, ready func(), tell func(Event)) error {

@@ -16,6 +16,8 @@ type simScript struct {
 	Acts    []simAct
 	Latency time.Duration // of each engine call
 	Removal time.Duration // how long the engine needs to take a container away
+	Halt    time.Duration // how long a process takes to end once it is asked to
+	Spinup  time.Duration // how long a start takes
 }
 
 type simAct []simBeat
@@ -41,7 +43,7 @@ func (s simStep) String() string {
 // String lists what is left of the script.
 func (s simScript) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "latency %v, removal %v\n", s.Latency, s.Removal)
+	fmt.Fprintf(&b, "latency %v, removal %v, stops %v, starts %v\n", s.Latency, s.Removal, s.Halt, s.Spinup)
 	for i, act := range s.Acts {
 		fmt.Fprintf(&b, "  act %d\n", i+1)
 		for _, beat := range act {
@@ -91,10 +93,10 @@ func (s simScript) count() (ops, faults int) {
 	return ops, faults
 }
 
-// simWeight is a kind of step and how often it is drawn, of 64.
+// simWeight is a kind of step and how often it is drawn beside the others.
 type simWeight struct {
-	kind string
-	of64 int
+	kind   string
+	weight int
 }
 
 func simOps() []simWeight {
@@ -104,7 +106,8 @@ func simOps() []simWeight {
 func simFaults() []simWeight {
 	return []simWeight{{"", 2}, {"health", 2}, {"sweep", 1}, {"deaf", 1}, {"hand-restart", 2}, {"code", 2}, {"exit", 5}, {"hand-stop", 2}, {"hand-kill", 2}, {"hand-remove", 3}, {"hand-start", 3}, {"hand-pause", 2},
 		{"hand-unpause", 2}, {"hand-rename", 2}, {"hand-copy", 2}, {"hand-take", 1}, {"hand-leave", 1}, {"fail-call", 6}, {"slow-call", 4},
-		{"events", 4}, {"term", 3}, {"away", 2}, {"engine-restart", 1}, {"stream", 1}, {"kill", 5}, {"restart", 1}, {"reboot", 1}, {"dead", 1}}
+		{"events", 4}, {"term", 3}, {"away", 2}, {"engine-restart", 1}, {"stream", 1}, {"kill", 5}, {"restart", 1}, {"reboot", 1}, {"dead", 1},
+		{"hand-limit", 2}, {"refuse-limit", 2}, {"hand-disconnect", 2}, {"hand-borrow", 3}, {"pull", 2}, {"prune", 1}, {"engine-stop", 2}, {"clock", 3}, {"stubborn", 2}}
 }
 
 // uniform draws evenly and shrinks to 0; rapid's own ranges prefer small numbers.
@@ -120,12 +123,16 @@ func uniform(rt *rapid.T, bits int) int {
 }
 
 func simKind(rt *rapid.T, weights []simWeight) string {
-	n := uniform(rt, 6)
+	all := 0
 	for _, w := range weights {
-		if n < w.of64 {
+		all += w.weight
+	}
+	n := uniform(rt, 8) * all / 256
+	for _, w := range weights {
+		if n < w.weight {
 			return w.kind
 		}
-		n -= w.of64
+		n -= w.weight
 	}
 	return ""
 }
@@ -146,7 +153,9 @@ func simScripts() *rapid.Generator[simScript] {
 	return rapid.Custom(func(rt *rapid.T) simScript {
 		latencies := [4]time.Duration{0, 0, time.Millisecond, 35 * time.Millisecond}
 		removals := [4]time.Duration{0, 0, 0, 3 * time.Second}
-		s := simScript{Latency: latencies[uniform(rt, 2)], Removal: removals[uniform(rt, 2)]}
+		halts := [8]time.Duration{0, 0, 0, 300 * time.Millisecond, 300 * time.Millisecond, 2 * time.Second, 5 * time.Second, 12 * time.Second}
+		spinups := [8]time.Duration{0, 0, 0, 0, 0, 300 * time.Millisecond, 3 * time.Second, 12 * time.Second}
+		s := simScript{Latency: latencies[uniform(rt, 2)], Removal: removals[uniform(rt, 2)], Halt: halts[uniform(rt, 3)], Spinup: spinups[uniform(rt, 3)]}
 		for range 2 {
 			s.Acts = append(s.Acts, rapid.SliceOfN(beats, 23, 27).Draw(rt, "act"))
 		}

@@ -187,6 +187,9 @@ func (w *simWorld) operate(op simStep) {
 		}
 		w.court.file(d.id).stops++ // an update that fails is stopped as well
 	}
+	if d != nil {
+		w.court.file(d.id).caused, w.court.file(d.id).done = nil, ""
+	}
 	w.court.note("client %s %s %d", op.Kind, op.Name, op.Arg)
 	e.mu.Unlock()
 	result, err := w.life.store.Declare(context.Background(), store.Declaration{Name: op.Name, Principal: "client", Intent: intentOf(op.Kind), Change: func(next *store.Wish) error {
@@ -212,6 +215,7 @@ func (w *simWorld) operate(op simStep) {
 		return
 	case err == nil:
 		m.acknowledge(&result, &asked)
+		w.court.file(result.ID).caused = nil
 	case !errors.Is(err, errRefused) && !w.life.isDead():
 		w.court.violate("a declaration was not taken: %v", err)
 	}

@@ -45,7 +45,7 @@ func (c *court) asksStop(l *simLife, o *simContainer, r *store.Record) {
 
 // available tells whether a run has certainly lasted for as long as an update is watched.
 func (c *simContainer) available() bool {
-	return c.State == "running" && !c.halted && !c.byHand && c.Health == "" && time.Since(c.StartedAt) >= simMonitor+time.Second
+	return c.State == "running" && !c.halted && !c.byHand && c.Health == "" && time.Since(c.since) >= simMonitor+time.Second
 }
 
 // forUpdate tells whether a stop can only be for an update.
@@ -79,7 +79,7 @@ func (c *court) takesOver(o *simContainer) {
 
 // proves forgets how often a template was tried whose container has run for long enough.
 func (c *court) proves(o *simContainer) {
-	if f := c.file(o.ID); !o.StartedAt.IsZero() && time.Since(o.StartedAt) >= simMonitor {
+	if f := c.file(o.ID); !o.since.IsZero() && time.Since(o.since) >= simMonitor {
 		of := func(template string) bool { return strings.HasPrefix(template, o.Hash) }
 		maps.DeleteFunc(f.update.tries, func(template string, _ int) bool { return of(template) })
 		maps.DeleteFunc(f.update.back, func(template string, _ bool) bool { return of(template) })
@@ -100,7 +100,7 @@ func (c *court) asksRemoveOld(l *simLife, o *simContainer, r *store.Record) {
 	if next == nil || next.State == "dead" || !plan.Serving(r) {
 		return
 	}
-	if fresh := next.StartedAt.IsZero(); fresh || next.alive() && time.Since(next.StartedAt) < simMonitor-time.Millisecond {
+	if fresh := next.StartedAt.IsZero(); fresh || next.alive() && time.Since(next.since) < simMonitor-time.Millisecond {
 		c.violate("%s is removed before what took its place has proven itself", o.Name)
 	}
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 )
@@ -63,10 +64,7 @@ func (r *Report) read(tx *bolt.Tx) error {
 	for err := range tx.Check() {
 		r.problem("file: %w", err)
 	}
-	if r.Format < Format {
-		return nil // its records are read once they were brought to this version's format
-	}
-	c, err := contents(tx)
+	c, err := asWritten(tx, r.Format)
 	if err != nil {
 		return err
 	}
@@ -75,6 +73,14 @@ func (r *Report) read(tx *bolt.Tx) error {
 		r.problem("%s", f)
 	}
 	return r.compare(tx, c)
+}
+
+// asWritten is contents for a file of any format that can be read.
+func asWritten(tx *bolt.Tx, format int) (*content, error) {
+	if format == 1 {
+		return contentsOf1(tx, time.Time{}) // nothing is written by it
+	}
+	return contents(tx)
 }
 
 func (r *Report) problem(format string, args ...any) {
@@ -95,7 +101,11 @@ func (r *Report) compare(tx *bolt.Tx, c *content) error {
 		{bucketLog, checkChange}, {bucketKeys, checkKey}, {bucketHistory, checkDeclared},
 		{bucketExpiries, func(key, _ []byte) error { return checkExpiry(tx, key) }},
 	} {
-		err := tx.Bucket(part.bucket).ForEach(func(k, v []byte) error {
+		b := tx.Bucket(part.bucket)
+		if b == nil {
+			continue // of a format that had none
+		}
+		err := b.ForEach(func(k, v []byte) error {
 			if err := part.record(k, v); err != nil {
 				r.problem("%s/%q: %w", part.bucket, k, err)
 			}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,12 +30,12 @@ type content struct {
 }
 
 // contents reads a file of the current format. The error is ErrDamaged where it cannot be told what the file is.
-func contents(tx *bolt.Tx) (*content, error) { return contentsBy(tx, halves) }
+func contents(tx *bolt.Tx) (*content, error) { return contentsOf(tx, Format, halves) }
 
-// contentsBy is contents for records that decode understands, as they were written or as they are now.
-func contentsBy(tx *bolt.Tx, decode func(declared, observed []byte) (declaration, observation, error)) (*content, error) {
+// contentsOf is contents for a format whose records decode understands.
+func contentsOf(tx *bolt.Tx, format int, decode func(declared, observed []byte) (declaration, observation, error)) (*content, error) {
 	for _, name := range buckets() {
-		if tx.Bucket(name) == nil {
+		if tx.Bucket(name) == nil && (format > 1 || !bytes.Equal(name, bucketHistory)) { // the first stores had no history
 			return nil, damaged("bucket %s is missing", name)
 		}
 	}

@@ -22,12 +22,22 @@
 //     at all, that is the same store with the same resource versions.
 //   - A file of an older format is copied before it is changed, in one transaction, into one of this format.
 //
+// # Formats
+//
+// This is format 2. In format 1 a record was one flat group: a count of explicit starts, one failure, one deadline of a stop, and
+// no sign of a replacement but what it had changed so far. The migration reads each record whole: one that cannot be read, or that
+// has a field that format 1 had not, goes into quarantine as it is, and stays in the format in which it was found. Check names
+// these before the migration.
+//
+// The copy has the format in its name (flow-manager.db.format-1) and is the way back: the older version refuses the new file by
+// ErrNewerFormat, and takes the copy by Restore. What was declared since is not in it.
+//
 // # The file
 //
 //	meta        format, instance, epoch, revision, engine,   what the store itself is
 //	            restored                                     when, until that was accepted
-//	containers  <id>                          -> JSON        declaration: name, labels, generation, spec, deletion
-//	status      <id>                          -> JSON        status, placement, superseded placements, pending stop
+//	containers  <id>                          -> JSON        declaration: name, labels, generation, spec, requests, deletion
+//	status      <id>                          -> JSON        status, requests done, placements, handover, run, tracks
 //	names       <name>                        -> id          live containers by name
 //	tombstones  <id>                          -> JSON        what was ours of a deleted container, for 30 days, the newest 10,000
 //	keys        <principal> NUL <key>         -> JSON        idempotency keys: body's hash and the result, for 24 hours

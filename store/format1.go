@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	bolt "go.etcd.io/bbolt"
+
 	"github.com/flow-manager/flow-manager/api"
 )
 
@@ -125,6 +127,13 @@ func decodeWhole(value []byte, into any) error {
 	return nil
 }
 
+// contentsOf1 is contents for a file of format 1.
+func contentsOf1(tx *bolt.Tx, now time.Time) (*content, error) {
+	return contentsOf(tx, 1, func(declared, observed []byte) (declaration, observation, error) {
+		return halves1(declared, observed, now)
+	})
+}
+
 // halves1 is halves for a record of format 1.
 func halves1(declared, observed []byte, now time.Time) (declaration, observation, error) {
 	r := record1{now: now}
@@ -167,7 +176,7 @@ func (r *record1) observation() observation {
 	o := &r.observation1
 	return observation{Revision: o.Revision, Status: r.status(), Tracking: Tracking{
 		Done:       Requests{Restart: o.RestartSeen, Pull: o.PullSeen, Retry: o.RetrySeen},
-		Placements: r.placements(), Handover: r.handover(), Run: r.run(), Images: o.Images, Codes: o.Codes, Trials: r.trials(), Outcomes: r.outcomes(),
+		Placements: r.placements(), AtRest: true, Handover: r.handover(), Run: r.run(), Images: o.Images, Codes: o.Codes, Trials: r.trials(), Outcomes: r.outcomes(),
 	}}
 }
 

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -93,7 +95,7 @@ func TestToFormat2_KeysAndHistoryAreThere(t *testing.T) {
 	dir, _ := formatOne(t, nil)
 	s := open(t, dir, Options{Now: then})
 	r := resolve(t, s, "with-a-history")
-	again, err := s.Declare(context.Background(), Declaration{Name: r.Name, Principal: "anna", Key: "key-0000000000000011", BodyHash: "11",
+	again, err := s.Declare(context.Background(), Declaration{Name: r.Name, Principal: "operator", Key: "key-0000000000000011", BodyHash: "11",
 		Change: func(*Wish) error { t.Error("a request was carried out once more"); return nil }})
 	if err != nil || again.Generation != 12 || again.ID != r.ID {
 		t.Errorf("%+v, %v", again, err)
@@ -224,6 +226,116 @@ func TestToFormat2_PutsWhatItDoesNotKnowIntoQuarantine(t *testing.T) {
 				t.Errorf("this is not in quarantine: %s", left)
 			}
 		})
+	}
+}
+
+// filled sets all that a value has.
+func filled(v reflect.Value) {
+	switch v.Interface().(type) {
+	case time.Time:
+		v.Set(reflect.ValueOf(writtenAt.Add(time.Minute)))
+		return
+	case api.HostPort:
+		v.Set(reflect.ValueOf(api.HostPort{Address: "127.0.0.1", Port: 7}))
+		return
+	}
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			filled(v.Field(i))
+		}
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		filled(v.Elem())
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		filled(v.Index(0))
+	case reflect.Map:
+		element := reflect.New(v.Type().Elem()).Elem()
+		filled(element)
+		v.Set(reflect.MakeMap(v.Type()))
+		v.SetMapIndex(reflect.ValueOf("7").Convert(v.Type().Key()), element)
+	case reflect.String:
+		v.SetString("7")
+	case reflect.Bool:
+		v.SetBool(true)
+	default:
+		v.Set(reflect.ValueOf(7).Convert(v.Type()))
+	}
+}
+
+// fields are those of a value as it is stored.
+func fields(t *testing.T, data []byte) map[string]any {
+	t.Helper()
+	var all map[string]any
+	if err := json.Unmarshal(data, &all); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// Whatever a record of format 1 can hold is there afterwards, under the name that it has now, or was left out on purpose.
+func TestHalves1_LeaveNothingOut(t *testing.T) {
+	var d declaration1
+	var o observation1
+	filled(reflect.ValueOf(&d).Elem())
+	filled(reflect.ValueOf(&o).Elem())
+	d.Wake, o.Outcomes[0].ErrorType, o.Outcomes[0].Message = 8, "", ""
+	declared, observed, err := halves1(api.Encode(d), api.Encode(o), writtenAt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, got := fields(t, api.Encode(d)), fields(t, api.Encode(declared))
+	asked := map[string]any{"start": want["generation"], "restart": want["restart"], "pull": want["pull"], "retry": want["retry"]}
+	for _, gone := range []string{"wake", "restart", "pull", "retry"} {
+		delete(want, gone)
+	}
+	want["asked"] = asked
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+
+	was, is := fields(t, api.Encode(o)), fields(t, api.Encode(observed))
+	status := was["status"].(map[string]any)
+	delete(status, "last_error") // with the failure
+	trial, outcome := was["trials"].([]any)[0].(map[string]any), was["outcomes"].([]any)[0].(map[string]any)
+	delete(outcome, "error_type")
+	delete(outcome, "message")
+	outcome["intent"], outcome["level"] = "spec", float64(LevelAvailable)
+	want = map[string]any{
+		"revision": was["revision"], "status": status, "images": was["images"], "codes": was["codes"], "trials": []any{trial}, "outcomes": []any{outcome},
+		"done":       map[string]any{"restart": was["restart_seen"], "pull": was["pull_seen"], "retry": was["retry_seen"]},
+		"placements": map[string]any{"current": was["placement"], "candidate": was["next"], "previous": was["prev"], "superseded": was["superseded"]},
+		"at_rest":    true, "handover": map[string]any{"token": "7", "trial": true},
+		"run": map[string]any{
+			"id": was["handled"], "end": EndCounted, "ended": was["ended"], "ended_under": was["ended_under"], "streak": status["crash_streak"],
+			"counted": []any{map[string]any{"run": was["handled"], "at": was["counted_end"]}}, "begun": true, "boot": was["boot"], "restart_from": was["restart_from"],
+			"restart_asked": true, "ready": was["ready_run"], "backoff": map[string]any{"since": writtenAt.Format(time.RFC3339Nano), "length": float64(time.Minute)},
+		},
+	}
+	was["superseded"].([]any)[0].(map[string]any)["stop"] = map[string]any{"since": writtenAt.Format(time.RFC3339Nano), "length": float64(7 * time.Second)}
+	delete(is, "tracks")
+	if diff := cmp.Diff(want, is); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// A backup of format 1 can be checked, and what would go into quarantine is named.
+func TestCheck_OfFormat1(t *testing.T) {
+	dir, _ := formatOne(t, nil)
+	path := filepath.Join(dir, fileName)
+	if r, err := Check(path); err != nil || r.Format != 1 || r.Containers != recordsOfFormatOne || r.Revision == 0 || len(r.Problems) > 0 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	err := change(path, func(tx *bolt.Tx) error {
+		id := tx.Bucket(bucketNames).Get([]byte("on-trial"))
+		return errors.Join(tx.Bucket(bucketStatus).Put(id, []byte(`{"colour":"red"}`)), tx.DeleteBucket(bucketHistory))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, err := Check(path); err != nil || r.Containers != recordsOfFormatOne-1 || len(r.Problems) == 0 || !strings.Contains(strings.Join(r.Problems, " "), "on-trial") {
+		t.Errorf("%+v, %v", r, err)
 	}
 }
 

@@ -67,14 +67,12 @@ func runMigrations(tx *bolt.Tx, format int, o *Options) error {
 //   - Each request asked for its spec.
 //   - A stop that is under way has at most the grace of its spec, a backoff at most 300 s.
 func toFormat2(tx *bolt.Tx, now time.Time) error {
-	if _, err := tx.CreateBucketIfNotExists(bucketHistory); err != nil { // the first stores have none
-		return fmt.Errorf("make bucket %s: %w", bucketHistory, err)
-	}
-	c, err := contentsBy(tx, func(declared, observed []byte) (declaration, observation, error) {
-		return halves1(declared, observed, now)
-	})
+	c, err := contentsOf1(tx, now)
 	if err != nil {
 		return err
+	}
+	if _, err := tx.CreateBucketIfNotExists(bucketHistory); err != nil {
+		return fmt.Errorf("make bucket %s: %w", bucketHistory, err)
 	}
 	if len(c.flaws) > 0 {
 		if err := isolate(tx, c.flaws, now); err != nil {

@@ -18,7 +18,7 @@ func TestMigrations_LeadToThisFormat(t *testing.T) {
 }
 
 // writtenAt is when the store of format 1 was written that the tests have.
-var writtenAt = time.Date(2026, 1, 5, 9, 10, 4, 984_800_000, time.UTC)
+var writtenAt = time.Date(2026, 1, 5, 9, 10, 2, 130_800_000, time.UTC)
 
 func then() time.Time { return writtenAt }
 

@@ -91,6 +91,8 @@ type Tracking struct {
 	Codes []Taken `json:"codes,omitempty"`
 	// Trials are what became of templates that were tried in the place of a container that ran, oldest first.
 	Trials []Trial `json:"trials,omitempty"`
+	// AtRest is set while all that was seen is noted: what is said of the record is judged then, and not between two steps.
+	AtRest bool `json:"at_rest,omitempty"`
 	// Outcomes are what became of the last generations, oldest first.
 	Outcomes []Outcome `json:"outcomes,omitempty"`
 }
@@ -129,6 +131,8 @@ type Run struct {
 	// ID is the newest run (Docker id and start time) whose end was dealt with, End how.
 	ID  string `json:"id,omitempty"`
 	End string `json:"end,omitempty"`
+	// Killed tells that somebody else is known to have asked it to end.
+	Killed bool `json:"killed,omitempty"`
 	// Ended is why the restart policy leaves an ended container alone: Completed, Failed, GaveUp or Interrupted. A start
 	// clears it.
 	Ended string `json:"ended,omitempty"`
@@ -389,9 +393,11 @@ type Placement struct {
 	Generation   int64  `json:"generation"`
 	TemplateHash string `json:"template_hash"`
 	// Cause is why it was intended: one of api's causes.
-	Cause     string                  `json:"cause,omitempty"`
-	Resources api.Resources           `json:"resources"`
-	Ports     map[string]api.HostPort `json:"ports,omitempty"`
+	Cause     string        `json:"cause,omitempty"`
+	Resources api.Resources `json:"resources"`
+	// Network is the one that the container is to be attached to, "" where that is not known.
+	Network string                  `json:"network,omitempty"`
+	Ports   map[string]api.HostPort `json:"ports,omitempty"`
 	// ImageID and ImageDigest are what the image's reference meant when the container was intended. Outdated is set where a
 	// client had it looked up anew and it means another image by now.
 	ImageID     string `json:"image_id,omitempty"`

@@ -26,14 +26,14 @@ type layer struct {
 }
 
 func layers() []layer {
-	all := []string{"api", "api/auth", "api/session", "api/server", "api/socketio", "store", "controller", "controller/plan", "controller/docker", "controller/code", "sockets", "sockets/flow"}
+	all := []string{"api", "api/auth", "api/session", "api/server", "api/socketio", "store", "controller/plan", "controller", "controller/docker", "controller/code", "sockets", "sockets/flow"}
 	return []layer{
 		{folder: "api", outside: []string{"github.com/distribution/reference"},
 			why: "the contract stands on the standard library and the image reference parser, so that anybody can import it"},
 		{folder: "api/session", imports: []string{"api"}, outside: []string{},
 			why: "what the transport and the server have in common is words, and no work of either"},
-		{folder: "api/server", imports: []string{"api", "api/session", "controller/plan", "store"}, tests: []string{"api/server/servertest", "test/asyncapi"},
-			why: "a handler declares and never acts: it knows the store, no transport, and declares the interfaces of all else it needs"},
+		{folder: "api/server", imports: []string{"api", "api/session", "store", "controller/plan"}, tests: []string{"api/server/servertest", "test/asyncapi"},
+			why: "a handler declares and never acts: it knows the store, the one judge of outcomes and no transport, and declares the interfaces of all else it needs"},
 		{folder: "api/server/servertest", imports: []string{"api", "api/session", "store"}, tests: []string{"api/server"},
 			why: "it is what the tests of the server stand on, so it cannot stand on the server"},
 		{folder: "api/socketio", imports: []string{"api", "api/session"}, tests: []string{"api/server", "api/server/servertest", "store", "test/asyncapi"},
@@ -43,9 +43,9 @@ func layers() []layer {
 		{folder: "store", imports: []string{"api"},
 			why: "what is stored knows nothing of who reads it, so that another store can stand in its place"},
 		{folder: "controller/plan", imports: []string{"api", "store"}, outside: []string{},
-			why: "what is decided is a function of records and observations: it knows the record's types and does nothing"},
+			why: "what is to be done, and what became of a wish, is decided without any I/O, so that all may ask"},
 		{folder: "controller", imports: []string{"api", "store", "controller/plan"},
-			why: "the plan is decided without Docker or sockets: they come in through Runtime and Endpoints"},
+			why: "the plan is carried out without knowing Docker or sockets: they come in through Runtime and Endpoints"},
 		{folder: "controller/docker", imports: []string{"api", "controller", "controller/plan"},
 			why: "the runtime carries out single steps: it decides nothing and stores nothing"},
 		{folder: "controller/code", imports: []string{"api"}, outside: []string{"golang.org/x/sys", "golang.org/x/sync"},

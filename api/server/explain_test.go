@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/store"
 )
 
 func TestServer_ADryRunStoresNothing(t *testing.T) {
@@ -44,6 +45,14 @@ func TestServer_ExplainsToWhoMaySee(t *testing.T) {
 	got := p.ask(api.ExplainContainer, `{"container_id":"web"}`)
 	if got["ok"] != true || got["why"] != "it is as declared" || got["name"] != "web" {
 		t.Errorf("explained: %v", got)
+	}
+	if got["last_exit"] != nil || got["failed_update"] != nil {
+		t.Errorf("nothing has failed: %v", got)
+	}
+	s.observe("web", api.StateRunning, func(r *store.Record) { r.Trials = []store.Trial{{Failed: "it exited with code 1"}} })
+	failed, _ := p.ask(api.ExplainContainer, `{"container_id":"web"}`)["failed_update"].(map[string]any)
+	if failed["reason"] != api.ReasonUpdateFailed || failed["message"] != "it exited with code 1" {
+		t.Errorf("failed: %v", failed)
 	}
 	if nobody := p.ask(api.ExplainContainer, `{"container_id":"nobody"}`); nobody["error_type"] != "container_not_found" {
 		t.Errorf("nobody: %v", nobody)

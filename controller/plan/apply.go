@@ -59,7 +59,9 @@ func Apply(r *store.Record, s *Step, res *Result, o *Observation) []api.Event {
 		events = edit(r, s, res, o)
 	}
 	r.Status.CrashStreak = r.Run.Streak
-	conclude(r)
+	if r.AtRest = s.Resting() && res.Refused == nil; r.AtRest {
+		conclude(r)
+	}
 	return events
 }
 
@@ -345,6 +347,10 @@ func abandon(r *store.Record, s *Step, res *Result, o *Observation) {
 	if OnTrial(r) {
 		r.Handover = &store.Handover{Token: r.Current.Token, Trial: true}
 	}
+	if t := r.Trial(madeFrom(&r.Candidate)); o.Current != nil && o.Current.Alive() && t.Token == r.Candidate.Token && t.Attempts > 0 {
+		t.Attempts-- // nothing was kept from its work for it
+		r.NoteTrial(t)
+	}
 	if res.Detail != "" {
 		note(r, &r.Tracks.Update, Update, s, &Refusal{UpdateFailed, api.DockerAPIError, res.Detail}, o)
 	}
@@ -404,7 +410,7 @@ func rollback(r *store.Record, s *Step, res *Result, o *Observation) []api.Event
 	forgive(r)
 	if c := o.Previous; c != nil && c.Ran() {
 		r.Run.ID, r.Run.End = Run(c), EndAsked
-	} else if c := o.Current; c != nil && c.Ran() && r.Current.DockerID == c.DockerID {
+	} else if c := o.Current; c != nil && c.Ran() && r.Current.DockerID == c.DockerID && (!c.Alive() || stale(r)) {
 		r.Run.ID, r.Run.End = Run(c), EndAsked
 	}
 	if res.Detail != "" {
@@ -459,7 +465,7 @@ func editExit(r *store.Record, s *Step, res *Result, o *Observation) []api.Event
 func settle(r *store.Record, s *Step, o *Observation) {
 	for track := range tracks {
 		t := TrackOf(r, track)
-		if f := t.Failure; f != nil && (f.Input != input(r, track) || !s.Rests[track].pending()) {
+		if f := t.Failure; f != nil && (f.Input != input(r, track) || s.Rests[track].over()) {
 			t.Failure = nil
 		}
 	}

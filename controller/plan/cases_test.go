@@ -8,15 +8,18 @@ import (
 	"github.com/flow-manager/flow-manager/store"
 )
 
-// What is done in each case, one row a rule, and what the status would say then: first the states, then by what happened.
-func TestPlan_CaseByCase(t *testing.T) {
-	tests := []struct {
-		name   string
-		scene  *scene
-		did    string
-		state  string
-		reason string
-	}{
+// planCase is what is done in a case, and what the status would say then.
+type planCase struct {
+	name   string
+	scene  *scene
+	did    string
+	state  string
+	reason string
+}
+
+// planCases are one for each rule: first the states, then by what happened.
+func planCases() []planCase {
+	return []planCase{
 		// States, the first that fits.
 		{"removing: deleted", newScene().deleted(), "stop for declaration", "removing", "Removing"},
 		{"running", newScene(), "", "running", "Running"},
@@ -98,7 +101,7 @@ func TestPlan_CaseByCase(t *testing.T) {
 		{"removed", newScene().with(removedByOthers), "intend for drift", "created", "Created"},
 		{"removed, and it shall rest", newScene().long(api.DesiredStopped).with(removedByOthers), "intend for drift", "stopped", "Stopped"},
 		{"paused behind our back", newScene().is("paused"), "unpause for drift", "paused", "Paused"},
-		{"unpaused behind our back", newScene().long(api.DesiredPaused), "pause for drift", "running", "Running"},
+		{"unpaused behind our back", newScene().long(api.DesiredPaused).with(func(s *scene) { s.r.Status.State, s.r.Status.StartedAt = api.StatePaused, &s.c.StartedAt }), "pause for drift", "running", "Running"},
 		{"renamed", newScene().with(func(s *scene) { s.c.Name = "away" }), "rename for drift", "running", "Running"},
 		{"the engine restarts it: at work, not at rest", newScene().is("restarting"), "", "running", "Running"},
 		{"its socket was taken away", newScene().with(func(s *scene) { s.o.SocketMissing = true }), "listen for recovery", "running", "Running"},
@@ -263,7 +266,10 @@ func TestPlan_CaseByCase(t *testing.T) {
 		{"a taken name holds up no limits", newScene().with(failing(Name, Rename, NameConflict)).with(func(s *scene) { s.r.Spec.Resources.MemoryBytes = 64 << 20 }), "limit for declaration", "running", "Running"},
 		{"refused limits hold up no name", newScene().with(failing(Settings, Limit, "LimitsRefused")).with(func(s *scene) { s.c.Name = "away" }), "rename for drift", "running", "Running"},
 	}
-	for _, tt := range tests {
+}
+
+func TestPlan_CaseByCase(t *testing.T) {
+	for _, tt := range planCases() {
 		t.Run(tt.name, func(t *testing.T) {
 			next := tt.scene.next()
 			after := *tt.scene.r

@@ -30,7 +30,7 @@ func judgeExit(r *store.Record, c *Container) exit {
 	switch {
 	case !c.Ran():
 		return reconsider(r)
-	case c.Interrupted, cutShort(r, c):
+	case c.Interrupted:
 		return excuse(r)
 	}
 	e := exit{end: EndCounted, counted: true, streak: r.Run.Streak}
@@ -52,12 +52,6 @@ func judgeExit(r *store.Record, c *Container) exit {
 		e.delay = RestartDelay(r.ID, e.streak)
 	}
 	return e
-}
-
-// cutShort reports whether a run that says that it is done, and would count as completed, was asked to end: by somebody else, or by
-// an engine that is being stopped. What we ask to end is not judged by its exit.
-func cutShort(r *store.Record, c *Container) bool {
-	return c.Killed && c.ExitCode == 0 && !c.Alive() && r.Spec.RestartPolicy.Name != api.RestartAlways
 }
 
 // reconsider applies another restart policy to an end of which nothing is left to see, because the container was made anew
@@ -117,6 +111,7 @@ func applyExit(r *store.Record, s *Step, res *Result, at Instant) {
 	if e.counted {
 		n.Count(store.CountedEnd{Run: Run(c), At: endedAt(c, at), Own: c.Own})
 	}
+	n.Killed = c.Killed
 	if res.Exit != nil {
 		n.Exit = res.Exit
 	}

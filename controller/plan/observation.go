@@ -38,7 +38,7 @@ type Container struct {
 	Lasted time.Duration
 	// Own is the controller's finding that its newest run ended by itself: nobody had sent it a signal.
 	Own bool
-	// Killed is the finding that somebody has asked its newest run to end.
+	// Killed is the finding that somebody had.
 	Killed bool
 	// Interrupted is the finding that it ended because the host or the engine did.
 	Interrupted bool

@@ -66,8 +66,8 @@ func JudgeNow(r *store.Record, request store.Accepted) *store.Outcome {
 		return superseded(o, "the container is being deleted", r.Generation)
 	case !included(r, request):
 		return superseded(o, "a later request asked for something else", r.Generation)
-	case r.Status.Condition(api.Ready).ObservedGeneration < request.Generation:
-		return nil // the status is from before the request
+	case !r.AtRest, r.Status.Condition(api.Ready).ObservedGeneration < request.Generation:
+		return nil // the status is from before the request, or from before the newest step
 	}
 	return reached(r, o)
 }
@@ -132,6 +132,9 @@ func reached(r *store.Record, o *store.Outcome) *store.Outcome {
 	case store.IntentStopped:
 		return stoppedAs(r, o)
 	case store.IntentSpec:
+		if r.Status.ObservedGeneration < o.Generation {
+			return nil
+		}
 		if failed := unserved(r, o); failed != nil {
 			return failed
 		}

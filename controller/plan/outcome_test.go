@@ -127,6 +127,7 @@ func TestJudge_ByHowItStands(t *testing.T) {
 
 		// What is asked of the spec is judged by what serves it.
 		{"an update that stands", newScene().updates().with((*scene).reserve), lasting(api.StateRunning)},
+		{"an image that is being looked up anew", newScene().with(func(s *scene) { s.r.Generation++; s.r.Asked.Pull = s.r.Generation }).asks(store.IntentSpec).with(pulling), came{}},
 		{"an update that is pulling", newScene().updates().with(pulling), came{}},
 		{"an update that waits for what runs to end", newScene().updates().following("d2", "created").with(tried).with(func(s *scene) { s.r.Current.Stop = soon() }), came{}},
 		{"an update on trial", newScene().updates().trialOf().since(time.Second), came{}},
@@ -310,6 +311,11 @@ func TestJudge_NotByWhatWasBefore(t *testing.T) {
 			t.Errorf("it came to %+v", got)
 		}
 	})
+	t.Run("the record is from before the request", func(t *testing.T) {
+		if o := JudgeNow(newScene().r, store.Accepted{Generation: 4, Intent: store.IntentPaused}); o != nil {
+			t.Errorf("it came to %+v", o)
+		}
+	})
 	t.Run("the run is the one that a restart replaces", func(t *testing.T) {
 		s := newScene().restarts()
 		s.does(t, BeginRestart, &Result{Seen: s.c})
@@ -360,6 +366,7 @@ func TestJudge_NotByWhatWasBefore(t *testing.T) {
 		s.with(healthStarting).rests(t)
 		s.ended(0)
 		s.does(t, RecordExit, &Result{Exit: &store.Exit{}})
+		s.rests(t)
 		if got := s.came(4); got != lasting(api.StateExited) {
 			t.Errorf("it came to %+v", got)
 		}

@@ -148,7 +148,7 @@ func input(r *store.Record, track TrackID) string {
 	case Update:
 		return fmt.Sprintf("%s %s %d %d", Template(r), r.Spec.Image, r.Asked.Pull, r.Asked.Retry)
 	case Settings:
-		return fmt.Sprintf("%s %+v %s", r.Current.Token, WantedLimits(r), r.Spec.Network)
+		return fmt.Sprintf("%s %+v %s", r.Current.Token, WantedLimits(r), WantedNetwork(r))
 	case Name:
 		return r.Current.Token + " " + r.Previous.Token
 	}

@@ -123,7 +123,7 @@ func desired(r *store.Record, o *Observation, c *Container) verdict {
 		v.step.Cause = why(r)
 		return v
 	case r.Spec.DesiredState == api.DesiredPaused && c.State == "running":
-		return do(Pause, c, why(r))
+		return do(Pause, c, whyPause(r, c))
 	case r.Spec.DesiredState == api.DesiredPaused && c.State == "paused":
 		return idle()
 	case c.State == "paused":
@@ -146,6 +146,14 @@ func why(r *store.Record) string {
 	return api.CauseDeclaration
 }
 
+// whyPause is why for a pause: a run that nothing was noted of yet has just begun, and is paused for the first time.
+func whyPause(r *store.Record, c *Container) string {
+	if at := r.Status.StartedAt; at != nil && !at.Equal(c.StartedAt) {
+		return api.CauseDeclaration
+	}
+	return why(r)
+}
+
 // engineLost is how often the engine may be lost while a container alone is being started, until that is not started any more.
 const engineLost = 2
 
@@ -155,7 +163,7 @@ func starting(r *store.Record, o *Observation, c *Container) verdict {
 	switch end := ended(r, c); {
 	case n.Suspected >= engineLost:
 		return idle()
-	case c.Interrupted && end != EndAsked && end != EndInterrupted && !(end == EndCounted && n.Ended == Completed):
+	case c.Interrupted && end != EndAsked && end != EndInterrupted && !(end == EndCounted && n.Ended == Completed && !n.Killed):
 		return do(RecordExit, c, api.CauseRecovery)
 	case n.Ended != "" && n.EndedUnder != r.Spec.RestartPolicy:
 		return do(RecordExit, c, api.CauseDeclaration)
@@ -163,8 +171,6 @@ func starting(r *store.Record, o *Observation, c *Container) verdict {
 		return idle()
 	case !c.Ran(), end == EndAsked:
 		return do(Start, c, why(r))
-	case end == EndInterrupted && cutShort(r, c) && !c.Interrupted:
-		return do(Start, c, api.CauseDrift).because("somebody else stopped it before it was done")
 	case end == EndInterrupted:
 		return do(Start, c, api.CauseRecovery)
 	case end != EndCounted:

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/flow-manager/flow-manager/api"
@@ -21,7 +22,7 @@ func settings(r *store.Record, o *Observation) verdict {
 	wanted := WantedLimits(r)
 	switch {
 	case detached(r, c):
-		return repair(r, o, Settings, do(Connect, c, api.CauseDrift).because("it is not attached to its network "+r.Spec.Network))
+		return repair(r, o, Settings, do(Connect, c, api.CauseDrift).because("it is not attached to its network "+WantedNetwork(r)))
 	case r.Current.Resources != wanted:
 		return do(Limit, c, api.CauseDeclaration)
 	case drifted(c, wanted):
@@ -55,11 +56,20 @@ func drifted(c *Container, wanted api.Resources) bool {
 
 // detached reports whether the container is not attached to the network that it is to have.
 func detached(r *store.Record, c *Container) bool {
-	if c.Networks == nil || !Fits(&r.Current, &r.Spec) || r.Spec.Network == api.NetworkNone || r.Spec.Network == api.NetworkHost {
+	network := WantedNetwork(r)
+	if c.Networks == nil || network == "" || network == api.NetworkNone || network == api.NetworkHost {
 		return false
 	}
-	_, attached := c.Networks[r.Spec.Network]
+	_, attached := c.Networks[network]
 	return !attached
+}
+
+// WantedNetwork is that of the generation that stands, "" where it is not known.
+func WantedNetwork(r *store.Record) string {
+	if Fits(&r.Current, &r.Spec) {
+		return r.Spec.Network
+	}
+	return r.Current.Network
 }
 
 // MountLost reports whether the container runs with another folder than the one that the flow's socket is in now.
@@ -96,6 +106,9 @@ func rename(r *store.Record, o *Observation) verdict {
 		return v
 	}
 	c := o.Current
+	if slices.ContainsFunc(o.Superseded, func(c Container) bool { return c.Name == r.Name }) {
+		return idle() // it makes room first
+	}
 	if c == nil || r.Current.DockerID == "" || c.Name == r.Name || c.State == "removing" || c.State == "dead" {
 		return idle()
 	}

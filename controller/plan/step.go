@@ -3,6 +3,7 @@ package plan
 import (
 	"time"
 
+	"github.com/flow-manager/flow-manager/api"
 	"github.com/flow-manager/flow-manager/store"
 )
 
@@ -99,11 +100,11 @@ type Waiting struct {
 	Open bool
 }
 
-// pending reports whether what is to be done next is still what did not work: it is tried again, or under way once more.
-func (w Waiting) pending() bool { return w.Open || w.Reason == retrying }
-
 // retrying is the reason of a track that is held back by a failure, or by outside hands.
-const retrying = "Retrying"
+const retrying = api.ReasonRetrying
+
+// over reports whether nothing is left to be done but to look again.
+func (w Waiting) over() bool { return w.Reason == "" && !w.Open }
 
 // Resting reports whether there is nothing to do now.
 func (s *Step) Resting() bool { return s.Action == Rest }

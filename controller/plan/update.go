@@ -50,11 +50,23 @@ func absent(r *store.Record, o *Observation) verdict {
 	case p.Token == "":
 		return bring(o, do(Intend, nil, api.CauseDeclaration))
 	case p.DockerID != "":
-		return bring(o, do(Intend, nil, api.CauseDrift).because("the container was removed behind our back"))
+		return anew(r, o)
 	case !Serving(r) && !Exhausted(r):
 		return bring(o, do(Intend, nil, api.CauseDeclaration))
 	}
 	return do(Create, nil, why(r))
+}
+
+// anew makes a container anew that others have removed. Where they do so again and again, that waits, but for no new request.
+func anew(r *store.Record, o *Observation) verdict {
+	v := do(Intend, nil, api.CauseDrift).because("the container was removed behind our back")
+	if r.Status.ObservedGeneration >= r.Generation {
+		v = repair(r, o, Update, v)
+	}
+	if !v.acts() {
+		return v
+	}
+	return bring(o, v)
 }
 
 // bring is a step that needs the image and the code, or the wait for them.
@@ -217,7 +229,7 @@ func judged(r *store.Record, o *Observation, c *Container) verdict {
 		return do(Start, c, api.CauseUpdate)
 	case end == EndInterrupted:
 		return do(Start, c, api.CauseRecovery)
-	case c.Interrupted, cutShort(r, c):
+	case c.Interrupted:
 		return do(RecordExit, c, api.CauseRecovery)
 	case judgeExit(r, c).ended == Completed:
 		return do(Commit, c, api.CauseUpdate)

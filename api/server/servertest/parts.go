@@ -103,6 +103,9 @@ func (p *Parts) Effect(_ context.Context, _ *store.Record, exists bool) (api.Eff
 func (p *Parts) Explain(_ context.Context, r *store.Record) (api.Explanation, error) {
 	e := api.Explanation{ContainerID: r.ID, Name: r.Name, Observed: r.Status, NextAction: "none", Why: "it is as declared",
 		Differences: []api.Difference{}, RecentActions: []api.LastAction{}}
+	if t := r.Tracking.Trials; len(t) > 0 {
+		e.FailedUpdate = &api.FailedUpdate{Reason: api.ReasonUpdateFailed, Ending: api.Ending{Message: t[0].Failed, Logs: []string{"boom"}}}
+	}
 	e.Declared.Generation, e.Declared.Spec = r.Generation, r.Spec
 	return e, p.Away
 }

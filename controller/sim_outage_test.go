@@ -1,0 +1,61 @@
+//go:build sim
+
+package controller
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/flow-manager/flow-manager/controller/plan"
+	"github.com/flow-manager/flow-manager/store"
+)
+
+// stopping sees the engine begin to end containers, for it is being stopped.
+func (c *court) stopping(lasts time.Duration) {
+	c.outage()
+	for id := range c.model.all {
+		c.file(id).doubt = time.Now().Add(lasts)
+	}
+}
+
+// completes notes which runs were told to have completed.
+func (c *court) completes() {
+	for id, d := range c.model.all {
+		r, ok := c.model.life.store.Get(id)
+		f := c.file(id)
+		if ok && d.unsure == nil && r.Run.Ended == plan.Completed && r.Run.ID == f.run && r.Status.ObservedGeneration == d.generation {
+			f.done = f.run
+		}
+	}
+}
+
+// signalLocked asks all processes to end, as an engine does that is being stopped.
+func (e *simEngine) signalLocked() {
+	for _, c := range e.containers {
+		if c.alive() {
+			e.tellLocked(c, Killed)
+			c.signalled = c.run
+		}
+	}
+}
+
+// stopLocked ends those that were asked.
+func (e *simEngine) stopLocked(code int) {
+	for _, c := range e.containers {
+		if c.alive() && c.signalled == c.run {
+			e.court.file(c.ID).halted[plan.Run(&c.Container)] = true
+			e.endLocked(c, code)
+			c.born.State, c.born.ExitCode, c.born.FinishedAt = c.State, c.ExitCode, c.FinishedAt
+		}
+	}
+}
+
+// blamed tells of an end that is held against a container though the engine was stopped.
+func (c *court) blamed(r *store.Record) error {
+	for _, end := range r.Run.Counted {
+		if c.file(r.ID).halted[end.Run] {
+			return fmt.Errorf("that the engine was stopped counts as an exit of it: %s", end.Run)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,78 @@
+//go:build sim
+
+package controller
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/store"
+)
+
+// simUse is how much memory a process takes whose name is simGlutton: the engine does not hold it to less while it runs.
+const (
+	simGlutton = "db"
+	simUse     = 96 << 20
+)
+
+// refusesLocked reports whether the engine does not hold a container to limits.
+func (e *simEngine) refusesLocked(c *simContainer, r api.Resources) bool {
+	return e.refused[c.template.Name].After(time.Now()) || c.alive() && c.template.Name == simGlutton && r.MemoryBytes > 0 && r.MemoryBytes < simUse
+}
+
+// limitLocked is `docker update`: what is zero stays.
+func (e *simEngine) limitLocked(c *simContainer, r api.Resources) error {
+	if e.refusesLocked(c, r) {
+		return errEngine
+	}
+	if r.MemoryBytes != 0 {
+		c.Limits.MemoryBytes = r.MemoryBytes
+	}
+	c.Limits.PidsLimit, c.RestartPolicy = r.PidsLimit, "no"
+	e.tellLocked(c, Changed)
+	return nil
+}
+
+// alterLocked is somebody else's `docker update`.
+func (e *simEngine) alterLocked(c *simContainer, arg int) {
+	if arg&1 == 0 {
+		c.Limits.PidsLimit = 7
+	} else {
+		c.RestartPolicy = "always"
+	}
+	if c.template.Spec.Resources.MemoryBytes > 0 && arg&2 == 0 {
+		c.Limits.MemoryBytes = 32 << 20
+	}
+	e.tellLocked(c, Changed)
+}
+
+// connectLocked attaches a container to a network.
+func (e *simEngine) connectLocked(c *simContainer, network string) error {
+	if c.Networks[network] != "" {
+		return ErrConflict
+	}
+	c.Networks = map[string]string{network: "id of " + network}
+	e.tellLocked(c, Changed)
+	return nil
+}
+
+// disconnectLocked takes a container off all its networks.
+func (e *simEngine) disconnectLocked(c *simContainer) {
+	c.Networks = map[string]string{}
+	e.tellLocked(c, Changed)
+}
+
+// settingsAsDeclared tells how what the engine holds a container to differs from what stands.
+func settingsAsDeclared(c *simContainer, wanted api.Resources, r *store.Record) error {
+	differs := func(declared, held int64) bool { return declared > 0 && declared != held }
+	switch {
+	case differs(wanted.MemoryBytes, c.Limits.MemoryBytes), differs(wanted.PidsLimit, c.Limits.PidsLimit):
+		return fmt.Errorf("its limits are %+v and not %+v", c.Limits, wanted)
+	case c.RestartPolicy != "no":
+		return fmt.Errorf("the engine's own policy for it is %q", c.RestartPolicy)
+	case c.Networks[r.Spec.Network] == "":
+		return fmt.Errorf("it is attached to %v and not to %s", c.Networks, r.Spec.Network)
+	}
+	return nil
+}
