@@ -178,7 +178,7 @@ func (s *served) observe(name, state string, edit func(*store.Record)) {
 	_, err = s.store.Observe(s.t.Context(), r.ID, func(c *store.Record) []api.Event {
 		c.Status.State, c.Status.DockerID, c.Status.ObservedGeneration = state, strings.Repeat("a", 64), c.Generation
 		c.Current = store.Placement{Token: "t1", DockerID: c.Status.DockerID, TemplateHash: api.TemplateHash(&c.Spec), AskedBy: c.Code, Generation: c.TemplateGeneration, Resources: c.Spec.Resources}
-		c.Done = c.Asked
+		c.Done, c.AtRest = c.Asked, true
 		started := time.Now()
 		c.Status.StartedAt = &started
 		runs := map[bool]string{true: api.True, false: api.False}[state == api.StateRunning]

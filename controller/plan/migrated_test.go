@@ -149,7 +149,7 @@ func steps() map[string]migratedCase {
 		"trial-withdrawn":             {"revert", Rollback, ""},
 		"update-committed":            {"remove", Remove, ""},
 		"update-of-what-is-paused":    {"swap", Promote, ""},
-		"superseded-stopping":         {"wait", Rename, Kill}, // a name waits for nothing
+		"superseded-stopping":         {"wait", Rest, Kill}, // its name is that container's for now
 		"retry-asked":                 {"again", ResetTrial, ""},
 		"pull-asked":                  {"resolve", Resolve, ""},
 		"update-image-missing":        {"prepare", IntendReplacement, ""},
