@@ -178,6 +178,7 @@ func TestFault_ACrashLoopIsTold(t *testing.T) {
 		t.Errorf("acknowledged: %v", answer)
 	}
 	id := details["container_id"].(string)
+	c.degraded(t, id, "CrashLoop")
 	eventually(t, "it runs once more", func() error {
 		st := c.status(t, id)
 		if message := condition(st, "Degraded")["message"].(string); condition(st, "Degraded")["reason"] != "CrashLoop" || !strings.Contains(message, "no database") || !strings.Contains(message, "code 3") {
