@@ -208,6 +208,29 @@ func TestFault_WhatWasToldCompletedStaysThoughTheEngineIsRestarted(t *testing.T)
 	}
 }
 
+// An engine that is being stopped asks each container to end before anybody can know that it goes. What ends well then is not done.
+func TestFault_WhatAnEngineThatGoesAsksToEndIsNotDone(t *testing.T) {
+	for policy, state := range map[string]string{api.RestartOnFailure: api.StateRunning, api.RestartNever: api.StateExited} {
+		t.Run(policy, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				w.declare("web", func(s *api.Spec) { s.RestartPolicy.Name = policy })
+				w.after(time.Minute)
+				c, _ := w.engine.named("web")
+				w.engine.mu.Lock()
+				w.engine.sendLocked(w.engine.containers[c.DockerID], Killed)
+				w.engine.mu.Unlock()
+				w.engine.exitOf(c.DockerID, 0)
+				w.after(100 * time.Millisecond)
+				w.outage(137)
+				w.after(time.Minute)
+				if st := w.status("web"); st.State != state || st.CrashStreak != 0 || st.Condition(api.Ready).Reason == plan.Completed {
+					t.Errorf("status: %s", api.Encode(st))
+				}
+			})
+		})
+	}
+}
+
 // The manager and the engine go together. What the engine has ended meanwhile was interrupted, for it remembers less than it could.
 func TestFault_TheEngineAndTheManagerAreRestartedTogether(t *testing.T) {
 	inWorld(t, func(w *world) {

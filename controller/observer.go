@@ -64,8 +64,8 @@ type entry struct {
 	dirty, reported bool
 	// killed and ended are when, by the engine's events, it was last asked to end and last ended.
 	killed, ended time.Time
-	// detached is when it was told to be off a network, by the steady clock, until it is inspected.
-	detached time.Time
+	// detached tells that it was taken off a network and not inspected since.
+	detached bool
 }
 
 // detachedWait is how long the end of a container may be told after its networks are taken off.
@@ -252,13 +252,13 @@ func (b *observer) event(e Event) {
 	}
 }
 
-// detach notes that a container was taken off a network. One that ends is looked at because of its end; only one that goes on is
-// looked at because of this.
+// detach notes that a container was taken off a network. It is looked at a while later: one that ends will have been looked at
+// because of its end by then.
 func (b *observer) detach(dockerID string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if e, ok := b.contains[dockerID]; ok && e.Alive() {
-		e.detached = b.clock.now().Now
+		e.detached = true
 		b.later(e.ID, detachedWait)
 	}
 }
@@ -424,10 +424,9 @@ func (b *observer) dirty(id string) []string {
 	defer b.mu.Unlock()
 	var dockerIDs []string
 	for dockerID, e := range b.byID[id] {
-		apart := !e.detached.IsZero() && b.clock.now().Now.Sub(e.detached) >= detachedWait
-		if e.dirty || apart {
+		if e.dirty || e.detached {
 			dockerIDs = append(dockerIDs, dockerID)
-			e.dirty, e.detached = false, time.Time{}
+			e.dirty, e.detached = false, false
 		}
 	}
 	return dockerIDs
