@@ -314,6 +314,7 @@ type ListItem struct {
 	ContainerID     string              `json:"container_id"`
 	Name            string              `json:"name"`
 	Status          string              `json:"status"`
+	Available       bool                `json:"available"`        // this run is ready and has lasted
 	Reason          string              `json:"reason,omitempty"` // why it is not as declared
 	Image           string              `json:"image"`
 	Created         time.Time           `json:"created"`
@@ -330,7 +331,7 @@ type ListItem struct {
 // Item is c as a line of container_list.
 func (c *Container) Item() ListItem {
 	return ListItem{
-		ID: c.ID, ContainerID: c.ID, Name: c.Name, Status: c.Status.State, Reason: c.Status.Trouble(), Image: c.Spec.Image, Created: c.CreatedAt,
+		ID: c.ID, ContainerID: c.ID, Name: c.Name, Status: c.Status.State, Available: c.Status.Condition(Available).Status == True, Reason: c.Status.Trouble(), Image: c.Spec.Image, Created: c.CreatedAt,
 		SocketPath: c.Status.SocketPath, Ports: orEmpty(c.Status.Ports), Environment: orEmpty(c.Spec.Environment),
 		Labels: orEmpty(c.Labels), Generation: c.Generation, ResourceVersion: c.ResourceVersion,
 		Health: c.Status.Health, RestartCount: c.Status.RestartCount,

@@ -118,7 +118,7 @@ func New(c Config) *Controller {
 	k.observer = newObserver(c.Runtime, c.Resync, c.Log, k.clock)
 	k.queue, k.line = newQueue()
 	k.observer.changed, k.observer.admit, k.observer.found, k.observer.listed = k.queue.Add, k.admit, k.found, k.queueMissing
-	k.observer.away, k.observer.metrics = k.lost, m
+	k.observer.away, k.observer.metrics, k.observer.later = k.lost, m, k.queue.AddAfter
 	k.observer.newest, k.observer.seen = c.Store.EngineEvent(), c.Store.NoteEngineEvent
 	k.starts = newStarts(k.observer.probePending)
 	k.observer.unordered = k.suspect

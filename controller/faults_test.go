@@ -3,6 +3,7 @@ package controller
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -207,6 +208,29 @@ func TestFault_WhatWasToldCompletedStaysThoughTheEngineIsRestarted(t *testing.T)
 	}
 }
 
+// An engine that is being stopped asks each container to end before anybody can know that it goes. What ends well then is not done.
+func TestFault_WhatAnEngineThatGoesAsksToEndIsNotDone(t *testing.T) {
+	for policy, state := range map[string]string{api.RestartOnFailure: api.StateRunning, api.RestartNever: api.StateExited} {
+		t.Run(policy, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				w.declare("web", func(s *api.Spec) { s.RestartPolicy.Name = policy })
+				w.after(time.Minute)
+				c, _ := w.engine.named("web")
+				w.engine.mu.Lock()
+				w.engine.sendLocked(w.engine.containers[c.DockerID], Killed)
+				w.engine.mu.Unlock()
+				w.engine.exitOf(c.DockerID, 0)
+				w.after(100 * time.Millisecond)
+				w.outage(137)
+				w.after(time.Minute)
+				if st := w.status("web"); st.State != state || st.CrashStreak != 0 || st.Condition(api.Ready).Reason == plan.Completed {
+					t.Errorf("status: %s", api.Encode(st))
+				}
+			})
+		})
+	}
+}
+
 // The manager and the engine go together. What the engine has ended meanwhile was interrupted, for it remembers less than it could.
 func TestFault_TheEngineAndTheManagerAreRestartedTogether(t *testing.T) {
 	inWorld(t, func(w *world) {
@@ -385,8 +409,8 @@ func TestFault_NoWaitIsLongerThanItIsThoughTheClockJumps(t *testing.T) {
 		t.Run(jump.String(), func(t *testing.T) {
 			inWorld(t, func(w *world) {
 				w.stop()
-				var skew time.Duration
-				w.boot(Config{Now: func() time.Time { return time.Now().Add(skew) }})
+				var skew atomic.Int64
+				w.boot(Config{Now: func() time.Time { return time.Now().Add(time.Duration(skew.Load())) }})
 				w.declare("web", nil)
 				w.declare("deaf", nil)
 				w.after(time.Minute)
@@ -400,7 +424,7 @@ func TestFault_NoWaitIsLongerThanItIsThoughTheClockJumps(t *testing.T) {
 				w.engine.exit("web", 1) // waits a second
 				w.desire("deaf", api.DesiredStopped)
 				w.after(100 * time.Millisecond)
-				skew = jump
+				skew.Store(int64(jump))
 				w.engine.told()
 				w.after(500 * time.Millisecond)
 				if calls := w.engine.told(); calls != "" {
@@ -418,7 +442,7 @@ func TestFault_NoWaitIsLongerThanItIsThoughTheClockJumps(t *testing.T) {
 				if calls := w.engine.told(); calls != "kill" {
 					t.Errorf("the grace: %q", calls)
 				}
-				skew = 0
+				skew.Store(0)
 			})
 		})
 	}
@@ -475,15 +499,19 @@ func TestFault_ACrashLoopIsToldInTheMiddleOfARun(t *testing.T) {
 }
 
 func TestFault_ASocketFolderThatWasMadeAnewIsNoticed(t *testing.T) {
-	for _, connected := range []bool{true, false} {
-		t.Run(fmt.Sprint("connected ", connected), func(t *testing.T) {
+	for _, way := range []string{"it spoke", "it connected late and says nothing", "it never did"} {
+		connected := way != "it never did"
+		t.Run(way, func(t *testing.T) {
 			inWorld(t, func(w *world) {
 				w.declare("web", nil)
 				w.after(time.Second)
-				if connected {
+				if way == "it spoke" {
 					w.speaks(false)
 				}
 				w.after(time.Minute)
+				w.connects(connected)
+				w.after(time.Minute)
+				w.connects(false)
 				w.stop()
 				w.endpoints.generation++
 				w.engine.told()
@@ -500,6 +528,17 @@ func TestFault_ASocketFolderThatWasMadeAnewIsNoticed(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// connects has each flow have a connection, or none.
+func (w *world) connects(connected bool) {
+	w.endpoints.mu.Lock()
+	w.endpoints.connected = connected
+	w.endpoints.mu.Unlock()
+	all, _ := w.store.List()
+	for _, r := range all {
+		w.control.Look(r.ID)
 	}
 }
 
@@ -541,6 +580,28 @@ func TestFault_ChangesByOthersArePutRight(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The engine tells of a container that is taken off a network as of one that ends. Only the one that goes on is looked at for it.
+func TestFault_AContainerTakenOffItsNetworkIsPutBack(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.declare("web", nil)
+		w.after(30 * time.Second)
+		w.engine.told()
+		w.engine.mu.Lock()
+		for _, c := range w.engine.containers {
+			c.Networks = map[string]string{}
+			for _, tell := range w.engine.tells {
+				tell(Event{DockerID: c.DockerID, Kind: Detached, At: time.Now()})
+				tell(Event{DockerID: "somebody else's", Kind: Detached, At: time.Now()})
+			}
+		}
+		w.engine.mu.Unlock()
+		w.after(2 * time.Second)
+		if calls, did := w.engine.told(), w.status("web").LastAction; calls != "connect" || did.Cause != api.CauseDrift {
+			t.Errorf("calls: %q, last action: %+v", calls, did)
+		}
+	})
 }
 
 func TestFault_AnEngineThatIsLostWithEachStartOfOneContainer(t *testing.T) {
@@ -648,8 +709,13 @@ func TestFault_NothingStartsWhileAnotherOfItsContainersIsAlive(t *testing.T) {
 		}
 		w.engine.behind(func() { w.engine.before = nil })
 		w.after(10 * time.Minute)
-		if now, _ := w.engine.named("web"); now.DockerID == first.DockerID || now.State != "running" || w.reason() != "" {
+		if now, _ := w.engine.named("web"); now.DockerID != first.DockerID || now.State != "running" || w.reason() != "UpdateFailed" {
 			t.Errorf("once it can be killed: %+v, %q", now.Container, w.reason())
+		}
+		w.ask("web", store.IntentSpec, func(wish *store.Wish) { wish.Retry = true })
+		w.after(time.Minute)
+		if now, _ := w.engine.named("web"); now.DockerID == first.DockerID || now.State != "running" || w.reason() != "" {
+			t.Errorf("asked to be tried again: %+v, %q", now.Container, w.reason())
 		}
 	})
 }

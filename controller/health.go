@@ -18,7 +18,7 @@ func (k *Controller) hear(r *store.Record, o *plan.Observation) {
 	last, ready := k.Endpoints.Heard(r.ID)
 	age := o.At.Now.Sub(c.Began)
 	within := func(at time.Time) bool { return !at.IsZero() && time.Since(at) <= age }
-	o.Ready, o.Connected = within(ready), within(last)
+	o.Ready, o.Connected = within(ready), within(last) || k.Endpoints.Connected(r.ID)
 	if r.Spec.Liveness == nil {
 		return
 	}

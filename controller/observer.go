@@ -32,6 +32,7 @@ type observer struct {
 	resync  time.Duration
 	log     zerolog.Logger
 	changed func(id string)                               // something of id is worth a look; must not block
+	later   func(id string, after time.Duration)          // the same, after a while
 	admit   func(context.Context, []plan.Container) error // judges the engine before anything is known of it
 	found   func()                                        // the engine is known now
 	listed  func()                                        // it was listed again
@@ -66,7 +67,12 @@ type entry struct {
 	dirty, reported bool
 	// killed and ended are when, by the engine's events, it was last asked to end and last ended.
 	killed, ended time.Time
+	// detached tells that it was taken off a network and not inspected since.
+	detached bool
 }
+
+// detachedWait is how long the end of a container may be told after its networks are taken off.
+const detachedWait = time.Second
 
 func newObserver(r Runtime, resync time.Duration, log zerolog.Logger, c *clock) *observer {
 	return &observer{runtime: r, resync: resync, log: log, clock: c, contains: map[string]*entry{}, byID: map[string]map[string]*entry{}}
@@ -239,9 +245,24 @@ func (b *observer) addLocked(id, dockerID string) *entry {
 // event is mark for what the engine tells.
 func (b *observer) event(e Event) {
 	b.metrics.events.Inc()
+	if e.Kind == Detached {
+		b.detach(e.DockerID)
+		return
+	}
 	b.note(e)
 	if e.Kind != Killed { // its end is told
 		b.mark(e.ID, e.DockerID)
+	}
+}
+
+// detach notes that a container was taken off a network. It is looked at a while later: one that ends will have been looked at
+// because of its end by then.
+func (b *observer) detach(dockerID string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if e, ok := b.contains[dockerID]; ok && e.Alive() {
+		e.detached = true
+		b.later(e.ID, detachedWait)
 	}
 }
 
@@ -415,9 +436,9 @@ func (b *observer) dirty(id string) []string {
 	defer b.mu.Unlock()
 	var dockerIDs []string
 	for dockerID, e := range b.byID[id] {
-		if e.dirty {
+		if e.dirty || e.detached {
 			dockerIDs = append(dockerIDs, dockerID)
-			e.dirty = false
+			e.dirty, e.detached = false, false
 		}
 	}
 	return dockerIDs

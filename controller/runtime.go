@@ -32,6 +32,8 @@ const (
 	Changed EventKind = ""
 	Killed  EventKind = "kill" // a signal that asks it to end
 	Ended   EventKind = "die"
+	// Detached: it was taken off a network, as any that ends is too. Such events bear no labels, and may be of anybody's container.
+	Detached EventKind = "disconnect"
 )
 
 // Event is something that happened to a container, by the engine's clock.
@@ -137,6 +139,8 @@ type Endpoints interface {
 	Dir(id string) string
 	// Heard tells when the flow last sent anything, and when it last said that it is ready; zero: never.
 	Heard(id string) (last, ready time.Time)
+	// Connected tells whether the flow has a connection now.
+	Connected(id string) bool
 	// Lifecycle tells the flow what is about to be done to it.
 	Lifecycle(id, event string, graceSeconds int)
 }

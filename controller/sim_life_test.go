@@ -246,6 +246,9 @@ func (s *simEndpoints) Heard(string) (last, ready time.Time) {
 	return now, now
 }
 
+// Connected is of a flow that always is.
+func (s *simEndpoints) Connected(string) bool { return true }
+
 // Mount names the folder, which is another one each time that it is made.
 func (s *simEndpoints) Mount(id string) string {
 	s.world.engine.mu.Lock()

@@ -249,6 +249,9 @@ func (h *Hub) Facts(id string) Facts {
 	return e.look()
 }
 
+// Connected tells whether the flow has a connection now.
+func (h *Hub) Connected(id string) bool { return h.Facts(id).Connected }
+
 // Heard tells when the flow last sent anything, and when it was last ready: now, while a connection stands on which it said
 // so; else when it said so. Zero: never.
 func (h *Hub) Heard(id string) (last, ready time.Time) {

@@ -306,7 +306,7 @@ func TestHalves1_LeaveNothingOut(t *testing.T) {
 		"revision": was["revision"], "status": status, "images": was["images"], "codes": was["codes"], "trials": []any{trial}, "outcomes": []any{outcome},
 		"done":       map[string]any{"restart": was["restart_seen"], "pull": was["pull_seen"], "retry": was["retry_seen"]},
 		"placements": map[string]any{"current": was["placement"], "candidate": was["next"], "previous": was["prev"], "superseded": was["superseded"]},
-		"handover":   map[string]any{"token": "7", "trial": true},
+		"at_rest":    true, "handover": map[string]any{"token": "7", "trial": true},
 		"run": map[string]any{
 			"id": was["handled"], "end": EndCounted, "ended": was["ended"], "ended_under": was["ended_under"], "streak": status["crash_streak"],
 			"counted": []any{map[string]any{"run": was["handled"], "at": was["counted_end"]}}, "begun": true, "boot": was["boot"], "restart_from": was["restart_from"],

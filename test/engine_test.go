@@ -3,14 +3,17 @@ package test
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/client"
 
 	"github.com/flow-manager/flow-manager/api"
 	"github.com/flow-manager/flow-manager/controller"
@@ -27,9 +30,11 @@ func template(t *testing.T, name string, edit func(*controller.Template)) contro
 	return made
 }
 
+// newRuntime is on the engine that the tests run on.
 func newRuntime(t *testing.T, c docker.Config) *docker.Runtime {
 	t.Helper()
 	binaries(t) // and the image
+	c.Host = cmp.Or(c.Host, os.Getenv(client.EnvOverrideHost))
 	r, err := docker.New(c)
 	if err != nil {
 		t.Fatal(err)

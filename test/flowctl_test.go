@@ -77,15 +77,15 @@ func TestFlowctl_Life(t *testing.T) {
 	c := m.tells()
 	c.says(name+" would be created (dry run)\n", "apply", "-f", file, "--dry-run")
 	c.fails(1, `there is no container "`+name, "describe", name)
-	c.says(name+" created (generation 1)\n"+name+" is running\n", "apply", "-f", file, "--wait")
+	c.says(name+" created (generation 1)\n"+name+" is available\n", "apply", "-f", file, "--wait")
 	c.says(name+" would stay as it is (dry run)\n", "apply", "-f", file, "--dry-run")
-	c.shows([]string{"describe", name}, "State:                running\n", "team=blue", "1 declared, 1 observed, 1 running", "\n  image: "+echoImage+"\n", "Ready         True", "Activity:\n")
+	c.shows([]string{"describe", name}, "State:                running\n", "team=blue", "1 declared, 1 observed, 1 running", "\n  image: "+echoImage+"\n", "Ready         True", "Available     True", "Recent actions:\n", "Activity:\n")
 	c.shows([]string{"explain", name}, "Next action:   none\n", "Why:           it is as declared\n", "start    declaration")
 	c.shows([]string{"top"}, "PROCESSES\n", name+"   running")
 	c.shows([]string{"__complete", "stop", ""}, name+"\n:4\n")
 
 	before := inspect(t, name)
-	c.says(name+" restart accepted (generation 2)\n"+name+" is running\n", "restart", name, "--wait")
+	c.says(name+" restart accepted (generation 2)\n"+name+" is available\n", "restart", name, "--wait")
 	if after := inspect(t, name); after.ID != before.ID || after.State.StartedAt == before.State.StartedAt {
 		t.Errorf("restarted: %s %s, then %s %s", before.ID, before.State.StartedAt, after.ID, after.State.StartedAt)
 	}
@@ -93,7 +93,7 @@ func TestFlowctl_Life(t *testing.T) {
 	if !inspect(t, name).State.Paused {
 		t.Error("the engine has it not paused")
 	}
-	c.says(name+" unpause accepted (generation 4)\n"+name+" is running\n", "unpause", name, "--wait")
+	c.says(name+" unpause accepted (generation 4)\n"+name+" is available\n", "unpause", name, "--wait")
 	c.says(name+" unchanged (generation 4)\n", "start", name)
 	c.says(name+" stop accepted (generation 5)\n"+name+" is stopped\n", "stop", name, "--wait")
 	c.shows([]string{"start", name, "--wait", "-o", "json"}, `"generation": 6`, `"observed_generation": 6`, `"state": "running"`) // what came of it
@@ -111,11 +111,11 @@ func TestFlowctl_Update(t *testing.T) {
 	c := m.tells()
 	patch := []string{"update", name, "--patch", "environment: {N: '2'}"}
 	c.says(name+" would be made anew for environment (recreate), and lose the writable layer of the container (dry run)\n", append(patch, "--dry-run")...)
-	c.says(name+" update accepted (generation 2)\n"+name+" is updated\n", append(patch, "--wait")...)
+	c.says(name+" update accepted (generation 2)\n"+name+" is updated, and available\n", append(patch, "--wait")...)
 	if env := fmt.Sprint(inspect(t, name).Config.Env); !strings.Contains(env, "N=2") {
 		t.Errorf("it has %s", env)
 	}
-	c.says(name+" rollback accepted (generation 3)\n"+name+" is rolled back\n", "rollback", name, "--wait")
+	c.says(name+" rollback accepted (generation 3)\n"+name+" is rolled back, and available\n", "rollback", name, "--wait")
 	if env := fmt.Sprint(inspect(t, name).Config.Env); strings.Contains(env, "N=2") {
 		t.Errorf("it has %s", env)
 	}
@@ -149,7 +149,7 @@ func TestFlowctl_Code(t *testing.T) {
 	m.stable(t, name)
 	c := m.tells()
 	putCode(t, base+"/code", "echo", "two")
-	c.says(name+" update accepted (generation 2)\n"+name+" is updated\n", "update", name, "--code", base+"/code", "--wait")
+	c.says(name+" update accepted (generation 2)\n"+name+" is updated, and available\n", "update", name, "--code", base+"/code", "--wait")
 	if version := inside(t, name, "/app/version"); version != "two" {
 		t.Errorf("it has %q", version)
 	}

@@ -122,8 +122,8 @@ func TestFlowctl_WatchesOverTheManagersDeath(t *testing.T) {
 		t.Errorf("%d %s%s", code, &waits.out, &waits.errs)
 	}
 	c.declares(name)
-	c.says(name+" is ready\n", "wait", name)
-	rows.shows("^" + name + " .* running ")
+	c.says(name+" is available\n", "wait", name)
+	rows.shows("^" + name + " .* running +yes ")
 	events.shows(name + " .*created -> running")
 	subscribed := func() int { return strings.Count(m.log.tail(1<<20), `"operation":"subscribe"`) }
 	before := subscribed()
@@ -155,7 +155,7 @@ func TestFlowctl_WatchesOverTheManagersDeath(t *testing.T) {
 	for _, row := range regexp.MustCompile("(?m)^"+name+" +[0-9a-v]{20} +([a-z]+) ").FindAllStringSubmatch(rows.out.String(), -1) {
 		states = append(states, row[1])
 	}
-	if got := strings.Join(states, " "); got != "created running stopped deleted" {
+	if got := strings.Join(states, " "); got != "created running running stopped deleted" {
 		t.Errorf("shown as %s:\n%s", got, &rows.out)
 	}
 	if n := strings.Count(events.out.String(), "container_declared: apply_container"); n != 1 {
@@ -169,11 +169,11 @@ func TestFlowctl_Logs(t *testing.T) {
 	m, c := stayingManager(t)
 	name := named(t, "talks")
 	c.declares(name)
-	c.says(name+" is ready\n", "wait", name)
+	c.says(name+" is available\n", "wait", name)
 	c.shows([]string{"send", name, `{"type":"log","line":"first \u001b[31m"}`, "--reply"}, "done")
 	follow := c.begins("logs", "-f", name)
 	follow.shows(`^first \\x1b\[31m$`)
-	c.says(name+" restart accepted (generation 2)\n"+name+" is running\n", "restart", name, "--wait")
+	c.says(name+" restart accepted (generation 2)\n"+name+" is available\n", "restart", name, "--wait")
 	c.shows([]string{"send", name, `{"type":"log","line":"second"}`, "--reply"}, "done")
 	follow.shows("^second$")
 	c.says("second\n", "logs", name, "--tail", "1", "--since", "1h")

@@ -254,8 +254,10 @@ func (s *Server) join(r *store.Record) joined {
 	}
 	j.Uptime, j.UptimeSeconds = uptime(&r.Status, time.Now())
 	if err := s.Engine.EngineKnown(); err != nil {
-		j.SetCondition(api.Condition{Type: api.Ready, Status: api.Unknown, Reason: api.ReasonEngineUnavailable, Message: err.Error(),
-			ObservedGeneration: r.Status.ObservedGeneration, LastTransitionAt: time.Now().UTC()})
+		for _, kind := range []string{api.Ready, api.Available} {
+			j.SetCondition(api.Condition{Type: kind, Status: api.Unknown, Reason: api.ReasonEngineUnavailable, Message: err.Error(),
+				ObservedGeneration: r.Status.ObservedGeneration, LastTransitionAt: time.Now().UTC()})
+		}
 	}
 	return j
 }

@@ -86,6 +86,9 @@ func (f *flows) line(id string) *zerolog.Logger {
 // Connection implements sockets.Watcher.
 func (f *flows) Connection(id string, connected bool) {
 	f.line(id).Info().Str("operation", "flow_connection").Bool("connected", connected).Msg("flow's connection")
+	if connected {
+		f.look(id)
+	}
 }
 
 // Message implements sockets.Watcher.

@@ -126,7 +126,7 @@ func (a *app) askWithin(ctx context.Context, limit time.Duration, c *Client, eve
 
 // within ends ctx after limit, and says then what has not come.
 func within(ctx context.Context, limit time.Duration, missed string) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, limit, &timeoutError{missed, limit})
+	return context.WithTimeoutCause(ctx, limit, &timeoutError{missed: missed, after: limit})
 }
 
 // readAll reads r to its end, or until ctx ends: a read from a terminal cannot be interrupted, so its goroutine is left

@@ -13,7 +13,7 @@ func (a *app) applyCommand() *cobra.Command {
 	var files []string
 	var m manner
 	cmd := &cobra.Command{
-		Use:        "apply -f FILE... [--dry-run] [--wait]",
+		Use:        "apply -f FILE... [--dry-run] [--wait] [--wait-for STATE]",
 		SuggestFor: []string{"create", "run", "up"},
 		Short:      "Declare containers from YAML or JSON",
 		Long: `Declare containers from YAML or JSON. What is new is created, what differs is updated, what is the same stays untouched.
@@ -33,14 +33,14 @@ them can be read.`,
 			if err := checkFiles(files); err != nil {
 				return err
 			}
-			if err := m.check(); err != nil {
+			if err := m.check(cmd); err != nil {
 				return err
 			}
 			return a.apply(cmd.Context(), files, m)
 		},
 	}
 	cmd.Flags().StringArrayVarP(&files, "file", "f", nil, "`file` of documents, or - for stdin; may be given again")
-	m.addFlags(cmd, "they are created or updated")
+	a.addRunFlags(&m, cmd, "they are created or updated")
 	return cmd
 }
 

@@ -55,6 +55,7 @@ func TestApply_Output(t *testing.T) {
 // Answers may come before their acknowledgement, after it, and in any order.
 func TestApply_Wait(t *testing.T) {
 	f := newFake(t)
+	f.reaches("running")
 	var first request
 	f.on["apply_container"] = func(s *session, r request) {
 		if r.Body["name"] == "a" {
@@ -67,11 +68,13 @@ func TestApply_Wait(t *testing.T) {
 		s.answer(first, "container_created", `"status":"running"`)
 	}
 	wants(t, flowctl(t, "name: a\n---\nname: b", "apply", "-f", "-", "--wait"), result{
-		Out: "a created (generation 1)\nb updated (generation 2)\na is running\nb is updated\n"})
+		Out: "a created (generation 1)\nb updated (generation 2)\na is available\nb is updated, and available\n"})
 }
 
 func TestApply_WaitErr(t *testing.T) {
 	f := newFake(t)
+	f.reaches("running")
+	f.on["get_container"] = func(s *session, r request) { s.ack(r, `{"container":`+stands("slow", "running", "True", 1, 1)+`}`) }
 	f.on["apply_container"] = func(s *session, r request) {
 		name, _ := r.Body["name"].(string)
 		switch name {
@@ -92,14 +95,14 @@ func TestApply_WaitErr(t *testing.T) {
 	t.Run("failure", func(t *testing.T) {
 		wants(t, flowctl(t, "name: failing\n---\nname: refused\n---\nname: good", "apply", "-f", "-", "--wait"), result{
 			Code: exitError,
-			Out:  "failing created (generation 1)\ngood created (generation 1)\ngood is running\n",
+			Out:  "failing created (generation 1)\ngood created (generation 1)\ngood is available\n",
 			Err:  "error: stdin:3: image: must be given (validation_error)\nerror: failing: there is no image x (image_not_found)\n"})
 	})
 	t.Run("time-out", func(t *testing.T) {
 		wants(t, flowctl(t, "name: slow\n---\nname: good", "apply", "-f", "-", "--wait", "--wait-timeout", "50ms"), result{
 			Code: exitTimeout,
-			Out:  "slow created (generation 1)\ngood created (generation 1)\ngood is running\n",
-			Err:  "error: slow: declared, but not observed within 50ms (timeout_error)\n"})
+			Out:  "slow created (generation 1)\ngood created (generation 1)\ngood is available\n",
+			Err:  "error: slow: declared, but not observed within 50ms; it is running (Because) (timeout_error)\n"})
 	})
 }
 
@@ -146,6 +149,7 @@ func TestByName_OK(t *testing.T) {
 	} {
 		t.Run(command, func(t *testing.T) {
 			f := newFake(t)
+			f.reaches("running")
 			f.on[event.asked] = func(s *session, r request) {
 				name, _ := r.Body["container_id"].(string)
 				s.ack(r, declared(name, 3, 2, name != "same"))
@@ -153,12 +157,17 @@ func TestByName_OK(t *testing.T) {
 			}
 			wants(t, flowctl(t, "", command, "a", "same"), result{
 				Out: "a " + command + " accepted (generation 3)\nsame unchanged (generation 3)\n"})
+			became, more := event.status, []request(nil)
+			if became == "running" {
+				became = "available"
+				more = []request{{Event: "wait_container", Body: map[string]any{"container_id": "a", "generation": 3.0, "wait_for": "available", "wait_seconds": 61.0}}}
+			}
 			wants(t, flowctl(t, "", command, "a", "--wait"), result{
-				Out: "a " + command + " accepted (generation 3)\na is " + event.status + "\n"})
+				Out: "a " + command + " accepted (generation 3)\na is " + became + "\n"})
 			body := func(name string) request {
 				return request{Event: event.asked, Body: map[string]any{"container_id": name}}
 			}
-			asked(t, f, body("a"), body("same"), body("a"))
+			asked(t, f, append([]request{body("a"), body("same"), body("a")}, more...)...)
 		})
 	}
 }

@@ -25,7 +25,7 @@ type board struct {
 }
 
 func (a *app) newBoard(names []string, labels map[string]string) *board {
-	return &board{app: a, names: names, labels: labels, columns: columns{[]int{16, 20, 10, 9, 8, 4, 24}}} // the first may be few
+	return &board{app: a, names: names, labels: labels, columns: columns{[]int{16, 20, 10, 9, 9, 8, 4, 24}}} // the first may be few
 }
 
 // sighting is a container as it was seen at a time; object is nil where it is of a list.
@@ -220,7 +220,7 @@ func (b *board) remove(s sighting) []change {
 	if s.Name == "" { // of an old deletion only the id is known
 		s.container = old.container
 	}
-	s.State = "deleted"
+	s.State, s.Lasts = "deleted", false
 	return []change{{"deleted", s}}
 }
 

@@ -57,7 +57,9 @@ func TestUsage(t *testing.T) {
 		"message broken":   {"send a {", "the message is not valid JSON"},
 		"send timeout":     {"send a {} --send-timeout 0s", "--send-timeout must be more than 0"},
 		"dry run and wait": {"stop a --dry-run --wait", "--dry-run declares nothing, so there is nothing to --wait for"},
-		"wait for":         {"wait a --for happy", `--for must be one of ready, running, stopped, deleted, not "happy"`},
+		"wait for":         {"wait a --for happy", `--for must be one of available, ready, running, stopped, completed, deleted, not "happy"`},
+		"wait level":       {"start a --wait-for happy", `--wait-for must be one of running, ready, available, not "happy"`},
+		"no run":           {"stop a --wait-for ready", "unknown flag: --wait-for"},
 		"wait timeout":     {"wait a --timeout 0s", "--timeout must be more than 0"},
 		"tail":             {"logs a --tail -1", "--tail must not be negative; leave it out for all lines"},
 		"since":            {"logs a --since then", "--since must be a duration like 10m or a time like "},
@@ -195,7 +197,7 @@ func TestAge(t *testing.T) {
 }
 
 func TestExitCode(t *testing.T) {
-	timeout, refusal := &timeoutError{"nothing", time.Second}, &Failure{Message: "no"}
+	timeout, refusal := &timeoutError{missed: "nothing", after: time.Second}, &Failure{Message: "no"}
 	for want, errs := range map[int][]error{
 		exitOK: nil, exitError: {timeout, refusal}, exitTimeout: {timeout, timeout}, exitUsage: {usagef("no")},
 	} {

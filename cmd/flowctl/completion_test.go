@@ -16,7 +16,7 @@ func TestCompletion(t *testing.T) {
 		"logs|":                  "web\ne\\x1b[2Jvil\n:4\n",
 		"logs|web|":              ":4\n",
 		"send|web|":              ":4\n",
-		"wait|web|--for|":        "ready\nrunning\nstopped\ndeleted\n:4\n",
+		"wait|web|--for|":        "available\nready\nrunning\nstopped\ncompleted\ndeleted\n:4\n",
 		"get|--output|":          "table\njson\nyaml\n:4\n",
 		"events|--type|status_c": "status_changed\n:4\n",
 		"get|--context|":         ":4\n",

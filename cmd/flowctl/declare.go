@@ -7,10 +7,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/flow-manager/flow-manager/api"
 )
 
 // order is one declaring request. Its errors are led by about, where there is one.
@@ -28,6 +31,7 @@ type accepted struct {
 	Generation int64           `json:"generation"`
 	Changed    bool            `json:"changed"`
 
+	order  order
 	name   string
 	image  string
 	fresh  bool // nothing has been observed of it yet
@@ -37,18 +41,38 @@ type accepted struct {
 // manner is how to declare: whether to wait until it is observed, and how long, or only to ask what it would come to.
 type manner struct {
 	wait   bool
+	until  string // how far what runs is to have come; "" where nothing is to run
 	limit  time.Duration
 	dryRun bool
 }
 
+// addFlags adds those of a command after which containers are as until says.
 func (m *manner) addFlags(cmd *cobra.Command, until string) {
 	cmd.Flags().BoolVar(&m.wait, "wait", false, "wait until "+until)
 	cmd.Flags().DurationVar(&m.limit, "wait-timeout", time.Minute, "how long --wait may take, for all together")
 	cmd.Flags().BoolVar(&m.dryRun, "dry-run", false, "declare nothing, and say what it would come to")
 }
 
-func (m *manner) check() error {
+// addRunFlags is addFlags for a command after which containers run.
+func (a *app) addRunFlags(m *manner, cmd *cobra.Command, until string) {
+	m.addFlags(cmd, until+", and what runs is available: ready, and up for its monitor_seconds (5)")
+	cmd.Flags().StringVar(&m.until, "wait-for", api.WaitForAvailable, "--wait until what runs has come as far as this `state`: "+strings.Join(levels(), ", "))
+	a.completeFlag(cmd, "wait-for", levels)
+}
+
+// levels are how far what runs can have come.
+func levels() []string {
+	return []string{api.WaitForRunning, api.WaitForReady, api.WaitForAvailable}
+}
+
+func (m *manner) check(cmd *cobra.Command) error {
+	given := cmd.Flags().Lookup("wait-for")
+	if given != nil && given.Changed {
+		m.wait = true
+	}
 	switch {
+	case given != nil && !slices.Contains(levels(), m.until):
+		return usagef("--wait-for must be one of %s, not %q", strings.Join(levels(), ", "), m.until)
 	case m.limit <= 0:
 		return usagef("--wait-timeout must be more than 0")
 	case m.wait && m.dryRun:
@@ -83,7 +107,7 @@ func (a *app) declare(ctx context.Context, orders []order, m manner, verb func(a
 		return a.sayAccepted(ack, verb)
 	})
 	if m.wait {
-		failures = append(failures, a.observe(ctx, c, done, p, m.limit)...)
+		failures = append(failures, a.observe(ctx, c, done, p, m)...)
 		a.lookAgain(ctx, c, done)
 	}
 	if err := a.printDeclared(done, len(orders) > 1); err != nil {
@@ -118,7 +142,7 @@ func (o order) explain(err error) error {
 func (a *app) order(ctx context.Context, c *Client, o order) (accepted, error) {
 	requestID := rand.Text()
 	o.body["request_id"] = requestID
-	ack := accepted{answer: c.Expect(requestID, o.answers...)}
+	ack := accepted{order: o, answer: c.Expect(requestID, o.answers...)}
 	if err := a.ask(ctx, c, o.event, o.body, &ack); err != nil {
 		return ack, err
 	}
@@ -140,9 +164,9 @@ func (a *app) order(ctx context.Context, c *Client, o order) (accepted, error) {
 	return ack, nil
 }
 
-// observe waits for the answer to each; what fails for one does not hide the others.
-func (a *app) observe(ctx context.Context, c *Client, done []accepted, p *progress, limit time.Duration) several {
-	ctx, cancel := within(ctx, limit, "declared, but not observed")
+// observe waits for the outcome of each; what fails for one does not hide the others.
+func (a *app) observe(whole context.Context, c *Client, done []accepted, p *progress, m manner) several {
+	ctx, cancel := within(whole, m.limit, "declared, but not observed")
 	defer cancel()
 	for _, ack := range done {
 		p.await(ack.name)
@@ -151,13 +175,13 @@ func (a *app) observe(ctx context.Context, c *Client, done []accepted, p *progre
 	defer p.stop()
 	var failures several
 	for _, ack := range done {
-		e, err := c.Await(ctx, ack.answer)
+		said, err := a.outcome(whole, ctx, c, ack, m.until)
 		p.seen(ack.name)
 		if err == nil {
-			err = p.aside(func() error { return a.sayObserved(ack, e) })
+			err = p.aside(func() error { return a.say("%s %s", ack.name, said) })
 		}
 		if err != nil {
-			failures = append(failures, ack.unobserved(err))
+			failures = append(failures, ack.unobserved(a.instead(whole, c, ack, err)))
 		}
 	}
 	return failures
@@ -177,16 +201,6 @@ func (a *app) sayAccepted(ack accepted, verb func(accepted) string) error {
 		said = "unchanged"
 	}
 	return a.say("%s %s (generation %d)", ack.name, said, ack.Generation)
-}
-
-func (a *app) sayObserved(ack accepted, e Event) error {
-	var answer struct {
-		Status string `json:"status"`
-	}
-	if err := json.Unmarshal(e.Data, &answer); err != nil {
-		return fmt.Errorf("read %s: %w", e.Name, err)
-	}
-	return a.say("%s is %s", ack.name, strings.ReplaceAll(answer.Status, "_", " "))
 }
 
 // lookAgain takes in how the containers are now, where lines are not what is wanted. One that cannot be looked at, as when it
@@ -237,10 +251,15 @@ func byName(event, answer string, names []string, more map[string]any) []order {
 // declaring makes a command that declares the same of each container that is named; more gives the members of its requests.
 func (a *app) declaring(cmd *cobra.Command, until, event, answer string, more func() (map[string]any, error)) *cobra.Command {
 	var m manner
-	m.addFlags(cmd, until)
+	switch event {
+	case api.StopContainer, api.PauseContainer, api.DeleteContainer:
+		m.addFlags(cmd, until)
+	default:
+		a.addRunFlags(&m, cmd, until)
+	}
 	cmd.Args = arguments(cobra.MinimumNArgs(1))
 	cmd.RunE = func(cmd *cobra.Command, names []string) error {
-		if err := m.check(); err != nil {
+		if err := m.check(cmd); err != nil {
 			return err
 		}
 		members, err := more()

@@ -23,7 +23,7 @@ func (a *app) describeCommand() *cobra.Command {
 		Use:        "describe NAME|ID...",
 		SuggestFor: []string{"inspect", "show"},
 		Short:      "Show all there is to know of containers, for people",
-		Long:       "Show all there is to know of containers, for people: what is declared, how it stands, what went wrong last, what was done of late.",
+		Long:       "Show all there is to know of containers, for people: what is declared, how it stands, what is next and why, how it failed last and its last lines, what was done of late.",
 		Example:    "  flowctl describe hello",
 		Args:       arguments(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, names []string) error {
@@ -33,11 +33,22 @@ func (a *app) describeCommand() *cobra.Command {
 	return a.completeNames(cmd, 0)
 }
 
-// description is a container and what was done of late.
+// description is a container, what is next, and what was done of late.
 type description struct {
-	Container json.RawMessage `json:"container"`
-	Activity  json.RawMessage `json:"activity"`
-	Missing   string          `json:"activity_missing,omitempty"` // why there is no activity
+	Container   json.RawMessage `json:"container"`
+	Explanation *outlook        `json:"explanation"` // null where the server does not tell
+	Activity    json.RawMessage `json:"activity"`
+	Missing     string          `json:"activity_missing,omitempty"` // why there is no activity
+}
+
+// outlook is what an explanation has beside the container itself.
+type outlook struct {
+	NextAction    string            `json:"next_action"`
+	Why           string            `json:"why"`
+	NextLookAt    *time.Time        `json:"next_look_at"`
+	RecentActions []api.LastAction  `json:"recent_actions"`
+	LastExit      *api.Ending       `json:"last_exit"`
+	FailedUpdate  *api.FailedUpdate `json:"failed_update"`
 }
 
 func (a *app) describe(ctx context.Context, c *Client, name string) (json.RawMessage, error) {
@@ -54,6 +65,13 @@ func (a *app) describe(ctx context.Context, c *Client, name string) (json.RawMes
 	}
 	if err := json.Unmarshal(object, &found); err != nil {
 		return nil, fmt.Errorf("read the container: %w", err)
+	}
+	err = a.ask(ctx, c, api.ExplainContainer, map[string]any{"container_id": found.ID}, &d.Explanation)
+	switch {
+	case refused(err):
+		d.Explanation = nil // the engine is away: the rest is worth showing
+	case err != nil:
+		return nil, err
 	}
 	err = a.ask(ctx, c, api.GetActivity, map[string]any{"container_id": found.ID, "limit": recentActivity}, &history)
 	switch {
@@ -108,7 +126,19 @@ func describePage(body json.RawMessage, now time.Time) ([]byte, error) {
 		return nil, err
 	}
 	return slices.Concat(c.facts(now).text(), section("Spec", spec), section("Conditions", conditionTable(c.Status.Conditions, now).text()),
-		section("Activity", activityText(activity, d.Missing, now))), nil
+		d.Explanation.text(now), section("Activity", activityText(activity, d.Missing, now))), nil
+}
+
+// text is what is next and how runs have ended, empty where that is not told.
+func (o *outlook) text(now time.Time) []byte {
+	if o == nil {
+		return nil
+	}
+	t := &table{}
+	t.fact("Action:", o.NextAction)
+	t.fact("Why:", o.Why)
+	t.time("Look:", o.NextLookAt, now)
+	return slices.Concat(section("Next", t.text()), endings(o.LastExit, o.FailedUpdate), section("Recent actions", actionTable(o.RecentActions, now)))
 }
 
 // facts are one a line, and only those that there are.
@@ -155,11 +185,14 @@ func (c *described) exit() string {
 	if c.Status.ExitCode == nil {
 		return ""
 	}
-	code := strconv.Itoa(*c.Status.ExitCode)
-	if c.Status.OOMKilled {
-		code += ", out of memory"
+	return exitText(*c.Status.ExitCode, c.Status.OOMKilled)
+}
+
+func exitText(code int, outOfMemory bool) string {
+	if outOfMemory {
+		return strconv.Itoa(code) + ", out of memory"
 	}
-	return code
+	return strconv.Itoa(code)
 }
 
 func pairs(labels map[string]string) string {

@@ -24,7 +24,7 @@ func ages(text string) string {
 }
 
 func TestDescribe(t *testing.T) {
-	page, err := describePage([]byte(`{"container":`+whole+`,"activity":`+entries+`}`), time.Date(2026, 1, 3, 0, 0, 0, 0, time.UTC))
+	page, err := describePage([]byte(`{"container":`+whole+`,"explanation":`+explained+`,"activity":`+entries+`}`), time.Date(2026, 1, 3, 0, 0, 0, 0, time.UTC))
 	want := `Name:            web
 ID:              id-web
 Labels:          a=1,b=2
@@ -49,6 +49,21 @@ Spec:
 Conditions:
   TYPE    STATUS   SINCE   REASON    MESSAGE
   Ready   False    2d      Crashed   it \x1b[1mended
+Next:
+  Action:   create
+  Why:      what stands is\x1b[2J not what is declared
+Failed update:
+  Reason:      UpdateFailed
+  Message:     it exited with code 3
+  Exit code:   3
+  Last lines:
+    one
+    t\x1b[2Jwo
+Last exit:
+  Message:   it was not healthy
+Recent actions:
+  AGE   ACTION   CAUSE         DETAIL
+  2d    stop     declaration   -
 Activity:
   AGE   TYPE                 MESSAGE
   3d    container_declared   apply_container of web by ci
@@ -63,25 +78,30 @@ Activity:
 func TestDescribe_Command(t *testing.T) {
 	f := newFake(t)
 	f.on["get_container"] = func(s *session, r request) { s.ack(r, `{"container":`+whole+`}`) }
+	f.on["explain_container"] = func(s *session, r request) { s.refuse(r, "docker_unavailable", "the engine is away", `{}`) }
 	f.on["get_activity"] = func(s *session, r request) { s.refuse(r, "permission_error", "not you", `{}`) }
 	got := flowctl(t, "", "describe", "web", "web")
 	if got.Code != exitOK || strings.Count(got.Out, "Activity:\n  not told: not you (permission_error)\n") != 2 || !strings.Contains(got.Out, "\n\nName:") {
 		t.Errorf("got %+v", got)
 	}
+	f.on["explain_container"] = func(s *session, r request) { s.ack(r, explained) }
 	f.on["get_activity"] = func(s *session, r request) { s.ack(r, `{"ok":true,"entries":`+entries+`}`) }
 	got = flowctl(t, "", "describe", "web", "-o", "yaml")
-	if got.Code != exitOK || !strings.HasPrefix(got.Out, "container:\n    id: id-web\n") || !strings.Contains(got.Out, "\nactivity:\n    - activity_type: container_crash\n") {
+	if got.Code != exitOK || !strings.HasPrefix(got.Out, "container:\n    id: id-web\n") || !strings.Contains(got.Out, "\nexplanation:\n    next_action: create\n") || !strings.Contains(got.Out, "\nactivity:\n    - activity_type: container_crash\n") {
 		t.Errorf("got %+v", got)
 	}
 	activity := request{Event: "get_activity", Body: map[string]any{"container_id": "id-web", "limit": 20.0}}
 	look := request{Event: "get_container", Body: map[string]any{"container_id": "web"}}
-	asked(t, f, look, activity, look, activity, look, activity)
+	explain := request{Event: "explain_container", Body: map[string]any{"container_id": "id-web"}}
+	asked(t, f, look, explain, activity, look, explain, activity, look, explain, activity)
 }
 
 const explained = `{"ok":true,"container_id":"id-web","name":"web","declared":{"generation":3,"spec":{"image":"alpine:3","desired_state":"running"}},
 	"observed":{"state":"exited","observed_generation":2,"running_generation":1},"differences":[{"field":"image","cost":"recreate"},{"field":"resources","cost":"in-place"}],
 	"next_action":"create","why":"what stands is\u001b[2J not what is declared","next_look_at":null,
-	"recent_actions":[{"action":"stop","cause":"declaration","detail":"","at":"2026-01-01T00:00:00Z"}]}`
+	"recent_actions":[{"action":"stop","cause":"declaration","detail":"","at":"2026-01-01T00:00:00Z"}],
+	"last_exit":{"exit_code":null,"oom_killed":false,"message":"it was not healthy","logs":[]},
+	"failed_update":{"reason":"UpdateFailed","exit_code":3,"oom_killed":false,"message":"it exited with code 3","logs":["one","t\u001b[2Jwo"]}}`
 
 func TestExplain(t *testing.T) {
 	f := newFake(t)
@@ -101,6 +121,15 @@ Observed:      exited, generation 2; made from generation 1
 Differences:   image (recreate), resources (in-place)
 Next action:   create
 Why:           what stands is\x1b[2J not what is declared
+Failed update:
+  Reason:      UpdateFailed
+  Message:     it exited with code 3
+  Exit code:   3
+  Last lines:
+    one
+    t\x1b[2Jwo
+Last exit:
+  Message:   it was not healthy
 Recent actions:
   AGE    ACTION   CAUSE         DETAIL
   AGE   stop     declaration   -

@@ -155,6 +155,13 @@ func (s *session) refuse(r request, kind, message, details string) {
 	s.ack(r, body)
 }
 
+// reaches answers those who wait for an outcome: a container is in state, and has come as far as they want.
+func (f *fake) reaches(state string) {
+	f.on["wait_container"] = func(s *session, r request) {
+		s.ack(r, fmt.Sprintf(`{"ok":true,"container_id":"x","generation":1,"status":%q}`, state))
+	}
+}
+
 func quoted(v any) string {
 	text, _ := json.Marshal(v)
 	return string(text)

@@ -35,6 +35,34 @@ func (f *Failure) fields() []api.FieldError {
 	return details.Fields
 }
 
+// failing is how what was declared has failed, as far as an error tells.
+type failing struct {
+	Reason   string   `json:"reason"`
+	ExitCode *int     `json:"exit_code"`
+	Logs     []string `json:"logs"`
+}
+
+func failingOf(err error) failing {
+	if hopeless, ok := errors.AsType[*hopelessError](err); ok {
+		return hopeless.failing
+	}
+	f, ok := errors.AsType[*Failure](err)
+	var details failing
+	if !ok || f.Type == api.AuthenticationError || json.Unmarshal(f.Details, &details) != nil {
+		return failing{} // of a login, or of another shape: the message stands for them
+	}
+	return details
+}
+
+// hopelessError is a container that will not become by itself what is waited for.
+type hopelessError struct {
+	failing
+	name    string
+	message string
+}
+
+func (e *hopelessError) Error() string { return e.message }
+
 // failureOf reads an error object; a body of another shape is quoted as it is.
 func failureOf(body json.RawMessage) *Failure {
 	f := &Failure{}
@@ -54,10 +82,15 @@ var (
 type timeoutError struct {
 	missed string
 	after  time.Duration
+	now    string // what it is instead, where that is known
 }
 
 func (e *timeoutError) Error() string {
-	return fmt.Sprintf("%s within %s (%s)", e.missed, e.after, api.TimeoutError)
+	instead := ""
+	if e.now != "" {
+		instead = "; it is " + e.now
+	}
+	return fmt.Sprintf("%s within %s%s (%s)", e.missed, e.after, instead, api.TimeoutError)
 }
 
 // usageError is a command line that cannot be carried out.

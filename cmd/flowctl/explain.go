@@ -47,7 +47,37 @@ func explainPage(body json.RawMessage, now time.Time) ([]byte, error) {
 	t.add("Next action:", e.NextAction)
 	t.add("Why:", e.Why)
 	t.time("Next look:", e.NextLookAt, now)
-	return slices.Concat(t.text(), section("Recent actions", actionTable(e.RecentActions, now))), nil
+	return slices.Concat(t.text(), endings(e.LastExit, e.FailedUpdate), section("Recent actions", actionTable(e.RecentActions, now))), nil
+}
+
+// endings tell how what is declared has failed, and how the newest run ended.
+func endings(last *api.Ending, failed *api.FailedUpdate) []byte {
+	var text []byte
+	if failed != nil {
+		text = append(text, section("Failed update", endingText(failed.Reason, &failed.Ending))...)
+	}
+	if last != nil {
+		text = append(text, section("Last exit", endingText("", last))...)
+	}
+	return text
+}
+
+func endingText(reason string, e *api.Ending) []byte {
+	t := &table{}
+	t.fact("Reason:", reason)
+	t.fact("Message:", e.Message)
+	if e.ExitCode != nil {
+		t.add("Exit code:", exitText(*e.ExitCode, e.OOMKilled))
+	}
+	if len(e.Logs) == 0 {
+		return t.text()
+	}
+	t.add("Last lines:")
+	lines := t.text()
+	for _, line := range e.Logs {
+		lines = append(lines, "  "+api.Printable(line)+"\n"...)
+	}
+	return lines
 }
 
 func actionTable(actions []api.LastAction, now time.Time) []byte {

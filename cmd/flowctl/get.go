@@ -20,6 +20,7 @@ type container struct {
 	ID       string                `json:"id"`
 	Name     string                `json:"name"`
 	State    string                `json:"status"`
+	Lasts    bool                  `json:"available"`
 	Reason   string                `json:"reason"`
 	Health   string                `json:"health"`
 	Restarts int                   `json:"restart_count"`
@@ -220,8 +221,9 @@ func itemOf(object json.RawMessage) (container, error) {
 		return container{}, fmt.Errorf("read the container: %w", err)
 	}
 	s := whole.Status
-	reason := (&api.Status{Conditions: s.Conditions}).Trouble()
-	return container{whole.ID, whole.Name, s.State, reason, s.Health, s.Restarts, whole.Created, whole.Spec.Image, s.Ports}, nil
+	seen := &api.Status{Conditions: s.Conditions}
+	lasts, reason := seen.Condition(api.Available).Status == api.True, seen.Trouble()
+	return container{whole.ID, whole.Name, s.State, lasts, reason, s.Health, s.Restarts, whole.Created, whole.Spec.Image, s.Ports}, nil
 }
 
 func containerTable(items []container, now time.Time) *table {
@@ -233,14 +235,14 @@ func containerTable(items []container, now time.Time) *table {
 }
 
 // ageColumn is that which changes by itself.
-const ageColumn = 5
+const ageColumn = 6
 
 func containerHeader() []string {
-	return []string{"NAME", "ID", "STATE", "HEALTH", "RESTARTS", "AGE", "IMAGE", "PORTS"}
+	return []string{"NAME", "ID", "STATE", "AVAILABLE", "HEALTH", "RESTARTS", "AGE", "IMAGE", "PORTS"}
 }
 
 func (c *container) cells(now time.Time) []string {
-	return []string{c.Name, c.ID, c.state(), c.Health, strconv.Itoa(c.Restarts), age(now.Sub(c.Created)), c.Image, portList(c.Ports)}
+	return []string{c.Name, c.ID, c.state(), c.available(), c.Health, strconv.Itoa(c.Restarts), age(now.Sub(c.Created)), c.Image, portList(c.Ports)}
 }
 
 // state is how the container is, and what is wrong with it.
@@ -249,6 +251,14 @@ func (c *container) state() string {
 		return c.State
 	}
 	return c.State + " (" + c.Reason + ")"
+}
+
+// available tells whether this run is ready and has lasted.
+func (c *container) available() string {
+	if c.Lasts {
+		return "yes"
+	}
+	return "no"
 }
 
 func portList(ports map[string]publishing) string {

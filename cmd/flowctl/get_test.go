@@ -17,15 +17,15 @@ func TestGet_Table(t *testing.T) {
 	f.on["list_containers"] = func(s *session, r request) {
 		if r.Body["continue"] == nil {
 			s.ack(r, `{"ok":true,"continue":"next","count":2,"containers":[`+item("web", 90*time.Minute+time.Second,
-				`,"status":"running","health":"healthy","restart_count":3,"ports":{"8080":20000,"53/udp":"127.0.0.1:53"}`)+`]}`)
+				`,"status":"running","available":true,"health":"healthy","restart_count":3,"ports":{"8080":20000,"53/udp":"127.0.0.1:53"}`)+`]}`)
 			return
 		}
 		s.ack(r, `{"ok":true,"containers":[`+item("b\x1b[31m", 50*time.Hour, `,"status":"exited","reason":"GaveUp","health":"","ports":{}`)+`]}`)
 	}
 	wants(t, flowctl(t, "", "get", "-l", "a=b", "-l", "c=d"), result{Out: `` +
-		"NAME        ID             STATE             HEALTH    RESTARTS   AGE   IMAGE      PORTS\n" +
-		"web         id-web         running           healthy   3          90m   alpine:3   127.0.0.1:53->53/udp,20000->8080\n" +
-		`b\x1b[31m   id-b\x1b[31m   exited (GaveUp)   -         0          2d    alpine:3   -` + "\n"})
+		"NAME        ID             STATE             AVAILABLE   HEALTH    RESTARTS   AGE   IMAGE      PORTS\n" +
+		"web         id-web         running           yes         healthy   3          90m   alpine:3   127.0.0.1:53->53/udp,20000->8080\n" +
+		`b\x1b[31m   id-b\x1b[31m   exited (GaveUp)   no          -         0          2d    alpine:3   -` + "\n"})
 	labels := map[string]any{"a": "b", "c": "d"}
 	asked(t, f,
 		request{Event: "list_containers", Body: map[string]any{"labels": labels}},
@@ -50,7 +50,7 @@ func serveObjects(f *fake) {
 			s.ack(r, `{"ok":true,"container":{"name":"\ud83d\ude00"}}`)
 		case "ill":
 			s.ack(r, `{"ok":true,"container":`+strings.Replace(object(id), `"health":"none"`,
-				`"health":"none","conditions":[{"type":"Ready","status":"True"},{"type":"Degraded","status":"True","reason":"ImagePullFailed"}]`, 1)+`}`)
+				`"health":"none","conditions":[{"type":"Ready","status":"True"},{"type":"Degraded","status":"True","reason":"ImagePullFailed"},{"type":"Available","status":"True"}]`, 1)+`}`)
 		case "plain":
 			s.ack(r, `{"ok":true,"container":{"name":"plain: 漢","on":"yes","n":"1","up":"0:10:30","big":9007199254740993,"f":1.5,"none":null,"list":["a\nb",{}],"t":"true"}}`)
 		default:
@@ -62,11 +62,11 @@ func serveObjects(f *fake) {
 func TestGet_Names(t *testing.T) {
 	f := newFake(t)
 	serveObjects(f)
-	table := "NAME   ID     STATE     HEALTH   RESTARTS   AGE   IMAGE      PORTS\n" +
-		"a      id-a   running   none     1          30s   alpine:3   8080->80\n"
+	table := "NAME   ID     STATE     AVAILABLE   HEALTH   RESTARTS   AGE   IMAGE      PORTS\n" +
+		"a      id-a   running   no          none     1          30s   alpine:3   8080->80\n"
 	wants(t, flowctl(t, "", "get", "a"), result{Out: table})
-	wants(t, flowctl(t, "", "get", "ill"), result{Out: "NAME   ID       STATE                       HEALTH   RESTARTS   AGE   IMAGE      PORTS\n" +
-		"ill    id-ill   running (ImagePullFailed)   none     1          30s   alpine:3   8080->80\n"})
+	wants(t, flowctl(t, "", "get", "ill"), result{Out: "NAME   ID       STATE                       AVAILABLE   HEALTH   RESTARTS   AGE   IMAGE      PORTS\n" +
+		"ill    id-ill   running (ImagePullFailed)   yes         none     1          30s   alpine:3   8080->80\n"})
 	wants(t, flowctl(t, "", "get", "gone"), result{Code: exitError, Err: "error: there is no container gone (container_not_found)\n"})
 	wants(t, flowctl(t, "", "get", "a", "gone"), result{Code: exitError, Out: table,
 		Err: "error: gone: there is no container gone (container_not_found)\n"})
@@ -112,7 +112,7 @@ t: "true"
 func TestGet_Empty(t *testing.T) {
 	f := newFake(t)
 	f.on["list_containers"] = func(s *session, r request) { s.ack(r, `{"ok":true,"containers":[],"count":0}`) }
-	wants(t, flowctl(t, "", "get"), result{Out: "NAME   ID   STATE   HEALTH   RESTARTS   AGE   IMAGE   PORTS\n"})
+	wants(t, flowctl(t, "", "get"), result{Out: "NAME   ID   STATE   AVAILABLE   HEALTH   RESTARTS   AGE   IMAGE   PORTS\n"})
 	wants(t, flowctl(t, "", "get", "-o", "json"), result{Out: "[]\n"})
 	wants(t, flowctl(t, "", "get", "-o", "yaml"), result{})
 }

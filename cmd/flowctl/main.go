@@ -51,7 +51,7 @@ func (a *app) secrets() api.Redactor {
 	return api.NewRedactor(map[string]string{"token": cmp.Or(a.at.Token, a.given.Token)})
 }
 
-// report writes one line an error, and below it one for each bad field where there are several. What the server told is
+// report writes one line an error, and below it one for each bad field where there are several, or how a container has failed. What the server told is
 // masked already, so that only what an error of our own may quote is left: our token, or a URL with a password.
 func report(w io.Writer, err error, secrets api.Redactor) {
 	for _, err := range each(err) {
@@ -64,12 +64,28 @@ func report(w io.Writer, err error, secrets api.Redactor) {
 		if fields := f.fields(); len(fields) > 1 {
 			reportFields(w, fields)
 		}
+		reportFailing(w, failingOf(err))
 	}
 }
 
 func reportFields(w io.Writer, fields []api.FieldError) {
 	for _, f := range fields {
 		fmt.Fprintln(w, "  "+api.Printable(f.Field+": "+oneLine(f.Message)))
+	}
+}
+
+func reportFailing(w io.Writer, f failing) {
+	if f.Reason != "" {
+		fmt.Fprintln(w, "  reason: "+api.Printable(oneLine(f.Reason)))
+	}
+	if f.ExitCode != nil {
+		fmt.Fprintf(w, "  exit code: %d\n", *f.ExitCode)
+	}
+	if len(f.Logs) > 0 {
+		fmt.Fprintln(w, "  last lines:")
+	}
+	for _, line := range f.Logs {
+		fmt.Fprintln(w, "    "+api.Printable(line))
 	}
 }
 

@@ -77,6 +77,7 @@ func newTerminal(t *testing.T) (terminal *os.File, shown *screen, read func() st
 func TestProgress_Terminal(t *testing.T) {
 	t.Setenv("TERM", "xterm")
 	f := newFake(t)
+	f.reaches("running")
 	terminal, shown, read := newTerminal(t)
 	f.on["apply_container"] = func(s *session, r request) {
 		s.ack(r, `{"ok":true,"generation":1,"changed":true,"container":{"name":"a","spec":{"image":"alpine:3"}}}`)
@@ -88,7 +89,7 @@ func TestProgress_Terminal(t *testing.T) {
 	}
 	code := run(soon(t), []string{"apply", "-f", "-", "--wait"}, strings.NewReader("name: a"), terminal, terminal)
 	got := read()
-	begins, ends := "a created (generation 1)\r\n\r\x1b[Kwaiting for a: 0s; pulling alpine:3, 2MB of 4MB", "\r\x1b[Ka is running\r\n"
+	begins, ends := "a created (generation 1)\r\n\r\x1b[Kwaiting for a: 0s; pulling alpine:3, 2MB of 4MB", "\r\x1b[Ka is available\r\n"
 	if code != exitOK || !strings.HasPrefix(got, begins) || !strings.HasSuffix(got, ends) || strings.Count(got, "\n") != 2 {
 		t.Errorf("%d %q, want %q .. %q", code, got, begins, ends)
 	}
@@ -97,6 +98,7 @@ func TestProgress_Terminal(t *testing.T) {
 // Elsewhere a pull is told once, of the images that are waited for, whichever comes first.
 func TestProgress_Plain(t *testing.T) {
 	f := newFake(t)
+	f.reaches("running")
 	f.on["apply_container"] = func(s *session, r request) {
 		pull := func(image string) {
 			s.emit("image_pull_progress", fmt.Sprintf(`{"image":%q,"layer":"l","status":"x"}`, image))
@@ -111,7 +113,7 @@ func TestProgress_Plain(t *testing.T) {
 		s.answer(r, "container_created", `"status":"running"`)
 	}
 	wants(t, flowctl(t, "name: a\n---\nname: b\n", "apply", "-f", "-", "--wait"), result{
-		Out: "a created (generation 1)\nb created (generation 1)\na is running\nb is running\n", Err: "pulling a:1\npulling b:1\n"})
+		Out: "a created (generation 1)\nb created (generation 1)\na is available\nb is available\n", Err: "pulling a:1\npulling b:1\n"})
 }
 
 func TestProgress_Line(t *testing.T) {

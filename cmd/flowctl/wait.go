@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -27,13 +28,24 @@ func (a *app) waitCommand() *cobra.Command {
 	v := &vigil{app: a}
 	var limit time.Duration
 	cmd := &cobra.Command{
-		Use:   "wait NAME|ID... [--for ready|running|stopped|deleted] [--timeout 1m]",
-		Short: "Wait until containers are ready, or something else",
-		Long: `Wait until containers are ready, or something else, by what was declared last: an outcome of before that does not count.
-What is not so in time ends it with exit code 3.`,
+		Use:   "wait NAME|ID... [--for available|ready|running|stopped|completed|deleted] [--timeout 1m]",
+		Short: "Wait until containers are available, or something else",
+		Long: `Wait until containers are available, or something else. What was seen before the newest declaration does not count.
+
+  available   ready, and this run has lasted for the monitor_seconds of its update_policy (5)
+  ready       it runs, and its health check and its readiness are as declared
+  running     it runs
+  stopped     it does not run: it was stopped, or has ended and is not restarted
+  completed   it has ended with code 0, and is not restarted
+  deleted     it is gone
+
+A container that will not come to this by itself ends the wait at once with exit code 1, its reason and its last lines: one that
+has failed or was given up, and for available and ready one that ends a second time in a row. What is not so in time ends it with
+exit code 3. --for condition=Available is the same as --for available.`,
 		Example: "  flowctl wait hello --for stopped --timeout 30s",
 		Args:    arguments(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, names []string) error {
+			v.until = withoutCondition(v.until)
 			if !slices.Contains(outcomes(), v.until) {
 				return usagef("--for must be one of %s, not %q", strings.Join(outcomes(), ", "), v.until)
 			}
@@ -43,13 +55,24 @@ What is not so in time ends it with exit code 3.`,
 			return v.wait(cmd.Context(), names, limit)
 		},
 	}
-	cmd.Flags().StringVar(&v.until, "for", "ready", "`state` to wait for: "+strings.Join(outcomes(), ", "))
+	cmd.Flags().StringVar(&v.until, "for", "available", "`state` to wait for: "+strings.Join(outcomes(), ", "))
 	cmd.Flags().DurationVar(&limit, "timeout", time.Minute, "how long to wait, for all together")
 	a.completeFlag(cmd, "for", outcomes)
 	return a.completeNames(cmd, 0)
 }
 
-func outcomes() []string { return []string{"ready", "running", "stopped", "deleted"} }
+func outcomes() []string {
+	return []string{"available", "ready", "running", "stopped", "completed", "deleted"}
+}
+
+// withoutCondition takes what other programs of this kind call condition=Available.
+func withoutCondition(until string) string {
+	kind, condition := strings.CutPrefix(strings.ToLower(until), "condition=")
+	if condition && (kind == "available" || kind == "ready") {
+		return kind
+	}
+	return until
+}
 
 func (v *vigil) wait(ctx context.Context, names []string, limit time.Duration) error {
 	v.pending, v.last, v.p = map[string]string{}, map[string]string{}, v.app.newProgress()
@@ -67,7 +90,26 @@ func (v *vigil) wait(ctx context.Context, names []string, limit time.Duration) e
 	if isTimeout(err) && inTime.Err() != nil && ctx.Err() == nil {
 		return v.missed(limit)
 	}
+	if hopeless, ok := errors.AsType[*hopelessError](err); ok {
+		v.app.lastWords(ctx, hopeless)
+	}
 	return err
+}
+
+// lastWords takes in the last lines of a container that has failed. Where they are not to be had, what is known already stands.
+func (a *app) lastWords(ctx context.Context, failed *hopelessError) {
+	ctx, cancel := within(ctx, glance, "no last lines")
+	defer cancel()
+	c, err := a.connect(ctx)
+	if err != nil {
+		return
+	}
+	defer c.Close()
+	var explained api.Explanation
+	if body, err := a.explain(ctx, c, failed.name); err != nil || json.Unmarshal(body, &explained) != nil || explained.LastExit == nil {
+		return
+	}
+	failed.ExitCode, failed.Logs = explained.LastExit.ExitCode, explained.LastExit.Logs
 }
 
 // missed says of each what it is instead.
@@ -78,7 +120,7 @@ func (v *vigil) missed(limit time.Duration) error {
 		if last := v.last[name]; last != "" {
 			said = fmt.Sprintf("%s is %s, and was not seen %s", name, last, v.until)
 		}
-		failures = append(failures, &timeoutError{said, limit})
+		failures = append(failures, &timeoutError{missed: said, after: limit})
 	}
 	return failures.orNil()
 }
@@ -117,16 +159,6 @@ func (v *vigil) look(ctx context.Context, c *Client) error {
 	return nil
 }
 
-// judged is what counts of a container.
-type judged struct {
-	ID         string `json:"id"`
-	Generation int64  `json:"generation"`
-	Spec       struct {
-		Image string `json:"image"`
-	} `json:"spec"`
-	Status api.Status `json:"status"`
-}
-
 // judge notes what a container is by now; pending knows it by key.
 func (v *vigil) judge(key string, object json.RawMessage) error {
 	var j judged
@@ -137,21 +169,14 @@ func (v *vigil) judge(key string, object json.RawMessage) error {
 	delete(v.pending, key)
 	v.pending[j.ID] = name
 	v.p.follow(j.Spec.Image)
-	v.last[name] = strings.TrimSuffix(fmt.Sprintf("%s (%s)", j.Status.State, j.Status.Condition(api.Ready).Reason), " ()")
+	v.last[name] = j.said()
 	if j.is(v.until) {
-		return v.met(j.ID, v.until)
+		return v.met(j.ID, strings.TrimSuffix(v.until+" ("+j.Status.Trouble()+")", " ()"))
+	}
+	if reason := j.hopeless(v.until); reason != "" {
+		return &hopelessError{failing{Reason: reason, ExitCode: j.Status.ExitCode}, name, fmt.Sprintf("%s is %s, so it will not be %s", name, j.said(), v.until)}
 	}
 	return nil
-}
-
-func (j *judged) is(wanted string) bool {
-	if j.Status.ObservedGeneration < j.Generation {
-		return false
-	}
-	if wanted == "ready" {
-		return j.Status.Condition(api.Ready).Status == api.True
-	}
-	return j.Status.State == wanted
 }
 
 // met says that one is as it is to be; with the last one, all has been seen.

@@ -10,7 +10,7 @@ import (
 // stands is a container as wait looks at it.
 func stands(name, state, ready string, generation, observed int) string {
 	return fmt.Sprintf(`{"id":"id-%s","name":%q,"generation":%d,"spec":{"image":"alpine:3"},"status":{"state":%q,"observed_generation":%d,
-		"conditions":[{"type":"Ready","status":%q,"reason":"Because"}]}}`, name, name, generation, state, observed, ready)
+		"conditions":[{"type":"Ready","status":%q,"reason":"Because"},{"type":"Available","status":%[6]q,"reason":"Because"}]}}`, name, name, generation, state, observed, ready)
 }
 
 // serveStands answers get_container by what stands now; an empty string is nothing.
@@ -27,10 +27,13 @@ func serveStands(f *fake, now *atomic.Value) {
 
 func TestWait_Already(t *testing.T) {
 	tests := map[string]struct{ until, now string }{
-		"ready":   {"ready", stands("a", "running", "True", 3, 3)},
-		"running": {"running", stands("a", "running", "False", 1, 1)},
-		"stopped": {"stopped", stands("a", "stopped", "False", 1, 1)},
-		"deleted": {"deleted", ""},
+		"available": {"available", stands("a", "running", "True", 3, 3)},
+		"ready":     {"ready", stands("a", "running", "True", 3, 3)},
+		"running":   {"running", stands("a", "running", "False", 1, 1)},
+		"stopped":   {"stopped", stands("a", "stopped", "False", 1, 1)},
+		"ended":     {"stopped", stands("a", "exited", "False", 1, 1)},
+		"completed": {"completed", strings.Replace(stands("a", "exited", "False", 1, 1), "Because", "Completed", 1)},
+		"deleted":   {"deleted", ""},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -112,7 +115,7 @@ func TestWait_Pull(t *testing.T) {
 		s.emit("image_pull_progress", `{"image":"alpine:3"}`)
 		s.emit("container_changed", `{"type":"modified","container":`+stands("a", "running", "True", 1, 1)+`}`)
 	}
-	wants(t, flowctl(t, "", "wait", "a"), result{Out: "a is ready\n", Err: "pulling alpine:3\n"})
+	wants(t, flowctl(t, "", "wait", "a"), result{Out: "a is available\n", Err: "pulling alpine:3\n"})
 }
 
 func TestWait_Several(t *testing.T) {
@@ -144,7 +147,62 @@ func TestWait_Err(t *testing.T) {
 		s.ack(r, `{"ok":true}`)
 		s.emit("container_changed", `{"type":"deleted","container":{"id":"id-a"}}`)
 	}
-	wants(t, flowctl(t, "", "wait", "a"), result{Code: exitError, Err: "error: a was deleted, so it will not be ready\n"})
+	wants(t, flowctl(t, "", "wait", "a"), result{Code: exitError, Err: "error: a was deleted, so it will not be available\n"})
 	newFake(t) // answers nothing
-	wants(t, flowctl(t, "", "wait", "a", "--timeout", "50ms"), result{Code: exitTimeout, Err: "error: a was not seen ready within 50ms (timeout_error)\n"})
+	wants(t, flowctl(t, "", "wait", "a", "--timeout", "50ms"), result{Code: exitTimeout, Err: "error: a was not seen available within 50ms (timeout_error)\n"})
+}
+
+// ails is a container as wait looks at it, in trouble.
+func ails(state, ended, trouble string, observed int) string {
+	return fmt.Sprintf(`{"id":"id-a","name":"a","generation":2,"spec":{"image":"alpine:3"},"status":{"state":%q,"observed_generation":%d,
+		"conditions":[{"type":"Ready","status":"False","reason":%q},{"type":"Available","status":"False","reason":%[3]q},
+		{"type":"Degraded","status":"True","reason":%q,"message":"it exited with code 3"}]}}`, state, observed, ended, trouble)
+}
+
+// What will not come by itself is not waited for, and what may come is.
+func TestWait_Hopeless(t *testing.T) {
+	loops, gaveUp := ails("restarting", "BackOff", "CrashLoop", 2), ails("exited", "GaveUp", "GaveUp", 2)
+	tests := map[string]struct{ until, now, reason string }{
+		"available in a loop":  {"available", loops, "CrashLoop"},
+		"ready in a loop":      {"condition=Ready", loops, "CrashLoop"},
+		"running in a loop":    {"running", loops, ""},
+		"completed in a loop":  {"completed", loops, ""},
+		"of a generation past": {"available", ails("restarting", "BackOff", "CrashLoop", 1), ""},
+		"given up":             {"running", gaveUp, "GaveUp"},
+		"not completed":        {"completed", gaveUp, "GaveUp"},
+		"completed":            {"ready", ails("exited", "Completed", "SocketLost", 2), "Completed"},
+		"suspected":            {"available", ails("stopped", "BackOff", "EngineLost", 2), "EngineLost"},
+		"missing":              {"available", ails("created", "Created", "ImageNotFound", 2), ""},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			f := newFake(t)
+			var now atomic.Value
+			now.Store(tt.now)
+			serveStands(f, &now)
+			f.on["explain_container"] = func(s *session, r request) {
+				s.ack(r, `{"ok":true,"last_exit":{"exit_code":3,"message":"it exited with code 3","logs":["one","two"]}}`)
+			}
+			got := flowctl(t, "", "wait", "a", "--for", tt.until, "--timeout", "100ms")
+			if tt.reason == "" {
+				if got.Code != exitTimeout || !strings.Contains(got.Err, ": it exited with code 3), and was not seen ") {
+					t.Errorf("got %+v", got)
+				}
+				return
+			}
+			until := strings.ToLower(strings.TrimPrefix(tt.until, "condition="))
+			if got.Code != exitError || !strings.HasSuffix(got.Err, ", so it will not be "+until+"\n  reason: "+tt.reason+"\n  exit code: 3\n  last lines:\n    one\n    two\n") {
+				t.Errorf("got %+v", got)
+			}
+		})
+	}
+}
+
+// What stands may be available though something else is wrong: that is told.
+func TestWait_Trouble(t *testing.T) {
+	f := newFake(t)
+	var now atomic.Value
+	now.Store(strings.Replace(stands("a", "running", "True", 1, 1), `"conditions":[`, `"conditions":[{"type":"Degraded","status":"True","reason":"UpdateFailed"},`, 1))
+	serveStands(f, &now)
+	wants(t, flowctl(t, "", "wait", "a", "--for", "condition=available"), result{Out: "a is available (UpdateFailed)\n"})
 }

@@ -24,8 +24,8 @@ func serveList(f *fake, version string, items ...string) {
 }
 
 const (
-	watchHeader = "NAME               ID                     STATE        HEALTH      RESTARTS   AGE    IMAGE                      PORTS"
-	watchRow    = "%-16s   id-%-17s   %-10s   none        0          4d     alpine:3                   -"
+	watchHeader = "NAME               ID                     STATE        AVAILABLE   HEALTH      RESTARTS   AGE    IMAGE                      PORTS"
+	watchRow    = "%-16s   id-%-17s   %-10s   no          none        0          4d     alpine:3                   -"
 	old         = 100 * time.Hour // so that the age is the same in the end
 )
 

@@ -16,23 +16,38 @@ import (
 
 // Events implements controller.Runtime. The engine filters; exec and top events of health probes never reach us.
 func (r *Runtime) Events(ctx context.Context, ready func(), tell func(controller.Event)) error {
-	filter := filters.NewArgs(filters.Arg("type", string(events.ContainerEventType)), filters.Arg("label", labelID))
-	for _, action := range []events.Action{events.ActionCreate, events.ActionStart, events.ActionKill, events.ActionDie, events.ActionStop, events.ActionPause,
-		events.ActionUnPause, events.ActionRename, events.ActionUpdate, events.ActionDestroy, events.ActionOOM, events.ActionHealthStatus} {
-		filter.Add("event", string(action))
-	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	messages, failures := r.client.Events(ctx, events.ListOptions{Filters: filter})
+	messages, failures := r.client.Events(ctx, events.ListOptions{Filters: ofContainers()})
+	networks, failed := r.client.Events(ctx, events.ListOptions{Filters: ofNetworks()})
 	ready()
 	for {
 		select {
 		case m := <-messages:
 			tell(event(&m))
+		case m := <-networks:
+			tell(controller.Event{DockerID: m.Actor.Attributes["container"], Kind: controller.Detached, At: time.Unix(0, m.TimeNano)})
 		case err := <-failures:
+			return classed(err)
+		case err := <-failed:
 			return classed(err)
 		}
 	}
+}
+
+// ofContainers lets through what happens to containers that bear our labels.
+func ofContainers() filters.Args {
+	filter := filters.NewArgs(filters.Arg("type", string(events.ContainerEventType)), filters.Arg("label", labelID))
+	for _, action := range []events.Action{events.ActionCreate, events.ActionStart, events.ActionKill, events.ActionDie, events.ActionStop, events.ActionPause,
+		events.ActionUnPause, events.ActionRename, events.ActionUpdate, events.ActionDestroy, events.ActionOOM, events.ActionHealthStatus} {
+		filter.Add("event", string(action))
+	}
+	return filter
+}
+
+// ofNetworks lets through that a container is taken off a network. Such an event bears no labels, so that it is another stream.
+func ofNetworks() filters.Args {
+	return filters.NewArgs(filters.Arg("type", string(events.NetworkEventType)), filters.Arg("event", string(events.ActionDisconnect)))
 }
 
 // engineBuffer is how many events an engine remembers (moby's daemon/events/events.go), those of everybody counted.

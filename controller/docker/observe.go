@@ -25,20 +25,20 @@ func summary(c *container.Summary) plan.Container {
 		o.Name = strings.TrimPrefix(c.Names[0], "/")
 	}
 	o.Health = map[string]string{"healthy": api.HealthHealthy, "unhealthy": api.HealthUnhealthy, "health: starting": api.HealthStarting}[status]
-	o.Digest = strings.Join([]string{c.State, o.Name, status, attachments(c)}, " ")
+	o.Digest = strings.Join([]string{c.State, o.Name, status, attachedTo(c)}, " ")
 	return o
 }
 
-// attachments names the networks that a container is attached to. No event of the container tells that it was taken off one.
-func attachments(c *container.Summary) string {
+// attachedTo names the networks that a list shows.
+func attachedTo(c *container.Summary) string {
 	if c.NetworkSettings == nil {
 		return ""
 	}
-	return strings.Join(slices.Sorted(maps.Keys(c.NetworkSettings.Networks)), ",")
+	return strings.Join(slices.Sorted(maps.Keys(c.NetworkSettings.Networks)), " ")
 }
 
 func labelled(labels map[string]string) plan.Container {
-	return plan.Container{ID: labels[labelID], Token: labels[labelToken], Hash: labels[labelHash], Instance: labels[labelInstance]}
+	return plan.Container{ID: labels[labelID], Token: labels[labelToken], Hash: labels[labelHash], Instance: labels[labelInstance], Flow: labels[labelName]}
 }
 
 // observed is what an inspection shows of a container.

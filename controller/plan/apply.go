@@ -476,8 +476,8 @@ func settle(r *store.Record, s *Step, o *Observation) {
 	if o.Ready && r.Spec.Readiness == api.ReadinessSocket {
 		r.Run.Ready = Run(c)
 	}
+	r.Run.Connected = r.Run.Connected || o.Connected
 	if available(r, o, c) && r.Handover == nil && r.Run.Available != Run(c) && ended(r, c) == "" {
 		r.Run.Available, r.Current.Stable = Run(c), true
-		r.Run.Connected = r.Run.Connected || o.Connected
 	}
 }

@@ -101,7 +101,7 @@ func planCases() []planCase {
 		{"removed", newScene().with(removedByOthers), "intend for drift", "created", "Created"},
 		{"removed, and it shall rest", newScene().long(api.DesiredStopped).with(removedByOthers), "intend for drift", "stopped", "Stopped"},
 		{"paused behind our back", newScene().is("paused"), "unpause for drift", "paused", "Paused"},
-		{"unpaused behind our back", newScene().long(api.DesiredPaused), "pause for drift", "running", "Running"},
+		{"unpaused behind our back", newScene().long(api.DesiredPaused).with(func(s *scene) { s.r.Status.State, s.r.Status.StartedAt = api.StatePaused, &s.c.StartedAt }), "pause for drift", "running", "Running"},
 		{"renamed", newScene().with(func(s *scene) { s.c.Name = "away" }), "rename for drift", "running", "Running"},
 		{"the engine restarts it: at work, not at rest", newScene().is("restarting"), "", "running", "Running"},
 		{"its socket was taken away", newScene().with(func(s *scene) { s.o.SocketMissing = true }), "listen for recovery", "running", "Running"},

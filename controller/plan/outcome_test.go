@@ -366,6 +366,7 @@ func TestJudge_NotByWhatWasBefore(t *testing.T) {
 		s.with(healthStarting).rests(t)
 		s.ended(0)
 		s.does(t, RecordExit, &Result{Exit: &store.Exit{}})
+		s.rests(t)
 		if got := s.came(4); got != lasting(api.StateExited) {
 			t.Errorf("it came to %+v", got)
 		}

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/flow-manager/flow-manager/api"
@@ -107,6 +108,9 @@ func rename(r *store.Record, o *Observation) verdict {
 		return v
 	}
 	c := o.Current
+	if slices.ContainsFunc(o.Superseded, func(c Container) bool { return c.Name == r.Name }) {
+		return idle() // it makes room first
+	}
 	if c == nil || r.Current.DockerID == "" || c.Name == r.Name || c.State == "removing" || c.State == "dead" {
 		return idle()
 	}

@@ -62,7 +62,7 @@ func runs(t *testing.T, st *store.Store, name string) {
 	_, err = st.Observe(t.Context(), r.ID, func(c *store.Record) []api.Event {
 		c.Status.State, c.Status.DockerID, c.Status.ObservedGeneration = api.StateRunning, strings.Repeat("a", 64), c.Generation
 		c.Current = store.Placement{Token: "t1", DockerID: c.Status.DockerID, TemplateHash: api.TemplateHash(&c.Spec), Generation: c.TemplateGeneration, Resources: c.Spec.Resources}
-		c.Done = c.Asked
+		c.Done, c.AtRest = c.Asked, true
 		started := time.Now()
 		c.Status.StartedAt = &started
 		for _, kind := range []string{api.Ready, api.Available} {
