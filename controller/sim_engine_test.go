@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/flow-manager/flow-manager/api"
 	"github.com/flow-manager/flow-manager/controller/plan"
 )
 
@@ -56,6 +57,7 @@ type simContainer struct {
 	halted    bool           // this run was paused once
 	since     time.Time      // when this run began, by the true clock
 	signalled int            // the run that the engine itself has asked to end
+	limited   api.Resources  // what the manager has it held to
 	pending   bool           // a signal waits until it is unpaused
 	carried   bool           // an outside hand has given it another name
 	gone      chan struct{}  // closed when a removal that takes time has ended
@@ -130,6 +132,7 @@ func (e *simEngine) createLocked(t Template) (string, error) {
 		c.volume = fmt.Sprint("volume-", e.serial)
 		c.Anonymous = map[string]string{simTarget: c.volume}
 	}
+	c.limited = t.Spec.Resources
 	c.Limits, c.RestartPolicy, c.Networks = t.Spec.Resources, "no", map[string]string{t.Spec.Network: "id of " + t.Spec.Network}
 	c.ID, c.Token, c.Hash, c.Instance, c.ImageID = t.ID, t.Token, t.Hash, t.Instance, t.Spec.Image
 	if e.court.replaced(&t) {

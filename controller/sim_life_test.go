@@ -43,6 +43,7 @@ type simLife struct {
 	dead    chan struct{}
 	stop    context.CancelFunc
 	ended   chan error
+	over    bool // it was waited for
 }
 
 // point is a place where SIGKILL may strike: before and after each engine call, at each of the manager's own fail points.
@@ -156,8 +157,16 @@ func (w *simWorld) boot(dir string) error {
 // end waits until what a life began has ended, and gives the directory that the next one continues from.
 func (w *simWorld) end() (string, error) {
 	l := w.life
+	if l.over {
+		return l.dir, nil // the next one did not come about
+	}
+	l.over = true
 	l.stop()
 	err := <-l.ended
+	if l.isDead() {
+		synctest.Wait()
+		l.last.Do(func() { l.after = l.file() }) // before the store notes the newest event, which is another transaction
+	}
 	err = errors.Join(err, l.store.Close())
 	w.engine.mu.Lock()
 	defer w.engine.mu.Unlock()
