@@ -27,7 +27,10 @@ func (w *simWorld) converge() error {
 	if err := w.settled(); err != nil {
 		return fmt.Errorf("not converged: %w", err)
 	}
-	return w.silence()
+	if err := w.silence(); err != nil {
+		return err
+	}
+	return w.askNow()
 }
 
 // pending is the longest backoff that stands, or that an exit nobody counted yet will lead to.

@@ -54,6 +54,7 @@ type simContainer struct {
 	code      string         // that its newest run found in its mount
 	byHand    bool           // this run was begun by an outside hand
 	asked     time.Time      // when the manager first asked this run to stop
+	until     time.Time      // when its newest run ended, by the true clock
 	halted    bool           // this run was paused once
 	since     time.Time      // when this run began, by the true clock
 	signalled int            // the run that the engine itself has asked to end
@@ -203,7 +204,7 @@ func (e *simEngine) endLocked(c *simContainer, code int) {
 	if !c.alive() {
 		return
 	}
-	c.State, c.ExitCode, c.FinishedAt = "exited", code, e.stampLocked()
+	c.State, c.ExitCode, c.FinishedAt, c.until = "exited", code, e.stampLocked(), time.Now()
 	e.court.ended(c)
 	e.tellLocked(c, Ended)
 }

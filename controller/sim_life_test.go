@@ -21,6 +21,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/api/server/servertest"
 	"github.com/flow-manager/flow-manager/store"
 )
 
@@ -44,6 +45,13 @@ type simLife struct {
 	stop    context.CancelFunc
 	ended   chan error
 	over    bool // it was waited for
+
+	// client waits for what becomes of accepted requests.
+	client *servertest.Session
+	served chan error
+	asked  map[*servertest.Request]simAsked // and not answered yet
+	early  map[*servertest.Request]bool     // answered
+	asking simAsked
 }
 
 // point is a place where SIGKILL may strike: before and after each engine call, at each of the manager's own fail points.
@@ -148,6 +156,9 @@ func (w *simWorld) boot(dir string) error {
 	}
 	l.control = New(Config{Store: l.store, Runtime: &simPort{number: w.lives, engine: w.engine, life: l}, Endpoints: &simEndpoints{w, l}, Snapshots: &simSnapshots{w.code, w, l}, Policy: codePolicy(),
 		Log: zerolog.New(&simLog{w}), Workers: 4, Now: w.engine.wall, Boot: fmt.Sprint("boot-", w.boots), Fail: func(string) { l.point() }})
+	if err := l.serve(ctx); err != nil {
+		return err
+	}
 	go l.commits(ctx, l.store.Revision())
 	go func() { l.ended <- l.control.Run(ctx) }()
 	synctest.Wait()
@@ -162,7 +173,7 @@ func (w *simWorld) end() (string, error) {
 	}
 	l.over = true
 	l.stop()
-	err := <-l.ended
+	err := errors.Join(<-l.ended, <-l.served)
 	if l.isDead() {
 		synctest.Wait()
 		l.last.Do(func() { l.after = l.file() }) // before the store notes the newest event, which is another transaction
@@ -171,6 +182,9 @@ func (w *simWorld) end() (string, error) {
 	w.engine.mu.Lock()
 	defer w.engine.mu.Unlock()
 	clear(w.listening)
+	for _, one := range l.asked {
+		w.owed = append(w.owed, one)
+	}
 	for id := range w.court.model.all {
 		w.court.file(id).stops++ // what was asked to stop and not noted is asked again
 	}
