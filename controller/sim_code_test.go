@@ -157,7 +157,7 @@ func (c *court) asksStopOf(l *simLife, o *simContainer, r *store.Record) {
 	if l.world.code.Verify(context.Background(), r.Current.Code) != nil {
 		c.violate("%s is stopped for code that is not there", o.Name)
 	}
-	if r.Current.AskedBy != r.Code || r.Current.Stable {
+	if r.Current.AskedBy != r.Code || f.good[o.Hash+r.Current.Code] {
 		return // taken back, or known to work
 	}
 	if r.Trial(plan.Template(r)).Attempts == 0 && o.available() && r.Spec.DesiredState == api.DesiredRunning {

@@ -58,10 +58,11 @@ type simFile struct {
 	sick   time.Time       // when the newest run was found not to be well, where the policy's answer is certain
 	run    string          // when its newest run began, by the engine's clock
 	update simUpdate
-	codes  map[string]int // how often it was stopped for code, by template
-	coded  string         // the newest run that was stopped so
-	from   string         // what it ran then, where that is known to work
-	spent  string         // what did not stay up in its place
+	codes  map[string]int  // how often it was stopped for code, by template
+	good   map[string]bool // templates with their code of which a run has lasted
+	coded  string          // the newest run that was stopped so
+	from   string          // what it ran then, where that is known to work
+	spent  string          // what did not stay up in its place
 }
 
 type simExit struct {
@@ -112,7 +113,7 @@ func (c *court) tell() string {
 func (c *court) file(id string) *simFile {
 	f := c.files[id]
 	if f == nil {
-		f = &simFile{failed: map[string]bool{}, halted: map[string]bool{}}
+		f = &simFile{failed: map[string]bool{}, halted: map[string]bool{}, good: map[string]bool{}}
 		c.files[id] = f
 	}
 	return f

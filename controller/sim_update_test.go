@@ -81,6 +81,7 @@ func (c *court) takesOver(o *simContainer) {
 // proves forgets how often a template was tried whose container has run for long enough.
 func (c *court) proves(o *simContainer) {
 	if f := c.file(o.ID); !o.since.IsZero() && time.Since(o.since) >= simMonitor {
+		f.good[o.runs()] = true
 		of := func(template string) bool { return strings.HasPrefix(template, o.Hash) }
 		maps.DeleteFunc(f.update.tries, func(template string, _ int) bool { return of(template) })
 		maps.DeleteFunc(f.update.back, func(template string, _ bool) bool { return of(template) })
