@@ -846,3 +846,36 @@ func TestController_PausedAgain(t *testing.T) {
 		}
 	})
 }
+
+// An engine that fails at a start takes the container off its networks. However often that was, the next start has them.
+func TestController_NoStartWithoutItsNetwork(t *testing.T) {
+	inWorld(t, func(w *world) {
+		taken := true
+		w.engine.behind(func() {
+			w.engine.before = func(call string) error {
+				if call != "start" || !taken {
+					return nil
+				}
+				for _, c := range w.engine.containers {
+					c.Networks = map[string]string{}
+				}
+				return errEngine
+			}
+		})
+		w.declare("web", nil)
+		w.after(10 * time.Minute)
+		w.engine.behind(func() {
+			taken = false
+			w.engine.starting = func(c *fakeContainer) {
+				if len(c.Networks) == 0 {
+					t.Error("it is started without its network")
+				}
+			}
+		})
+		w.after(10 * time.Minute)
+		r, err := w.store.Resolve("web")
+		if err != nil || r.Status.State != api.StateRunning || r.Tracks.Settings.Repairs > 0 {
+			t.Errorf("it is %s, and %d changes of outside hands are counted: %v", r.Status.State, r.Tracks.Settings.Repairs, err)
+		}
+	})
+}

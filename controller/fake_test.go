@@ -127,7 +127,7 @@ func (e *fakeEngine) List(context.Context) (list []plan.Container, err error) {
 			if c.ID == "" {
 				continue
 			}
-			o := plan.Container{DockerID: c.DockerID, Name: c.Name, ID: c.ID, Token: c.Token, Instance: c.Instance, State: c.State}
+			o := plan.Container{DockerID: c.DockerID, Name: c.Name, ID: c.ID, Token: c.Token, Hash: c.Hash, Instance: c.Instance, Flow: c.Flow, State: c.State}
 			o.Digest = strings.Join([]string{o.State, o.Name}, " ")
 			list = append(list, o)
 		}
@@ -156,7 +156,7 @@ func (e *fakeEngine) Create(_ context.Context, t Template) (dockerID string, err
 			return ErrConflict
 		}
 		c := e.addLocked(t.DockerName)
-		c.ID, c.Token, c.Hash, c.Instance, c.template = t.ID, t.Token, t.Hash, t.Instance, t
+		c.ID, c.Token, c.Hash, c.Instance, c.Flow, c.template = t.ID, t.Token, t.Hash, t.Instance, t.Name, t
 		dockerID = c.DockerID
 		e.tellLocked(c)
 		return nil

@@ -709,8 +709,13 @@ func TestFault_NothingStartsWhileAnotherOfItsContainersIsAlive(t *testing.T) {
 		}
 		w.engine.behind(func() { w.engine.before = nil })
 		w.after(10 * time.Minute)
-		if now, _ := w.engine.named("web"); now.DockerID == first.DockerID || now.State != "running" || w.reason() != "" {
+		if now, _ := w.engine.named("web"); now.DockerID != first.DockerID || now.State != "running" || w.reason() != "UpdateFailed" {
 			t.Errorf("once it can be killed: %+v, %q", now.Container, w.reason())
+		}
+		w.ask("web", store.IntentSpec, func(wish *store.Wish) { wish.Retry = true })
+		w.after(time.Minute)
+		if now, _ := w.engine.named("web"); now.DockerID == first.DockerID || now.State != "running" || w.reason() != "" {
+			t.Errorf("asked to be tried again: %+v, %q", now.Container, w.reason())
 		}
 	})
 }

@@ -287,7 +287,7 @@ func (b *observer) detach(dockerID string) {
 func (b *observer) note(told Event) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if told.At.After(b.newest) {
+	if !told.At.Equal(b.newest) { // not the latest: the engine's clock may have been set back
 		b.newest = told.At
 		b.seen(told.At)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/flow-manager/flow-manager/api"
 	"github.com/flow-manager/flow-manager/controller/plan"
+	"github.com/flow-manager/flow-manager/store"
 )
 
 // ErrStoreRestored means that the store is a backup that was put in its place and that nobody has accepted yet.
@@ -17,19 +18,84 @@ var ErrStoreRestored = errors.New(api.ReasonStoreRestored)
 // judgeRestore lets nothing be done by a restored store before it is accepted. An old backup declares what was deleted since,
 // and does not know what was made since.
 func (k *Controller) judgeRestore(ctx context.Context, seen []plan.Container) error {
+	if k.Store.Restored() == "" && len(k.unknownOurs(seen)) > 0 {
+		if err := k.Store.MarkRestored(ctx); err != nil {
+			return fmt.Errorf("note that the store was copied back: %w", err)
+		}
+	}
 	at := k.Store.Restored()
 	if at == "" {
 		return nil
 	}
 	would := k.foretell(seen)
 	if !k.AcceptRestore {
-		return fmt.Errorf("%w: the store was restored at %s from a backup, and nothing is done by it until it is started once with --accept-restore. It would then %s", ErrStoreRestored, at, would)
+		return fmt.Errorf("%w: the store is a backup, or a copy that was put back, as was noticed at %s, and nothing is done by it until it is started once with --accept-restore. It would then %s", ErrStoreRestored, at, would)
 	}
 	k.Log.Warn().Str("operation", "accept_restore").Str("restored", at).Str("outlook", would).Msg("the restored store is accepted")
-	if err := k.Store.AcceptRestore(ctx); err != nil {
+	if err := k.adoptUnknown(ctx, seen); err != nil {
+		return err
+	}
+	if err := k.Store.AcceptRestore(ctx, tokens(k.unknownOurs(seen))); err != nil {
 		return fmt.Errorf("accept the restored store: %w", err)
 	}
 	return nil
+}
+
+func tokens(containers []plan.Container) []string {
+	all := make([]string, len(containers))
+	for i, c := range containers {
+		all[i] = c.Token
+	}
+	return all
+}
+
+// unknownOurs are containers that this store has made and does not know: it is older than they are. What bears our labels and
+// another name than we give is a copy by somebody else; one that never ran may have come late of an intent that is forgotten.
+func (k *Controller) unknownOurs(seen []plan.Container) []plan.Container {
+	var unknown []plan.Container
+	for _, c := range seen {
+		named := c.Name == c.Flow || strings.HasPrefix(c.Name, c.Flow+"."+c.Token)
+		settled := c.State == "running" || c.State == "paused" || c.State == "exited"
+		if c.Instance != k.Store.Instance() || c.Flow == "" || !named || !settled || k.Store.IsStranger(c.Token) {
+			continue
+		}
+		r, declared := k.Store.Get(c.ID)
+		stone, buried := k.Store.Tombstone(c.ID)
+		switch {
+		case declared && knows(r.AllPlacements(), c.Token), buried && knows(stone.Placements, c.Token):
+		case buried: // its tokens were dropped with what was known to be gone
+		case slices.ContainsFunc(k.Store.Quarantined(), func(f store.Flaw) bool { return f.ID == c.ID }): // it is known, and cannot be read
+		default:
+			unknown = append(unknown, c)
+		}
+	}
+	return unknown
+}
+
+func knows(placements []store.Placement, token string) bool {
+	return slices.ContainsFunc(placements, func(p store.Placement) bool { return p.Token == token })
+}
+
+// adoptUnknown takes containers over that the accepted store's declarations were made into after it was copied.
+func (k *Controller) adoptUnknown(ctx context.Context, seen []plan.Container) error {
+	for _, c := range k.unknownOurs(seen) {
+		r, declared := k.Store.Get(c.ID)
+		if !declared {
+			continue // nobody declares it any more: it is left alone, and told of
+		}
+		k.logFor(r).Warn().Str("operation", "accept_restore").Str("docker_id", c.DockerID).Str("docker_name", c.Name).Msg("a container that the restored store did not know is taken over")
+		_, err := k.Store.Observe(ctx, r.ID, func(r *store.Record) []api.Event { takeOver(r, &c, seen); return nil })
+		if err != nil {
+			return fmt.Errorf("take over %s: %w", c.Name, err)
+		}
+	}
+	return nil
+}
+
+// takeOver makes a container one of a record's, the current one where that is not there.
+func takeOver(r *store.Record, c *plan.Container, seen []plan.Container) {
+	stands := slices.ContainsFunc(seen, func(o plan.Container) bool { return r.Current.Owns(o.Token, o.DockerID, o.Name) })
+	plan.TakeOver(r, c, stands)
 }
 
 // foretell says what the loop would do first, by what a list shows.
@@ -39,8 +105,16 @@ func (k *Controller) foretell(seen []plan.Container) string {
 		byID[o.ID] = append(byID[o.ID], o)
 	}
 	would := map[string][]string{}
+	unknown := k.unknownOurs(seen)
 	records, _ := k.Store.List()
 	for _, r := range records {
+		for i := range unknown {
+			if c := &unknown[i]; c.ID == r.ID {
+				next := *r
+				takeOver(&next, c, seen)
+				r, would["take over"] = &next, append(would["take over"], c.Name)
+			}
+		}
 		o := plan.Classify(r, byID[r.ID])
 		o.At = k.clock.now()
 		delete(byID, r.ID)
@@ -85,7 +159,7 @@ const maxForetold = 5
 
 func sentence(would map[string][]string) string {
 	var parts []string
-	for _, verb := range []string{"make anew", "start", "stop", "remove", "leave alone"} {
+	for _, verb := range []string{"take over", "make anew", "start", "stop", "remove", "leave alone"} {
 		names := would[verb]
 		if len(names) == 0 {
 			continue

@@ -204,7 +204,7 @@ func (w *simWorld) asDeclared(d *simDeclared, r *store.Record, c *simContainer, 
 	case st.LastAction == nil || st.LastAction.Cause == "":
 		return fmt.Errorf("its last action has no cause: %s", api.Encode(st.LastAction))
 	}
-	if err := settingsAsDeclared(c, plan.WantedLimits(r), r); err != nil && held[plan.Settings] == nil && !other {
+	if err := settingsAsDeclared(c, plan.WantedLimits(r), r); err != nil && held[plan.Settings] == nil && !other && !w.court.file(d.id).blind {
 		return err
 	}
 	if held[plan.Process] != nil {

@@ -154,6 +154,9 @@ func (c *court) touched(id, kind string) {
 	if kind != "exit" && kind != "health" {
 		c.disturb(id)
 	}
+	if kind == "hand-remove" { // of what takes over, perhaps: that attempt is none
+		f.update.tries, f.codes = nil, nil
+	}
 	if kind == "health" {
 		f.stops++ // what is not well is stopped
 	}
@@ -321,7 +324,7 @@ func (c *court) started(e *simEngine, o *simContainer) {
 	f := c.file(o.ID)
 	c.takesOver(o)
 	c.startsCode(o)
-	if d := c.model.all[o.ID]; f.done != "" && f.done == f.run && !o.byHand && d != nil && d.unsure == nil {
+	if d := c.model.all[o.ID]; f.done != "" && f.done == f.run && f.hash == o.runs() && !o.byHand && d != nil && d.unsure == nil {
 		c.violate("%s is started again though it was told to have completed", o.Name)
 	}
 	f.done = ""
@@ -375,6 +378,9 @@ func (c *court) ended(o *simContainer) {
 	if o.asked.IsZero() {
 		f.failed[o.Hash] = true
 		f.over = time.Now()
+		if f.update.old == o.DockerID {
+			f.update.old = "" // it was not stopped for an update after all
+		}
 	}
 	if !f.sick.IsZero() && !o.asked.IsZero() && d != nil && !time.Now().Before(f.doubt) && d.changed.Before(f.sick) {
 		f.exit = &simExit{f.sick, 0, d.spec.RestartPolicy, true}

@@ -33,6 +33,7 @@ type simEngine struct {
 	skew       atomic.Int64         // of the host's clock, which is the engine's too
 	refused    map[string]time.Time // until when limits are refused, by name
 	stubborn   map[string]time.Time // until when no signal comes through
+	borrowed   map[string]bool      // names that somebody else has for a while
 	stream     chan struct{}        // closed when the event streams end
 	mute       bool                 // nobody can subscribe
 	marks      map[*simPort]func(Event)
@@ -80,7 +81,7 @@ type simFault struct {
 const simTarget = "/anonymous"
 
 func newSimEngine(s simScript) *simEngine {
-	return &simEngine{containers: map[string]*simContainer{}, latency: s.Latency, removal: s.Removal, halt: s.Halt, spinup: s.Spinup, refused: map[string]time.Time{}, stubborn: map[string]time.Time{}, stream: make(chan struct{}),
+	return &simEngine{containers: map[string]*simContainer{}, latency: s.Latency, removal: s.Removal, halt: s.Halt, spinup: s.Spinup, refused: map[string]time.Time{}, stubborn: map[string]time.Time{}, borrowed: map[string]bool{}, stream: make(chan struct{}),
 		marks: map[*simPort]func(Event){}, starting: map[string]chan struct{}{}, terms: map[string]reaction{}, pulled: map[string]bool{"app": true, "crash": true, "job": true, "broken": true}}
 }
 
@@ -205,9 +206,6 @@ func (e *simEngine) endLocked(c *simContainer, code int) {
 }
 
 func (e *simEngine) killLocked(c *simContainer, signal string) error {
-	if e.stubborn[c.template.Name].After(time.Now()) {
-		return errEngine
-	}
 	if !c.alive() {
 		return ErrConflict
 	}
@@ -407,4 +405,8 @@ func (e *simEngine) settle() {
 	clear(e.terms)
 	clear(e.refused)
 	clear(e.stubborn)
+	for name := range e.borrowed {
+		e.squatLocked("hand-leave", name, nil)
+	}
+	clear(e.borrowed)
 }

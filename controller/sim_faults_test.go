@@ -62,6 +62,9 @@ func (w *simWorld) harm(f simStep) {
 		e.mu.Unlock()
 	case "stubborn":
 		e.mu.Lock()
+		if d := w.court.model.live[f.Name]; d != nil {
+			w.court.file(d.id).failed[""] = true // what cannot be killed makes no room for an update
+		}
 		e.stubborn[f.Name] = time.Now().Add([4]time.Duration{time.Second, 20 * time.Second, 3 * time.Minute, 8 * time.Minute}[f.Arg&3])
 		e.mu.Unlock()
 	case "pull":

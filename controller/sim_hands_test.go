@@ -21,6 +21,7 @@ func (e *simEngine) hand(kind, name string, arg int) {
 		return
 	case "hand-borrow": // the name is taken and given back
 		e.squatLocked("hand-take", name, c)
+		e.borrowed[name] = true
 		time.AfterFunc([4]time.Duration{20 * time.Millisecond, 2 * time.Second, 15 * time.Second, 4 * time.Minute}[arg%4], func() { e.hand("hand-leave", name, 0) })
 		return
 	}

@@ -131,11 +131,15 @@ func (w *simWorld) boot(dir string) error {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	l.stop = cancel
+	defer func() { w.jumped = w.engine.skew.Load() }()
 	w.engine.mu.Lock()
 	w.life, w.court.model.life = l, l
 	w.court.note("life %d begins", w.lives)
 	for id := range w.court.model.all {
 		w.court.file(id).caused = nil // a process knows what it has caused itself
+		if w.jumped != w.engine.skew.Load() {
+			w.court.file(id).exit, w.court.file(id).sick = nil, time.Time{} // a wait lasts at most for what was left of it
+		}
 	}
 	w.engine.mu.Unlock()
 	if err := w.compare(); err != nil {

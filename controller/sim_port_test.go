@@ -185,6 +185,9 @@ func (p *simPort) upon(ctx context.Context, call, ref string, effect func(c *sim
 		if err != nil {
 			return err
 		}
+		if (call == "stop" || call == "kill") && p.engine.stubborn[c.template.Name].After(time.Now()) {
+			return errEngine
+		}
 		p.engine.court.takes(call, c)
 		return effect(c)
 	})
@@ -227,7 +230,7 @@ func (c *simContainer) listed() plan.Container {
 		health = c.Health
 	}
 	return plan.Container{DockerID: c.DockerID, Name: c.Name, ID: c.ID, Token: c.Token, Hash: c.Hash, State: c.State, Health: health,
-		Digest: fmt.Sprint(c.State, " ", c.Name, " ", c.ExitCode, " ", health)}
+		Digest: fmt.Sprint(c.State, " ", c.Name, " ", c.ExitCode, " ", health, " ", c.Networks)}
 }
 
 func (p *simPort) Inspect(ctx context.Context, ref string) (o plan.Container, err error) {

@@ -53,14 +53,12 @@ func (e *simEngine) connectLocked(c *simContainer, network string) error {
 		return ErrConflict
 	}
 	c.Networks = map[string]string{network: "id of " + network}
-	e.tellLocked(c, Changed)
 	return nil
 }
 
-// disconnectLocked takes a container off all its networks.
+// disconnectLocked takes a container off all its networks. No event of the container tells of that.
 func (e *simEngine) disconnectLocked(c *simContainer) {
 	c.Networks = map[string]string{}
-	e.tellLocked(c, Changed)
 }
 
 // settingsAsDeclared tells how what the engine holds a container to differs from what stands.

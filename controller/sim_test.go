@@ -32,6 +32,7 @@ type simWorld struct {
 	lives     int
 	boots     int
 	dirs      int
+	jumped    int64 // how far the host's clock had jumped when the newest life began
 	folders   map[string]bool
 	made      map[string]int // how often each folder was made
 	listening map[string]bool

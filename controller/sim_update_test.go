@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/flow-manager/flow-manager/api"
 	"github.com/flow-manager/flow-manager/controller/plan"
 	"github.com/flow-manager/flow-manager/store"
 )
@@ -63,7 +64,7 @@ func (c *court) tries(r *store.Record, o *simContainer) {
 	if f.update.next == r.Candidate.DockerID && f.update.old == o.DockerID {
 		return // asked again
 	}
-	if most := max(r.Spec.UpdatePolicy.MaxAttempts, 1); f.update.back[hash] && f.update.tries[hash] >= most {
+	if most := max(r.Spec.UpdatePolicy.MaxAttempts, 1); r.Current.Stable && f.update.back[hash] && f.update.tries[hash] >= most {
 		c.violate("%s is stopped for a template that was tried %d times already", o.Name, most)
 	}
 	f.update.tries[hash]++
@@ -93,7 +94,7 @@ const simMonitor = 5 * time.Second
 // asksRemoveOld holds that what stood before is there until what took its place has proven itself.
 func (c *court) asksRemoveOld(l *simLife, o *simContainer, r *store.Record) {
 	f := c.file(o.ID)
-	if r == nil || r.DeletedAt != nil || f.update.old != o.DockerID || r.Current.DockerID != f.update.next || !plan.WantsRun(r) || time.Since(f.hands) <= simSlack {
+	if r == nil || r.DeletedAt != nil || f.update.old != o.DockerID || r.Current.DockerID != f.update.next || r.Spec.DesiredState != api.DesiredRunning || time.Since(f.hands) <= simSlack {
 		return
 	}
 	next := l.world.engine.containers[f.update.next]

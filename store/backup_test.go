@@ -242,7 +242,7 @@ func TestRestore_IsAcceptedOnce(t *testing.T) {
 			t.Error("it is accepted already")
 		}
 		if accept {
-			if err := s.AcceptRestore(t.Context()); err != nil || s.Restored() != "" {
+			if err := s.AcceptRestore(t.Context(), nil); err != nil || s.Restored() != "" {
 				t.Errorf("%q, %v", s.Restored(), err)
 			}
 		}

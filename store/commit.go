@@ -9,6 +9,7 @@ import (
 	"iter"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -41,6 +42,9 @@ type effect struct {
 	declared *Declared // kept, so that it can be gone back to
 	engine   string
 	accept   bool // what was restored
+	// strangers are the create tokens of containers that accept leaves alone.
+	strangers []string
+	restored  string // when it was found out that the file was copied back
 }
 
 func (e *effect) changes() bool { return e.record != nil || e.drop != nil }
@@ -300,8 +304,11 @@ func (tx *txn) writeEffect(e *effect) (bool, error) {
 	if e.engine != "" {
 		errs = append(errs, tx.putMeta("engine", e.engine))
 	}
+	if e.restored != "" {
+		errs = append(errs, tx.putMeta("restored", e.restored), tx.putMeta("epoch", newEpoch()))
+	}
 	if e.accept {
-		errs = append(errs, tx.bolt.Bucket(bucketMeta).Delete([]byte("restored")))
+		errs = append(errs, tx.bolt.Bucket(bucketMeta).Delete([]byte("restored")), tx.putMeta("strangers", strings.Join(e.strangers, " ")))
 	}
 	return len(errs) > 0, errors.Join(errs...)
 }
@@ -337,6 +344,7 @@ func (s *Store) publish(tx *txn, err error) {
 		return
 	}
 	s.revision = tx.next
+	s.writeMark()
 	s.remember(tx.log)
 	close(s.grown)
 	s.grown = make(chan struct{})
@@ -357,8 +365,11 @@ func (s *Store) publishEffect(e *effect) {
 	if e.engine != "" {
 		s.engine = e.engine
 	}
+	if e.restored != "" {
+		s.restored = e.restored
+	}
 	if e.accept {
-		s.restored = ""
+		s.restored, s.strangers = "", e.strangers
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -18,6 +19,7 @@ type content struct {
 	engineEvent                       int64
 	revision                          uint64
 	epoch, instance, engine, restored string
+	strangers                         []string
 	records                           map[string]*Record
 	names                             map[string]string // of records
 	tombstones                        map[string]*Tombstone
@@ -74,6 +76,7 @@ func (c *content) readMeta(tx *bolt.Tx) error {
 		return damaged("its revision is %d, and its newest change has %d", c.revision, newest)
 	}
 	c.epoch, c.instance, c.engine, c.restored = get("epoch"), get("instance"), get("engine"), get("restored")
+	c.strangers = strings.Fields(get("strangers"))
 	c.engineEvent, _ = strconv.ParseInt(get("engine_event"), 10, 64) // what cannot be read is not known
 	if c.epoch == "" || c.instance == "" {
 		return damaged("its epoch or its instance is missing")

@@ -54,6 +54,9 @@ type Options struct {
 	MaxTombstones int
 	// Retention is how long a change can be watched from; 0 is 24 hours. At most 100,000 changes are kept.
 	Retention time.Duration
+	// Mark is a file outside of the data directory that says how far the store has come, so that one that was copied back is
+	// noticed; empty: none.
+	Mark string
 	// NoSync leaves out the sync of each commit, for simulations whose disk cannot fail.
 	NoSync bool
 	// Compacted is told when Open rewrote the file, of which more than half was free: the sizes in bytes before and after, or
@@ -109,6 +112,9 @@ func Open(dir string, o Options) (*Store, error) {
 		return nil, fmt.Errorf("%s: %w. To put a backup in its place: flow-manager store restore FILE. To begin anew, move it away", path, err)
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if err := s.beginMark(); err != nil {
+		return nil, s.abandon(fmt.Errorf("%s: %w", path, err))
 	}
 	go s.run()
 	return s, nil
@@ -200,6 +206,7 @@ func (s *Store) readAll() error {
 		}
 	}
 	s.instance, s.epoch, s.engine, s.restored, s.revision = c.instance, c.epoch, c.engine, c.restored, c.revision
+	s.strangers = c.strangers
 	s.engineEvent.Store(c.engineEvent)
 	s.writtenEvent = c.engineEvent
 	s.records, s.names, s.graves, s.quarantine = c.records, c.names, newGraves(c.tombstones), c.quarantine

@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/flow-manager/flow-manager/api"
@@ -52,9 +53,19 @@ func (s *Store) SetEngine(ctx context.Context, id string) error {
 	return s.do(ctx, func(*txn) (effect, error) { return effect{engine: id}, nil })
 }
 
-// AcceptRestore lets what a restored store declares be acted upon.
-func (s *Store) AcceptRestore(ctx context.Context) error {
-	return s.do(ctx, func(*txn) (effect, error) { return effect{accept: true}, nil })
+// AcceptRestore lets what a restored store declares be acted upon. strangers are create tokens of containers that it has made and
+// does not know: they are remembered as such.
+func (s *Store) AcceptRestore(ctx context.Context, strangers []string) error {
+	return s.do(ctx, func(tx *txn) (effect, error) {
+		return effect{accept: true, strangers: append(slices.Clone(tx.strangers), strangers...)}, nil
+	})
+}
+
+// IsStranger reports whether a create token is of a container that a store which was restored had made and did not know.
+func (s *Store) IsStranger(token string) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return slices.Contains(s.strangers, token)
 }
 
 // statusEvents tells watchers of what they can see: another state, health, outcome or reason.

@@ -1,8 +1,10 @@
 package store
 
 import (
+	"context"
 	"fmt"
 	"io/fs"
+	"os"
 	"sort"
 	"strconv"
 	"strings"
@@ -32,6 +34,7 @@ type Store struct {
 	unmapping  <-chan time.Time // of run alone: when to let go of the file's pages
 	ruined     error            // of run alone: why nothing is written any more
 	keys       ledger           // of run alone
+	mark       *os.File         // of run alone: nil where there is none
 	// engineEvent is when the newest event of the engine was that was seen, in unix nanoseconds; 0: never.
 	engineEvent  atomic.Int64
 	writtenEvent int64 // of run alone: what the file says
@@ -40,6 +43,7 @@ type Store struct {
 	mu          sync.RWMutex
 	engine      string
 	restored    string
+	strangers   []string // create tokens of containers that a restored store did not know
 	revision    uint64
 	records     map[string]*Record
 	names       map[string]string
@@ -56,6 +60,9 @@ func (s *Store) Close() error {
 	<-s.done
 	if s.ruined != nil {
 		return fmt.Errorf("close the store: %w", s.ruined) // what bbolt holds locked is let go with the process
+	}
+	if s.mark != nil {
+		_ = s.mark.Close() // what it says was written
 	}
 	if err := s.db.Close(); err != nil {
 		return fmt.Errorf("close the store: %w", err)
@@ -176,6 +183,12 @@ func (s *Store) Restored() string {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.restored
+}
+
+// MarkRestored has the store be treated as one that was restored, from its next start on with a new epoch: what is in the engine
+// says that its file was copied back.
+func (s *Store) MarkRestored(ctx context.Context) error {
+	return s.do(ctx, func(tx *txn) (effect, error) { return effect{restored: tx.now.Format(time.RFC3339)}, nil })
 }
 
 // Get finds a live container's record by id.

@@ -143,7 +143,7 @@ func (m *manager) open(s *settings) error {
 // openStore opens the store and says what of it cannot be relied upon.
 func (m *manager) openStore(s *settings, fail func(string)) error {
 	var err error
-	m.store, err = store.Open(s.DataDir, store.Options{MaxContainers: s.MaxContainers, Retention: s.EventRetention, Compacted: m.tellCompacted, Writable: m.tellWritable, Fail: fail})
+	m.store, err = store.Open(s.DataDir, store.Options{MaxContainers: s.MaxContainers, Retention: s.EventRetention, Mark: filepath.Join(s.RunDir, "store.mark"), Compacted: m.tellCompacted, Writable: m.tellWritable, Fail: fail})
 	if err != nil {
 		return err
 	}

@@ -38,7 +38,7 @@ func attachedTo(c *container.Summary) string {
 }
 
 func labelled(labels map[string]string) plan.Container {
-	return plan.Container{ID: labels[labelID], Token: labels[labelToken], Hash: labels[labelHash], Instance: labels[labelInstance]}
+	return plan.Container{ID: labels[labelID], Token: labels[labelToken], Hash: labels[labelHash], Instance: labels[labelInstance], Flow: labels[labelName]}
 }
 
 // observed is what an inspection shows of a container.

@@ -90,3 +90,19 @@ func unseen(superseded []store.Placement) []store.Placement {
 	}
 	return kept[max(0, len(kept)-maxUnseen):]
 }
+
+// TakeOver makes a container of ours that the record did not know one of its own: the current one, where there is none, and
+// else one that is to go. Ports that were picked for it are not known any more, so that one that has such is made anew.
+func TakeOver(r *store.Record, c *Container, stands bool) {
+	p := store.Placement{Token: c.Token, DockerID: c.DockerID, DockerName: c.Name, TemplateHash: c.Hash, Generation: r.TemplateGeneration, Cause: api.CauseRecovery,
+		Resources: r.Spec.Resources, AskedBy: r.Code, Outdated: r.Spec.Code != nil}
+	for _, at := range r.Spec.Ports {
+		p.Outdated = p.Outdated || at.Port == 0
+	}
+	if stands {
+		r.Supersede(p)
+		return
+	}
+	r.Supersede(r.Current)
+	r.Current, r.Handover, r.Run.ID = p, nil, ""
+}

@@ -10,8 +10,8 @@ import (
 type Container struct {
 	DockerID string
 	Name     string
-	// ID, Token, Hash and Instance are its labels; proof of nothing.
-	ID, Token, Hash, Instance string
+	// ID, Token, Hash, Instance and Flow, the record's name, are its labels; proof of nothing.
+	ID, Token, Hash, Instance, Flow string
 	// State is the engine's word: created, running, paused, restarting, removing, exited or dead.
 	State  string
 	Health string

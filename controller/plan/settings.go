@@ -21,6 +21,8 @@ func settings(r *store.Record, o *Observation) verdict {
 	}
 	wanted := WantedLimits(r)
 	switch {
+	case detached(r, c) && !c.Alive() && WantsRun(r): // a start that failed may have taken it off; the next one is not to go without
+		return do(Connect, c, api.CauseRecovery).because("it is not attached to its network " + WantedNetwork(r))
 	case detached(r, c):
 		return repair(r, o, Settings, do(Connect, c, api.CauseDrift).because("it is not attached to its network "+WantedNetwork(r)))
 	case r.Current.Resources != wanted:
