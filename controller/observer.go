@@ -45,6 +45,7 @@ type observer struct {
 
 	mu       sync.Mutex
 	known    bool
+	sudden   bool              // the engine went without having been stopped, or nobody was told so; whether it is lost is not known
 	newest   time.Time         // of the engine's events that were seen, by its clock
 	outages  []plan.Outage     // oldest first, by the engine's clock
 	closed   time.Time         // when the newest of them ended, by Go's monotonic clock
@@ -80,32 +81,51 @@ func newObserver(r Runtime, resync time.Duration, log zerolog.Logger, c *clock) 
 
 // run keeps a session with the engine until ctx ends; each begins with a subscription and a whole list.
 func (b *observer) run(ctx context.Context) {
-	sudden := false // it went without having ended containers first; it is lost once it cannot be reached again
 	for ctx.Err() == nil {
 		err := b.session(ctx)
 		known := b.lose()
 		if ctx.Err() != nil {
 			return
 		}
-		if !known && sudden && errors.Is(err, ErrUnavailable) {
-			b.unordered(ctx)
+		if !known && errors.Is(err, ErrUnavailable) {
+			b.lost(ctx)
 		}
-		sudden = known && !b.ordered()
+		if known {
+			b.noteSudden()
+		}
 		b.away(err)
 		pause(ctx, reconnectDelay)
 	}
 }
 
-// ordered reports whether the engine ended containers before it went, as one does that is being stopped.
-func (b *observer) ordered() bool {
+// lost tells that the engine is lost, where it went without having been stopped: it cannot be reached, or another process is in its
+// place already.
+func (b *observer) lost(ctx context.Context) {
+	b.mu.Lock()
+	sudden := b.sudden
+	b.sudden = false
+	b.mu.Unlock()
+	if sudden {
+		b.unordered(ctx)
+	}
+}
+
+func (b *observer) noteSudden() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.sudden = !b.orderedLocked()
+}
+
+// orderedLocked reports whether the engine asked all that ran to end before it went, as one does that is being stopped.
+func (b *observer) orderedLocked() bool {
+	asked := false
 	for _, e := range b.contains {
-		if !e.killed.IsZero() && b.clock.wall().Sub(e.killed) < outageLead {
-			return true
+		if e.Alive() && e.killed.Before(e.StartedAt) && e.ended.Before(e.StartedAt) {
+			return false
 		}
+		asked = asked || !e.killed.IsZero() && b.clock.wall().Sub(e.killed) < outageLead
 	}
-	return false
+	return asked
 }
 
 // probePending reports whether the first health probe of a record's container is still to come.
@@ -318,6 +338,9 @@ func (b *observer) catchUp(ctx context.Context) {
 	}
 	for _, e := range replay.Events {
 		b.note(e)
+	}
+	if replay.Younger {
+		b.lost(ctx)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
