@@ -347,9 +347,16 @@ func abandon(r *store.Record, s *Step, res *Result, o *Observation) {
 	if OnTrial(r) {
 		r.Handover = &store.Handover{Token: r.Current.Token, Trial: true}
 	}
-	if t := r.Trial(madeFrom(&r.Candidate)); o.Current != nil && o.Current.Alive() && t.Token == r.Candidate.Token && t.Attempts > 0 {
+	tried := madeFrom(&r.Candidate)
+	t := r.Trial(tried)
+	mine, untouched := t.Token == r.Candidate.Token && t.Attempts > 0, o.Current != nil && o.Current.Alive() && r.Current.Stop == nil
+	switch {
+	case mine && untouched:
 		t.Attempts-- // nothing was kept from its work for it
 		r.NoteTrial(t)
+	case mine && res.Detail != "":
+		takenBack(r, tried, s, res, o)
+		return
 	}
 	if res.Detail != "" {
 		note(r, &r.Tracks.Update, Update, s, &Refusal{UpdateFailed, api.DockerAPIError, res.Detail}, o)
