@@ -48,6 +48,7 @@ type observer struct {
 	sudden   bool              // the engine went without having been stopped, or nobody was told so; whether it is lost is not known
 	newest   time.Time         // of the engine's events that were seen, by its clock
 	outages  []plan.Outage     // oldest first, by the engine's clock
+	closed   time.Time         // when the newest of them ended, by Go's monotonic clock
 	contains map[string]*entry // by Docker id
 	byID     map[string]map[string]*entry
 }
@@ -56,6 +57,8 @@ const (
 	// outageLead is how long before its events end an engine that is being stopped may have begun to stop containers.
 	outageLead = 30 * time.Second
 	maxOutages = 16
+	// outageSettles is how long what ended in an outage may take to be dealt with.
+	outageSettles = time.Minute
 )
 
 // entry is one container; dirty means that it must be inspected before anybody relies on it, reported that it was told of
@@ -236,7 +239,7 @@ func (b *observer) merge(seen []plan.Container, first bool) []string {
 	}
 	if n := len(b.outages); !b.known && n > 0 && b.outages[n-1].To.IsZero() {
 		b.outages = slices.Clone(b.outages) // readers have the old one
-		b.outages[n-1].To = b.clock.wall()
+		b.outages[n-1].To, b.closed = b.clock.wall(), time.Now()
 	}
 	b.known = true
 	ids := make([]string, 0, len(worth))
@@ -291,7 +294,9 @@ func (b *observer) note(told Event) {
 	defer b.mu.Unlock()
 	if !told.At.Equal(b.newest) { // not the latest: the engine's clock may have been set back
 		b.newest = told.At
-		b.seen(told.At)
+		if !b.unsettledLocked() {
+			b.seen(told.At)
+		}
 	}
 	e, ok := b.contains[told.DockerID]
 	if !ok {
@@ -303,6 +308,13 @@ func (b *observer) note(told Event) {
 	case Ended:
 		e.ended = told.At
 	}
+}
+
+// unsettledLocked reports whether there may still be ends that an outage explains and that were not dealt with. Until then no
+// newer event is noted as seen: a process that is started meanwhile is to find out about the outage itself.
+func (b *observer) unsettledLocked() bool {
+	n := len(b.outages)
+	return n > 0 && (b.outages[n-1].To.IsZero() || time.Since(b.closed) < outageSettles)
 }
 
 // own reports whether the newest run is known to have ended by itself: its end was told, and no signal before it.

@@ -186,6 +186,7 @@ func (p *simPort) upon(ctx context.Context, call, ref string, effect func(c *sim
 			return err
 		}
 		if (call == "stop" || call == "kill") && p.engine.stubborn[c.template.Name].After(time.Now()) {
+			p.engine.court.file(c.ID).update.tries = nil // an attempt for which it is not stopped is none
 			return errEngine
 		}
 		p.engine.court.takes(call, c)
