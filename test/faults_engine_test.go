@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -42,6 +43,9 @@ func TestFault_AJobThatIsDoneStaysDone(t *testing.T) {
 			e.start()
 			if _, err := c.await("engine_available", func(object) bool { return true }); err != nil {
 				t.Fatal(err)
+			}
+			if strings.Contains(m.log.tail(64<<20), "was lost without having been stopped") {
+				t.Error("an engine that is stopped counts as lost")
 			}
 		}},
 		{"both", func() {
