@@ -13,7 +13,7 @@ import (
 // one is begun somewhat earlier.
 const (
 	rateWindow = time.Minute
-	rateLimit  = 54
+	rateLimit  = 52
 )
 
 // rates are what each record has caused of late.
