@@ -37,13 +37,13 @@ type endpoint struct {
 	id     string
 	cfg    *Config
 	counts *counts
-	door   *door
+	poller *poller
 	heard  *rate.Limiter  // bytes that the flow says unasked
 	joins  *rate.Limiter  // its connections
 	tasks  sync.WaitGroup // connections, accepting them, and what they leave to be told
 	ended  chan struct{}  // closed by shut
 
-	socket *socket // guarded by the hub's turns
+	socket *socket // guarded by the hub's locks
 
 	// deliver is held while the watcher is told something, so that it hears of one container in order. It is taken before mu.
 	deliver   sync.Mutex
@@ -64,7 +64,7 @@ type endpoint struct {
 func newEndpoint(id string, h *Hub) *endpoint {
 	cfg := &h.cfg
 	return &endpoint{
-		id: id, cfg: cfg, counts: &h.counts, door: &h.door, ended: make(chan struct{}), faults: faults{}, pending: newPending(),
+		id: id, cfg: cfg, counts: &h.counts, poller: &h.poller, ended: make(chan struct{}), faults: faults{}, pending: newPending(),
 		heard: rate.NewLimiter(rate.Limit(cfg.MaxHeard), max(cfg.MaxHeard/2, cfg.MaxFrame, frameCost)),
 		joins: rate.NewLimiter(rate.Limit(cfg.MaxJoins), joinBurst*cfg.MaxConnections),
 	}
@@ -85,7 +85,7 @@ func (e *endpoint) open() error {
 	if err != nil {
 		return err
 	}
-	if err := fresh.await(e.door, func() { e.tasks.Go(func() { e.answer(fresh) }) }); err != nil {
+	if err := fresh.poll(e.poller, func() { e.tasks.Go(func() { e.answer(fresh) }) }); err != nil {
 		return errors.Join(err, fresh.Close())
 	}
 	stale := e.socket
@@ -118,10 +118,10 @@ func (e *endpoint) shut() {
 	e.tasks.Wait()
 }
 
-// answer accepts whoever is at the socket, and waits for others again.
+// answer accepts the connections that wait, and has the poller wait for others.
 func (e *endpoint) answer(s *socket) {
 	e.accept(s)
-	for err := s.again(); err != nil; err = s.again() {
+	for err := s.rearm(); err != nil; err = s.rearm() {
 		e.cfg.Log.Warn().Err(err).Str("operation", "accept").Str("id", e.id).Msg("cannot wait for a flow's connection, will try again")
 		if e.pause(acceptPause) {
 			return
@@ -129,10 +129,10 @@ func (e *endpoint) answer(s *socket) {
 	}
 }
 
-// acceptor is a socket that never waits.
+// acceptor is a socket whose Accept does not block.
 type acceptor interface{ Accept() (net.Conn, error) }
 
-// accept takes all on who are there.
+// accept accepts every connection that waits.
 func (e *endpoint) accept(a acceptor) {
 	for {
 		nc, err := a.Accept()
@@ -141,7 +141,7 @@ func (e *endpoint) accept(a acceptor) {
 			if ended := e.welcome(nc); ended {
 				return
 			}
-		case errors.Is(err, net.ErrClosed), errors.Is(err, errNobody):
+		case errors.Is(err, net.ErrClosed), errors.Is(err, errWouldBlock):
 			return
 		default:
 			e.cfg.Log.Warn().Err(err).Str("operation", "accept").Str("id", e.id).Msg("cannot accept a flow's connection, will try again")

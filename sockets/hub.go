@@ -87,11 +87,11 @@ var errClosed = errors.New("the hub is closed")
 type Hub struct {
 	cfg    Config
 	counts counts
-	door   door
+	poller poller
 
-	// turns are held by Open, Remove and Close: of what belongs to one container, one at a time changes files and listeners. They
-	// are taken before mu.
-	turns turns
+	// locks are held by Open, Remove, Listening and Close, which change a container's files and listener or look at them: one at
+	// a time does so for a container. They are taken before mu.
+	locks keyedMutex
 
 	mu        sync.RWMutex
 	closed    bool
@@ -123,7 +123,7 @@ func (h *Hub) Open(id string) error {
 	if !isID(id) {
 		return badID(id)
 	}
-	defer h.turns.take(id)()
+	defer h.locks.lock(id)()
 	if err := h.openLocked(id); err != nil {
 		return api.Errorf(api.SocketError, "the flow's socket could not be made").For("", "", id).Because(err)
 	}
@@ -166,7 +166,7 @@ func (h *Hub) Mount(id string) string {
 
 // Listening tells whether the container's socket is where a flow looks for it. It changes nothing.
 func (h *Hub) Listening(id string) bool {
-	defer h.turns.take(id)()
+	defer h.locks.lock(id)()
 	h.mu.RLock()
 	e := h.endpoints[id]
 	h.mu.RUnlock()
@@ -178,7 +178,7 @@ func (h *Hub) Remove(id string) error {
 	if !isID(id) {
 		return badID(id)
 	}
-	defer h.turns.take(id)()
+	defer h.locks.lock(id)()
 	h.mu.Lock()
 	e := h.endpoints[id]
 	delete(h.endpoints, id)
@@ -194,7 +194,7 @@ func (h *Hub) Remove(id string) error {
 
 // Close ends every listener and connection. The files stay.
 func (h *Hub) Close() error {
-	defer h.turns.takeAll()()
+	defer h.locks.lockAll()()
 	h.mu.Lock()
 	h.closed = true
 	endpoints := h.endpoints
@@ -203,7 +203,7 @@ func (h *Hub) Close() error {
 	for _, e := range endpoints {
 		e.shut()
 	}
-	return h.door.close()
+	return h.poller.close()
 }
 
 // Dir is the container's folder on the host; "" where id is no id.

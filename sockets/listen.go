@@ -26,8 +26,8 @@ func isID(id string) bool {
 
 func socketName(id string) string { return id + ".sock" }
 
-// errNobody means that nobody is left to be accepted.
-var errNobody = errors.New("nobody waits at the socket")
+// errWouldBlock means that no connection waits to be accepted.
+var errWouldBlock = errors.New("nobody waits at the socket")
 
 // socket listens, and knows the file that leads to it.
 type socket struct {
@@ -36,7 +36,7 @@ type socket struct {
 	mu     sync.Mutex
 	fd     int
 	closed bool
-	door   *door // nil until somebody is waited for
+	poller *poller // nil until the socket is polled
 }
 
 // mark tells a file from any other, and with another mode from itself.
@@ -133,9 +133,9 @@ func publish(temporary, final string, mode fs.FileMode) (mark, error) {
 	return file, nil
 }
 
-// Accept takes whoever waits, without waiting for anybody: errNobody. After Close it is net.ErrClosed.
+// Accept does not block: where no connection waits, it returns errWouldBlock. After Close it returns net.ErrClosed.
 func (s *socket) Accept() (net.Conn, error) {
-	fd, err := s.take()
+	fd, err := s.accept()
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +144,7 @@ func (s *socket) Accept() (net.Conn, error) {
 	return net.FileConn(file)
 }
 
-func (s *socket) take() (fd int, err error) {
+func (s *socket) accept() (fd int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for !s.closed {
@@ -153,7 +153,7 @@ func (s *socket) take() (fd int, err error) {
 		case err == nil:
 			return fd, nil
 		case errors.Is(err, unix.EAGAIN):
-			return 0, errNobody
+			return 0, errWouldBlock
 		case !errors.Is(err, unix.EINTR) && !errors.Is(err, unix.ECONNABORTED):
 			return 0, os.NewSyscallError("accept4", err)
 		}
@@ -161,22 +161,22 @@ func (s *socket) take() (fd int, err error) {
 	return 0, net.ErrClosed
 }
 
-// await has ring called once when somebody is there to be accepted, as door.watch does.
-func (s *socket) await(d *door, ring func()) error {
+// poll has callback called once when a connection waits to be accepted, as poller.add does.
+func (s *socket) poll(p *poller, callback func()) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.door = d
-	return d.watch(s.fd, ring)
+	s.poller = p
+	return p.add(s.fd, callback)
 }
 
-// again has ring called once more. It does nothing after Close.
-func (s *socket) again() error {
+// rearm has callback called once more. It does nothing after Close.
+func (s *socket) rearm() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return nil
 	}
-	return s.door.again(s.fd)
+	return s.poller.rearm(s.fd)
 }
 
 // Close ends the listening. The file stays.
@@ -187,8 +187,8 @@ func (s *socket) Close() error {
 		return net.ErrClosed
 	}
 	s.closed = true
-	if s.door != nil {
-		s.door.leave(s.fd)
+	if s.poller != nil {
+		s.poller.remove(s.fd)
 	}
 	return os.NewSyscallError("close", unix.Close(s.fd))
 }

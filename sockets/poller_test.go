@@ -41,9 +41,9 @@ func TestHub_Open_IdleSocketsAreCheap(t *testing.T) {
 	}
 }
 
-// Flows that all come at once, more of them than the door learns of at a time, are all let in; and those that come after them.
-func TestDoor_Crowd(t *testing.T) {
-	h, ids, heard := openMany(t, 2*knocks+1)
+// Flows that all come at once, more of them than the poller reads at once, are all let in; and those that come after them.
+func TestPoller_Crowd(t *testing.T) {
+	h, ids, heard := openMany(t, 2*batch+1)
 	for range 2 {
 		var crowd []net.Conn
 		for _, id := range ids {
@@ -61,17 +61,16 @@ func TestDoor_Crowd(t *testing.T) {
 	}
 }
 
-// What the door has learned of a socket that was left meanwhile is forgotten, or wakes another one for nothing that has its
-// descriptor by then.
-func TestDoor_Left(t *testing.T) {
+// An event of a socket that was removed meanwhile is dropped, or wakes for nothing another one that has its descriptor by then.
+func TestPoller_Removed(t *testing.T) {
 	h, ids, heard := openMany(t, 2)
-	knock := func(fd int) { h.door.ring([]unix.EpollEvent{{Events: unix.EPOLLIN, Fd: int32(fd)}}) }
-	left, stays := h.endpoints[ids[0]].socket.fd, ids[1]
+	wake := func(fd int) { h.poller.callback([]unix.EpollEvent{{Events: unix.EPOLLIN, Fd: int32(fd)}}) }
+	removed, kept := h.endpoints[ids[0]].socket.fd, ids[1]
 	if err := h.Remove(ids[0]); err != nil {
 		t.Fatal(err)
 	}
-	knock(left)
-	knock(h.endpoints[stays].socket.fd)
-	join(t, h, stays)
+	wake(removed)
+	wake(h.endpoints[kept].socket.fd)
+	join(t, h, kept)
 	heard.hears(t, "connection true")
 }
