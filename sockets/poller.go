@@ -114,13 +114,13 @@ func (p *poller) run(conn syscall.RawConn) {
 		if err != nil {
 			return
 		}
-		p.callback(events[:n])
+		p.dispatch(events[:n])
 	}
 }
 
 // dispatch calls the events' callbacks. A socket that was removed meanwhile has none. If another socket has its descriptor by
 // now, that one's callback finds no connection.
-func (p *poller) callback(events []unix.EpollEvent) {
+func (p *poller) dispatch(events []unix.EpollEvent) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i := range events {

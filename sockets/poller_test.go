@@ -9,7 +9,7 @@ import (
 )
 
 // openMany opens sockets in one hub.
-func openMany(t *testing.T, n int) (h *Hub, ids []string, heard ear) {
+func openMany(t *testing.T, n int) (h *Hub, ids []string, heard recorder) {
 	t.Helper()
 	h, id, heard := newHub(t, Config{})
 	ids = []string{id}
@@ -50,13 +50,13 @@ func TestPoller_Crowd(t *testing.T) {
 			crowd = append(crowd, dial(t, h, id))
 		}
 		for range ids {
-			heard.hears(t, "connection true")
+			heard.expect(t, "connection true")
 		}
 		for _, nc := range crowd {
 			nc.Close()
 		}
 		for range ids {
-			heard.hears(t, "connection false")
+			heard.expect(t, "connection false")
 		}
 	}
 }
@@ -64,7 +64,7 @@ func TestPoller_Crowd(t *testing.T) {
 // An event of a socket that was removed meanwhile is dropped, or wakes for nothing another one that has its descriptor by then.
 func TestPoller_Removed(t *testing.T) {
 	h, ids, heard := openMany(t, 2)
-	wake := func(fd int) { h.poller.callback([]unix.EpollEvent{{Events: unix.EPOLLIN, Fd: int32(fd)}}) }
+	wake := func(fd int) { h.poller.dispatch([]unix.EpollEvent{{Events: unix.EPOLLIN, Fd: int32(fd)}}) }
 	removed, kept := h.endpoints[ids[0]].socket.fd, ids[1]
 	if err := h.Remove(ids[0]); err != nil {
 		t.Fatal(err)
@@ -72,5 +72,5 @@ func TestPoller_Removed(t *testing.T) {
 	wake(removed)
 	wake(h.endpoints[kept].socket.fd)
 	join(t, h, kept)
-	heard.hears(t, "connection true")
+	heard.expect(t, "connection true")
 }
