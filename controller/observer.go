@@ -21,6 +21,8 @@ const (
 	reconnectDelay = time.Second
 	inspectTimeout = 30 * time.Second
 	listTimeout    = 2 * time.Minute
+	// replayTimeout bounds the question what happened meanwhile, which everything waits for.
+	replayTimeout = 5 * time.Second
 	// manyContainers make an answer of the engine that is read as megabytes of garbage, once a resync.
 	manyContainers = 1000
 )
@@ -331,7 +333,7 @@ func (b *observer) catchUp(ctx context.Context) {
 	if since.IsZero() {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, inspectTimeout)
+	ctx, cancel := context.WithTimeout(ctx, replayTimeout)
 	defer cancel()
 	replay, err := b.runtime.Replay(ctx, since)
 	if err != nil {

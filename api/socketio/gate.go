@@ -83,9 +83,9 @@ type gatedConn struct {
 	probing atomic.Bool
 	acting  atomic.Bool // it is this connection's turn while probing: the library acts on what it has read
 
-	writing sync.Mutex
-	link    *link // once this is where it is written to
-	pieces  pieces
+	writing   sync.Mutex
+	link      *link // once this is where it is written to
+	coalescer writeCoalescer
 }
 
 func (c *gatedConn) Read(b []byte) (int, error) {
@@ -167,8 +167,8 @@ func (c *gatedConn) follow(b []byte) error {
 func (c *gatedConn) Write(b []byte) (int, error) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
-	if whole := c.pieces.join(b, c.follows); whole != nil {
-		defer c.pieces.sent()
+	if whole := c.coalescer.add(b, c.follows); whole != nil {
+		defer c.coalescer.release()
 		if _, err := c.Conn.Write(whole); err != nil && !c.probing.Load() {
 			return 0, err
 		}
@@ -179,7 +179,7 @@ func (c *gatedConn) Write(b []byte) (int, error) {
 func (c *gatedConn) follows() bool { return c.link != nil && c.link.follows() }
 
 // carry has what l is sent at about the same time go out together.
-func (c *gatedConn) carry(l *link) {
+func (c *gatedConn) startCoalescing(l *link) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
 	c.link = l
@@ -189,8 +189,8 @@ func (c *gatedConn) carry(l *link) {
 func (c *gatedConn) flush() {
 	c.writing.Lock()
 	defer c.writing.Unlock()
-	if rest := c.pieces.rest(); rest != nil {
-		defer c.pieces.sent()
+	if rest := c.coalescer.remainder(); rest != nil {
+		defer c.coalescer.release()
 		_, _ = c.Conn.Write(rest) // a connection that takes no more fails the next write as well
 	}
 }

@@ -132,7 +132,7 @@ func TestHeldWriter_release(t *testing.T) {
 }
 
 func TestFlow(t *testing.T) {
-	f := flow{wake: make(chan struct{}, 1)}
+	f := sendWindow{wake: make(chan struct{}, 1)}
 	message := &packet.Packet{Type: packet.MESSAGE, Data: strings.NewReader(strings.Repeat("x", 1000))}
 	hand := func(n int) {
 		for range n {
@@ -141,7 +141,7 @@ func TestFlow(t *testing.T) {
 	}
 	check := func(step string, poll, ws, idle bool) {
 		t.Helper()
-		if got := [3]bool{f.roomy(true), f.roomy(false), f.idle()}; got != [3]bool{poll, ws, idle} {
+		if got := [3]bool{f.hasRoom(true), f.hasRoom(false), f.idle()}; got != [3]bool{poll, ws, idle} {
 			t.Errorf("%s: room by polling, by WebSocket, idle: %v", step, got)
 		}
 	}
@@ -154,9 +154,9 @@ func TestFlow(t *testing.T) {
 	check("some of it is in flight", false, true, false)
 	f.drained()
 	check("and written", true, true, false)
-	hand(maxUnderWayPackets)
+	hand(maxPendingPackets)
 	check("many small ones", false, false, false)
-	f.flushed(repeated(message, maxPollPackets-2+maxUnderWayPackets))
+	f.flushed(repeated(message, maxPollPackets-2+maxPendingPackets))
 	f.switched()
 	check("the transport is another", true, true, true)
 	f.pause()

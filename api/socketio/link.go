@@ -14,11 +14,11 @@ import (
 // link is one connection of the library's lower layer, over whichever transports it goes. It outlives its session for
 // a moment, and it alone knows the library's secret id, which is never logged.
 type link struct {
-	t    *Transport
-	conn engine.Socket
-	host string // the remote address without its port: what the secret id is bound to
-	flow flow
-	wire atomic.Pointer[gatedConn] // its WebSocket, from the upgrade's request on
+	t      *Transport
+	conn   engine.Socket
+	host   string // the remote address without its port: what the secret id is bound to
+	window sendWindow
+	wire   atomic.Pointer[gatedConn] // its WebSocket, from the upgrade's request on
 
 	turn                       sync.Mutex   // of what the library may not do at once: act on what a WebSocket says that it probes, and end the session
 	polling, posting, upgraded atomic.Bool  // one request at a time and direction, one upgrade in all
@@ -32,7 +32,7 @@ type link struct {
 }
 
 func newLink(t *Transport, conn engine.Socket, host string) *link {
-	l := &link{t: t, conn: conn, host: host, since: time.Now(), flow: flow{wake: make(chan struct{}, 1)}}
+	l := &link{t: t, conn: conn, host: host, since: time.Now(), window: sendWindow{wake: make(chan struct{}, 1)}}
 	l.upgraded.Store(conn.Transport().Name() == transports.WEBSOCKET)
 	return l
 }
@@ -41,7 +41,7 @@ func newLink(t *Transport, conn engine.Socket, host string) *link {
 // the library forgets such ones for ever.
 func (l *link) watch() {
 	l.conn.On("packetCreate", l.guarded(func(args []any) { l.created(args[0].(*packet.Packet)) }))
-	l.conn.On("flush", l.guarded(func(args []any) { l.flow.flushed(args[0].([]*packet.Packet)) }))
+	l.conn.On("flush", l.guarded(func(args []any) { l.window.flushed(args[0].([]*packet.Packet)) }))
 	l.conn.Transport().On("drain", l.guarded(func([]any) { l.drained() }))
 	l.conn.On("upgrading", l.guarded(func(args []any) { l.probing(args[0].(transports.Transport)) }))
 	l.conn.On("upgrade", l.guarded(func(args []any) { l.switched(args[0].(transports.Transport)) }))
@@ -79,17 +79,17 @@ func (l *link) heal() {
 }
 
 func (l *link) probing(next transports.Transport) {
-	l.flow.pause()
-	next.Once("close", l.guarded(func([]any) { l.flow.resume() }))
+	l.window.pause()
+	next.Once("close", l.guarded(func([]any) { l.window.resume() }))
 }
 
 func (l *link) switched(next transports.Transport) {
 	next.On("drain", l.guarded(func([]any) { l.drained() }))
-	l.flow.switched()
-	l.flow.resume()
+	l.window.switched()
+	l.window.resume()
 	if c := l.wire.Load(); c != nil {
 		c.probing.Store(false)
-		c.carry(l)
+		c.startCoalescing(l)
 	}
 }
 
@@ -97,14 +97,14 @@ func (l *link) switched(next transports.Transport) {
 func (l *link) wired(c *gatedConn) {
 	l.wire.Store(c)
 	if l.conn.Transport().Name() == transports.WEBSOCKET {
-		c.carry(l)
+		c.startCoalescing(l)
 		return
 	}
 	c.probing.Store(true)
 }
 
 // follows notes that a message has been written, and tells whether the next one is on its way.
-func (l *link) follows() bool { return l.flow.more() || l.owes() }
+func (l *link) follows() bool { return l.window.more() || l.owes() }
 
 // owes tells whether the session's writer is about to hand over more.
 func (l *link) owes() bool {
@@ -116,7 +116,7 @@ func (l *link) drained() {
 	if !l.owes() {
 		l.flush()
 	}
-	l.flow.drained()
+	l.window.drained()
 }
 
 // flush writes what was kept back for more to follow that does not come.
@@ -130,7 +130,7 @@ func (l *link) created(p *packet.Packet) {
 	if p.Type == packet.PING {
 		l.pings.Add(1)
 	}
-	l.flow.created(p)
+	l.window.created(p)
 }
 
 // received acts on packets that the library overlooks: a close over WebSocket, and what no client has a reason to send.

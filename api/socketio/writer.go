@@ -34,7 +34,7 @@ func (s *Session) write() {
 			s.send(p)
 		}
 	}
-	w.wait(s.link.flow.wake, s.link.flow.idle)
+	w.wait(s.link.window.wake, s.link.window.idle)
 }
 
 // waitRoom gives up a client that stops polling; one that stops reading a WebSocket fails a write.
@@ -48,7 +48,7 @@ func (w *writer) waitRoom() bool {
 		}
 	})
 	defer stalled.Stop()
-	return w.wait(w.s.link.flow.wake, w.s.hasRoom)
+	return w.wait(w.s.link.window.wake, w.s.hasRoom)
 }
 
 // wait looks at enough whenever look receives; false means that there is no more writing.
@@ -100,7 +100,7 @@ func (s *Session) isLive() bool {
 	}
 }
 
-func (s *Session) hasRoom() bool { return s.link.flow.roomy(s.polling()) }
+func (s *Session) hasRoom() bool { return s.link.window.hasRoom(s.polling()) }
 
 func (s *Session) polling() bool { return s.link.conn.Transport().Name() == transports.POLLING }
 
