@@ -30,19 +30,6 @@ func crashing(code int) string {
 	return fmt.Sprintf("import time\nprint('no database', flush=True)\ntime.sleep(1)\nraise SystemExit(%d)", code)
 }
 
-// asks sends a request whose answer may take its time.
-func (c *wsClient) asks(name string, body object) <-chan object {
-	answered := make(chan object, 1)
-	go func() {
-		answer, err := c.ask(name, body)
-		if err != nil {
-			answer = object{"message": err.Error()}
-		}
-		answered <- answer
-	}()
-	return answered
-}
-
 // limited is a spec with another memory limit.
 func limited(mebibytes int) object {
 	return object{"resources": object{"memory_bytes": mebibytes << 20}}
