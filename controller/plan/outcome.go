@@ -222,6 +222,7 @@ func ofRun(r *store.Record) bool {
 // running judges a container that is to run, or to be paused.
 func running(r *store.Record, o *store.Outcome) *store.Outcome {
 	st, n := &r.Status, &r.Run
+	over := n.Ended != "" && !(ofRun(r) && st.State != api.StateExited) // and nobody else has started it since
 	switch {
 	case r.Tracks.Process.Failure != nil:
 		return refused(o, r.Tracks.Process.Failure)
@@ -232,10 +233,10 @@ func running(r *store.Record, o *store.Outcome) *store.Outcome {
 	case n.Suspected >= engineLost:
 		o.ErrorType, o.Message, o.Details = api.DockerAPIError, st.Condition(api.Degraded).Message, map[string]any{"reason": "EngineLost"}
 		return o
-	case n.Ended == Completed && !ofRun(r):
+	case over && n.Ended == Completed:
 		o.Level, o.State = store.LevelAvailable, api.StateExited
 		return o
-	case n.Ended != "" && !ofRun(r), CrashLoops(r):
+	case over, CrashLoops(r):
 		return crashed(r, o)
 	case !ofRun(r):
 		return nil
