@@ -194,6 +194,11 @@ func (c counted) Connect(ctx context.Context, id, network, alias string) (err er
 	return c.Runtime.Connect(ctx, id, network, alias)
 }
 
+func (c counted) Replay(ctx context.Context, since time.Time) (r Replay, err error) {
+	defer func(began time.Time) { c.count(ctx, "replay", began, err) }(time.Now())
+	return c.Runtime.Replay(ctx, since)
+}
+
 func (c counted) NetworkName(ctx context.Context, ref string) (name string, err error) {
 	defer func(began time.Time) { c.count(ctx, "network", began, err) }(time.Now())
 	return c.Runtime.NetworkName(ctx, ref)

@@ -21,6 +21,8 @@ const (
 	reconnectDelay = time.Second
 	inspectTimeout = 30 * time.Second
 	listTimeout    = 2 * time.Minute
+	// replayTimeout bounds the question what happened meanwhile, which everything waits for.
+	replayTimeout = 5 * time.Second
 	// manyContainers make an answer of the engine that is read as megabytes of garbage, once a resync.
 	manyContainers = 1000
 )
@@ -45,6 +47,7 @@ type observer struct {
 
 	mu       sync.Mutex
 	known    bool
+	sudden   bool              // the engine went without having been stopped, or nobody was told so; whether it is lost is not known
 	newest   time.Time         // of the engine's events that were seen, by its clock
 	outages  []plan.Outage     // oldest first, by the engine's clock
 	closed   time.Time         // when the newest of them ended, by Go's monotonic clock
@@ -67,6 +70,8 @@ type entry struct {
 	dirty, reported bool
 	// killed and ended are when, by the engine's events, it was last asked to end and last ended.
 	killed, ended time.Time
+	// startAsked and startDone are when, by the steady clock, its newest start by us was asked for and done.
+	startAsked, startDone time.Time
 	// detached tells that it was taken off a network and not inspected since.
 	detached bool
 }
@@ -80,32 +85,51 @@ func newObserver(r Runtime, resync time.Duration, log zerolog.Logger, c *clock) 
 
 // run keeps a session with the engine until ctx ends; each begins with a subscription and a whole list.
 func (b *observer) run(ctx context.Context) {
-	sudden := false // it went without having ended containers first; it is lost once it cannot be reached again
 	for ctx.Err() == nil {
 		err := b.session(ctx)
 		known := b.lose()
 		if ctx.Err() != nil {
 			return
 		}
-		if !known && sudden && errors.Is(err, ErrUnavailable) {
-			b.unordered(ctx)
+		if !known && errors.Is(err, ErrUnavailable) {
+			b.lost(ctx)
 		}
-		sudden = known && !b.ordered()
+		if known {
+			b.noteSudden()
+		}
 		b.away(err)
 		pause(ctx, reconnectDelay)
 	}
 }
 
-// ordered reports whether the engine ended containers before it went, as one does that is being stopped.
-func (b *observer) ordered() bool {
+// lost tells that the engine is lost, where it went without having been stopped: it cannot be reached, or another process is in its
+// place already.
+func (b *observer) lost(ctx context.Context) {
+	b.mu.Lock()
+	sudden := b.sudden
+	b.sudden = false
+	b.mu.Unlock()
+	if sudden {
+		b.unordered(ctx)
+	}
+}
+
+func (b *observer) noteSudden() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.sudden = !b.orderedLocked()
+}
+
+// orderedLocked reports whether the engine asked all that ran to end before it went, as one does that is being stopped.
+func (b *observer) orderedLocked() bool {
+	asked := false
 	for _, e := range b.contains {
-		if !e.killed.IsZero() && b.clock.wall().Sub(e.killed) < outageLead {
-			return true
+		if e.Alive() && e.killed.Before(e.StartedAt) && e.ended.Before(e.StartedAt) {
+			return false
 		}
+		asked = asked || !e.killed.IsZero() && b.clock.wall().Sub(e.killed) < outageLead
 	}
-	return false
+	return asked
 }
 
 // probePending reports whether the first health probe of a record's container is still to come.
@@ -309,7 +333,7 @@ func (b *observer) catchUp(ctx context.Context) {
 	if since.IsZero() {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, inspectTimeout)
+	ctx, cancel := context.WithTimeout(ctx, replayTimeout)
 	defer cancel()
 	replay, err := b.runtime.Replay(ctx, since)
 	if err != nil {
@@ -318,6 +342,9 @@ func (b *observer) catchUp(ctx context.Context) {
 	}
 	for _, e := range replay.Events {
 		b.note(e)
+	}
+	if replay.Younger {
+		b.lost(ctx)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -468,12 +495,33 @@ func (b *observer) inspect(ctx context.Context, id, dockerID string) error {
 	return nil
 }
 
+// up is when a run began that the engine says to have begun at a moment: a newer engine notes the beginning of a start, and under
+// load the process may be there a second later.
+func (e *entry) up(began time.Time) time.Time {
+	if e.startDone.After(began) && !began.Before(e.startAsked.Add(-clockSlack)) {
+		return e.startDone
+	}
+	return began
+}
+
+// clockSlack is how far the steady clock and the engine's may be apart over the time of one start.
+const clockSlack = time.Second
+
+// started notes that a container was started by us.
+func (b *observer) started(dockerID string, asked time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if e, ok := b.contains[dockerID]; ok {
+		e.startAsked, e.startDone = asked, b.clock.now().Now
+	}
+}
+
 // timeLocked finds out when a run began by the steady clock, once for each run, and how long it lasted. The engine's times are
 // of a clock that may have jumped since.
 func (b *observer) timeLocked(e *entry, c *plan.Container) {
 	now := b.clock.now().Now
 	if c.Began = e.Began; !c.StartedAt.Equal(e.StartedAt) || e.Began.IsZero() {
-		c.Began = now.Add(-max(0, b.clock.wall().Sub(c.StartedAt)))
+		c.Began = e.up(now.Add(-max(0, b.clock.wall().Sub(c.StartedAt))))
 	}
 	if !c.Alive() {
 		c.Lasted = min(max(0, c.FinishedAt.Sub(c.StartedAt)), now.Sub(c.Began))

@@ -79,6 +79,19 @@ func (w *window) age() {
 	}
 }
 
+// prune forgets records that have caused nothing for a while.
+func (l *rates) prune() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for id, e := range l.of {
+		e.calls.age()
+		e.commits.age()
+		if len(e.calls)+len(e.commits) == 0 {
+			delete(l.of, id)
+		}
+	}
+}
+
 func (l *rates) forget(id string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -16,20 +16,20 @@ import (
 )
 
 // deaf is a Watcher for whom nothing is of interest.
-type deaf struct{}
+type nopWatcher struct{}
 
-func (deaf) Connection(string, bool)                            {}
-func (deaf) Message(string, json.RawMessage)                    {}
-func (deaf) ActorEvent(string, string, string, json.RawMessage) {}
-func (deaf) Ready(string)                                       {}
-func (deaf) Heartbeat(string)                                   {}
-func (deaf) Reachable(string, bool)                             {}
-func (deaf) Traffic(string, Way, string, int)                   {}
-func (deaf) Fault(string, *api.Error)                           {}
+func (nopWatcher) Connection(string, bool)                            {}
+func (nopWatcher) Message(string, json.RawMessage)                    {}
+func (nopWatcher) ActorEvent(string, string, string, json.RawMessage) {}
+func (nopWatcher) Ready(string)                                       {}
+func (nopWatcher) Heartbeat(string)                                   {}
+func (nopWatcher) Reachable(string, bool)                             {}
+func (nopWatcher) Traffic(string, Way, string, int)                   {}
+func (nopWatcher) Fault(string, *api.Error)                           {}
 
 // BenchmarkHub_Send measures a message of 256 bytes to a flow in this process and its reply, from many callers at once.
 func BenchmarkHub_Send(b *testing.B) {
-	h, err := New(Config{RunDir: filepath.Join(b.TempDir(), "run"), Watcher: deaf{}})
+	h, err := New(Config{RunDir: filepath.Join(b.TempDir(), "run"), Watcher: nopWatcher{}})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -76,7 +76,7 @@ func echo(b *testing.B, nc net.Conn) {
 
 // BenchmarkHub_Open measures the check of a socket that stands as it should.
 func BenchmarkHub_Open(b *testing.B) {
-	h, err := New(Config{RunDir: filepath.Join(b.TempDir(), "run"), Watcher: deaf{}})
+	h, err := New(Config{RunDir: filepath.Join(b.TempDir(), "run"), Watcher: nopWatcher{}})
 	if err != nil {
 		b.Fatal(err)
 	}

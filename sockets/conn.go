@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// answers is how many of our answers to a flow may wait unsent before we stop reading from it.
-const answers = 16
+// maxAnswers is how many of our answers to a flow may wait unsent before we stop reading from it.
+const maxAnswers = 16
 
-// conn is one connection of a flow. Its reader hears the flow; its writer fetches from the endpoint what is to be said.
+// conn is one connection of a flow. Its reader receives frames; its writer fetches from the endpoint what is to be sent.
 type conn struct {
 	endpoint *endpoint
 	net.Conn
@@ -35,16 +35,16 @@ type notice struct {
 func newConn(e *endpoint, nc net.Conn) *conn {
 	return &conn{
 		endpoint: e, Conn: nc,
-		wake: make(chan struct{}, 1), answers: make(chan []byte, answers), written: make(chan struct{}),
+		wake: make(chan struct{}, 1), answers: make(chan []byte, maxAnswers), written: make(chan struct{}),
 	}
 }
 
 // run serves the connection until it ends.
 func (c *conn) run() {
-	go c.write()
+	go c.writeLoop()
 	c.endpoint.announce()
-	err := c.read()
-	c.endpoint.leave(c, err)
+	err := c.readLoop()
+	c.endpoint.unregister(c, err)
 	close(c.answers)
 	select {
 	case <-c.written:
@@ -54,14 +54,14 @@ func (c *conn) run() {
 	<-c.written
 }
 
-func (c *conn) read() error {
+func (c *conn) readLoop() error {
 	r := bufio.NewReader(c)
 	for {
 		body, err := c.readFrame(r)
 		if err != nil {
 			return err
 		}
-		c.endpoint.hear(c, body)
+		c.endpoint.receive(c, body)
 	}
 }
 
@@ -97,25 +97,25 @@ func (c *conn) answer(frame []byte) {
 	}
 }
 
-// write says what there is to say until the reader has ended or the flow takes no more.
-func (c *conn) write() {
+// writeLoop writes frames until the reader has ended or the flow takes no more.
+func (c *conn) writeLoop() {
 	defer close(c.written)
 	for {
 		frame, r, ok := c.next()
 		if !ok {
 			return
 		}
-		err := c.put(frame)
-		c.endpoint.wrote(c, r, err)
+		err := c.writeFrame(frame)
+		c.endpoint.finishWrite(c, r, err)
 		if err != nil {
-			c.hangUp()
+			c.closeRead()
 			return
 		}
 	}
 }
 
-// hangUp ends reading once all is read that the flow said before: its last words, often.
-func (c *conn) hangUp() {
+// closeRead ends reading once all is read that the flow sent before: its last words, often.
+func (c *conn) closeRead() {
 	half, ok := c.Conn.(interface{ CloseRead() error })
 	if !ok || half.CloseRead() != nil {
 		c.Close()
@@ -125,7 +125,7 @@ func (c *conn) hangUp() {
 // next waits for the next frame: notices before answers before messages. r is the request that the frame belongs to, if any.
 func (c *conn) next() (frame []byte, r *request, ok bool) {
 	for {
-		if frame := c.endpoint.notice(c); frame != nil {
+		if frame := c.endpoint.nextNotice(c); frame != nil {
 			return frame, nil, true
 		}
 		select {
@@ -133,7 +133,7 @@ func (c *conn) next() (frame []byte, r *request, ok bool) {
 			return frame, nil, ok
 		default:
 		}
-		if r := c.endpoint.take(c); r != nil {
+		if r := c.endpoint.nextRequest(c); r != nil {
 			return r.frame, r, true
 		}
 		select {
@@ -144,7 +144,7 @@ func (c *conn) next() (frame []byte, r *request, ok bool) {
 	}
 }
 
-func (c *conn) put(frame []byte) error {
+func (c *conn) writeFrame(frame []byte) error {
 	if err := c.SetWriteDeadline(time.Now().Add(c.endpoint.cfg.WriteTimeout)); err != nil {
 		return err
 	}
@@ -152,8 +152,8 @@ func (c *conn) put(frame []byte) error {
 	return err
 }
 
-// nudge makes the writer look at the endpoint again.
-func (c *conn) nudge() {
+// wakeWriter makes the writer look at the endpoint again.
+func (c *conn) wakeWriter() {
 	select {
 	case c.wake <- struct{}{}:
 	default:
@@ -169,5 +169,5 @@ func (c *conn) notifyLocked(n notice) {
 		}
 	}
 	c.notices = append(kept, n)
-	c.nudge()
+	c.wakeWriter()
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // joinBurst is how often a flow may connect at once, in all the connections that it may have.
-const joinBurst = 4
+const acceptBurst = 4
 
 // refusePause is how long a listener waits after it refused a flow that connects too often.
 const refusePause = 2 * time.Millisecond
@@ -34,19 +34,19 @@ type Facts struct {
 
 // endpoint is the manager's side of one container's socket.
 type endpoint struct {
-	id     string
-	cfg    *Config
-	counts *counts
-	door   *door
-	heard  *rate.Limiter  // bytes that the flow says unasked
-	joins  *rate.Limiter  // its connections
-	tasks  sync.WaitGroup // connections, accepting them, and what they leave to be told
-	ended  chan struct{}  // closed by shut
+	id            string
+	cfg           *Config
+	counts        *counts
+	poller        *poller
+	readLimiter   *rate.Limiter  // bytes that the flow says unasked
+	acceptLimiter *rate.Limiter  // its connections
+	tasks         sync.WaitGroup // connections, accepting them, and what they leave to be told
+	ended         chan struct{}  // closed by shut
 
-	socket *socket // guarded by the hub's turns
+	socket *socket // guarded by the hub's locks
 
-	// deliver is held while the watcher is told something, so that it hears of one container in order. It is taken before mu.
-	deliver   sync.Mutex
+	// watcherMu is held during a call of the watcher, so that the calls about one container come in order. It is taken before mu.
+	watcherMu sync.Mutex
 	announced bool
 	missed    bool // the watcher knows of an outage
 	faults    faults
@@ -64,9 +64,9 @@ type endpoint struct {
 func newEndpoint(id string, h *Hub) *endpoint {
 	cfg := &h.cfg
 	return &endpoint{
-		id: id, cfg: cfg, counts: &h.counts, door: &h.door, ended: make(chan struct{}), faults: faults{}, pending: newPending(),
-		heard: rate.NewLimiter(rate.Limit(cfg.MaxHeard), max(cfg.MaxHeard/2, cfg.MaxFrame, frameCost)),
-		joins: rate.NewLimiter(rate.Limit(cfg.MaxJoins), joinBurst*cfg.MaxConnections),
+		id: id, cfg: cfg, counts: &h.counts, poller: &h.poller, ended: make(chan struct{}), faults: faults{}, pending: newPending(),
+		readLimiter:   rate.NewLimiter(rate.Limit(cfg.MaxHeard), max(cfg.MaxHeard/2, cfg.MaxFrame, frameCost)),
+		acceptLimiter: rate.NewLimiter(rate.Limit(cfg.MaxJoins), acceptBurst*cfg.MaxConnections),
 	}
 }
 
@@ -78,14 +78,14 @@ func (e *endpoint) open() error {
 	}
 	defer folder.Close()
 	name := socketName(e.id)
-	if e.socket.standsAt(through(folder, name)) {
+	if e.socket.isAt(procPath(folder, name)) {
 		return nil
 	}
 	fresh, err := bind(folder, name, socketMode)
 	if err != nil {
 		return err
 	}
-	if err := fresh.await(e.door, func() { e.tasks.Go(func() { e.answer(fresh) }) }); err != nil {
+	if err := fresh.poll(e.poller, func() { e.tasks.Go(func() { e.serve(fresh) }) }); err != nil {
 		return errors.Join(err, fresh.Close())
 	}
 	stale := e.socket
@@ -96,16 +96,16 @@ func (e *endpoint) open() error {
 	return nil
 }
 
-// stands tells whether a flow that looks for its socket finds the one that we listen on.
-func (e *endpoint) stands() bool {
-	return e.socket.standsAt(filepath.Join(e.cfg.RunDir, e.id, socketName(e.id)))
+// listening reports whether a flow that looks for its socket finds the one that we listen on.
+func (e *endpoint) listening() bool {
+	return e.socket.isAt(filepath.Join(e.cfg.RunDir, e.id, socketName(e.id)))
 }
 
 // shut ends everything and waits for it.
 func (e *endpoint) shut() {
 	e.mu.Lock()
 	e.closed = true
-	e.pending.fail(errGone().For("", "", e.id))
+	e.pending.fail(closedError().For("", "", e.id))
 	conns := slices.Clone(e.conns)
 	e.mu.Unlock()
 	close(e.ended)
@@ -118,10 +118,10 @@ func (e *endpoint) shut() {
 	e.tasks.Wait()
 }
 
-// answer accepts whoever is at the socket, and waits for others again.
-func (e *endpoint) answer(s *socket) {
+// serve accepts the connections that wait, and has the poller wait for others.
+func (e *endpoint) serve(s *socket) {
 	e.accept(s)
-	for err := s.again(); err != nil; err = s.again() {
+	for err := s.rearm(); err != nil; err = s.rearm() {
 		e.cfg.Log.Warn().Err(err).Str("operation", "accept").Str("id", e.id).Msg("cannot wait for a flow's connection, will try again")
 		if e.pause(acceptPause) {
 			return
@@ -129,19 +129,19 @@ func (e *endpoint) answer(s *socket) {
 	}
 }
 
-// acceptor is a socket that never waits.
+// acceptor is a socket whose Accept does not block.
 type acceptor interface{ Accept() (net.Conn, error) }
 
-// accept takes all on who are there.
+// accept accepts every connection that waits.
 func (e *endpoint) accept(a acceptor) {
 	for {
 		nc, err := a.Accept()
 		switch {
 		case err == nil:
-			if ended := e.welcome(nc); ended {
+			if ended := e.admit(nc); ended {
 				return
 			}
-		case errors.Is(err, net.ErrClosed), errors.Is(err, errNobody):
+		case errors.Is(err, net.ErrClosed), errors.Is(err, errWouldBlock):
 			return
 		default:
 			e.cfg.Log.Warn().Err(err).Str("operation", "accept").Str("id", e.id).Msg("cannot accept a flow's connection, will try again")
@@ -152,19 +152,19 @@ func (e *endpoint) accept(a acceptor) {
 	}
 }
 
-// welcome admits nc, unless the flow connects too often, and tells whether the endpoint ended meanwhile. What is refused is
+// admit registers nc, unless the flow connects too often, and reports whether the endpoint ended meanwhile. What is refused is
 // accepted all the same, at a pace: left in the listener's queue, connections of a flow that has ended would stand before
 // those of its next run.
-func (e *endpoint) welcome(nc net.Conn) (ended bool) {
-	if e.joins.Allow() {
-		e.admit(nc)
+func (e *endpoint) admit(nc net.Conn) (ended bool) {
+	if e.acceptLimiter.Allow() {
+		e.register(nc)
 		return false
 	}
 	e.refuse(nc, throttledConnections, api.Errorf(api.SocketError, "the flow connects more than %d times a second; this connection was refused, try again later", e.cfg.MaxJoins))
 	return e.pause(refusePause)
 }
 
-// pause waits for d and tells whether the endpoint ended meanwhile.
+// pause waits for d and reports whether the endpoint ended meanwhile.
 func (e *endpoint) pause(d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -176,12 +176,12 @@ func (e *endpoint) pause(d time.Duration) bool {
 	}
 }
 
-// admit takes nc on, or refuses it where there are too many.
-func (e *endpoint) admit(nc net.Conn) {
+// register makes nc one of the endpoint's connections, or refuses it where there are too many.
+func (e *endpoint) register(nc net.Conn) {
 	e.mu.Lock()
 	closed, full := e.closed, len(e.conns) >= e.cfg.MaxConnections
 	if !closed && !full {
-		e.joinLocked(newConn(e, nc))
+		e.registerLocked(newConn(e, nc))
 	}
 	e.mu.Unlock()
 	switch {
@@ -192,8 +192,8 @@ func (e *endpoint) admit(nc net.Conn) {
 	}
 }
 
-func (e *endpoint) joinLocked(c *conn) {
-	e.tellStatusLocked()
+func (e *endpoint) registerLocked(c *conn) {
+	e.notifyStatusLocked()
 	e.conns = append(e.conns, c)
 	e.outage = false
 	if e.status != nil {
@@ -212,8 +212,8 @@ func (e *endpoint) refuse(nc net.Conn, what offence, problem *api.Error) {
 	e.fault(what, problem)
 }
 
-// leave takes c off: reading from it ended with err.
-func (e *endpoint) leave(c *conn, err error) {
+// unregister takes c off: reading from it ended with err.
+func (e *endpoint) unregister(c *conn, err error) {
 	e.mu.Lock()
 	e.conns = slices.DeleteFunc(e.conns, func(other *conn) bool { return other == c })
 	if len(e.conns) == 0 {
@@ -223,7 +223,7 @@ func (e *endpoint) leave(c *conn, err error) {
 	if e.closed {
 		problem = nil
 	}
-	e.nudgeTargetLocked()
+	e.wakeTargetLocked()
 	e.mu.Unlock()
 	if problem != nil {
 		e.fault(what, problem)
@@ -231,7 +231,7 @@ func (e *endpoint) leave(c *conn, err error) {
 	e.announce()
 }
 
-func (e *endpoint) look() Facts {
+func (e *endpoint) snapshot() Facts {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	facts := e.facts

@@ -31,9 +31,9 @@ func TestEndpoint_Hear(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h, id, heard := newBubble(t, Config{})
 				f := pipe(t, h, id)
-				f.say(tt.say...)
-				heard.hears(t, "connection true")
-				heard.hears(t, tt.want...)
+				f.send(tt.say...)
+				heard.expect(t, "connection true")
+				heard.expect(t, tt.want...)
 				f.handshake()
 				if len(heard) > 0 {
 					t.Errorf("watcher also heard %q", <-heard)
@@ -47,10 +47,10 @@ func TestEndpoint_Ping(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, id, _ := newBubble(t, Config{})
 		f := pipe(t, h, id)
-		f.say(`{"type":"ping"}`)
-		f.hears(`{"type":"pong"}`)
-		f.say(`{"type":"ping","id":[1]}`)
-		f.hears(`{"type":"pong","reply_to":[1]}`)
+		f.send(`{"type":"ping"}`)
+		f.expect(`{"type":"pong"}`)
+		f.send(`{"type":"ping","id":[1]}`)
+		f.expect(`{"type":"pong","reply_to":[1]}`)
 	})
 }
 
@@ -70,10 +70,10 @@ func TestEndpoint_Ping_NeverRead(t *testing.T) {
 		if took := time.Since(begin); took != 10*time.Second {
 			t.Errorf("the connection ended after %v, want the write timeout", took)
 		}
-		if most := 2*answers + 4096/len(ping); pings > most {
+		if most := 2*maxAnswers + 4096/len(ping); pings > most {
 			t.Errorf("%d pings were read, want at most %d", pings, most)
 		}
-		heard.hears(t, "connection true", "fault socket_error map[]", "connection false")
+		heard.expect(t, "connection true", "fault socket_error map[]", "connection false")
 	})
 }
 
@@ -82,16 +82,16 @@ func TestEndpoint_FrameTimeout(t *testing.T) {
 		h, id, heard := newBubble(t, Config{})
 		f := pipe(t, h, id)
 		time.Sleep(time.Hour) // silence between frames is no fault
-		f.say(`{}`)
-		heard.hears(t, "connection true", "message {}")
+		f.send(`{}`)
+		heard.expect(t, "connection true", "message {}")
 		time.Sleep(time.Hour)
 		begin := time.Now()
-		f.sayBytes([]byte("\x00\x00\x00\x02{"))
-		heard.hears(t, "fault socket_error map[]", "connection false")
+		f.sendBytes([]byte("\x00\x00\x00\x02{"))
+		heard.expect(t, "fault socket_error map[]", "connection false")
 		if took := time.Since(begin); took != 30*time.Second {
 			t.Errorf("half a frame was waited for %v, want 30s", took)
 		}
-		f.ends()
+		f.expectEnd()
 	})
 }
 
@@ -101,11 +101,11 @@ func TestEndpoint_WriteTimeout(t *testing.T) {
 		f := pipe(t, h, id)
 		begin := time.Now()
 		tellStatus(h, id, `{}`)
-		heard.hears(t, "connection true", "fault socket_error map[]", "connection false")
+		heard.expect(t, "connection true", "fault socket_error map[]", "connection false")
 		if took := time.Since(begin); took != 10*time.Second {
 			t.Errorf("the flow had %v to read, want 10s", took)
 		}
-		f.ends()
+		f.expectEnd()
 	})
 }
 
@@ -113,14 +113,14 @@ func TestEndpoint_TooLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, id, heard := newBubble(t, Config{MaxFrame: 100})
 		f := pipe(t, h, id)
-		f.say(`{}`)
-		f.sayBytes([]byte{0, 0, 0, 101})
+		f.send(`{}`)
+		f.sendBytes([]byte{0, 0, 0, 101})
 		got := f.next()
 		if field(t, got, "type") != "error" || field(t, got, "error_type") != "message_format_error" {
 			t.Errorf("flow heard %s, want an error frame", got)
 		}
-		f.ends()
-		heard.hears(t, "connection true", "message {}", "fault message_format_error map[]", "connection false")
+		f.expectEnd()
+		heard.expect(t, "connection true", "message {}", "fault message_format_error map[]", "connection false")
 	})
 }
 
@@ -128,15 +128,15 @@ func TestEndpoint_Fault_OncePerMinuteAndType(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, id, heard := newBubble(t, Config{})
 		f := pipe(t, h, id)
-		f.say("1", "2", "3")
+		f.send("1", "2", "3")
 		time.Sleep(59 * time.Second)
-		f.say("4", `{}`)
+		f.send("4", `{}`)
 		time.Sleep(time.Second)
-		f.say("5", "6")
-		f.sayBytes([]byte{0})
+		f.send("5", "6")
+		f.sendBytes([]byte{0})
 		synctest.Wait()
 		f.Close()
-		heard.hears(t, "connection true", "fault message_format_error map[]", "message {}",
+		heard.expect(t, "connection true", "fault message_format_error map[]", "message {}",
 			"fault message_format_error map[suppressed:3]", "fault socket_error map[]", "connection false")
 	})
 }
@@ -147,12 +147,12 @@ func TestEndpoint_Lost(t *testing.T) {
 		f := pipe(t, h, id)
 		f.handshake()
 		f.Close() // nothing is pending: no fault
-		heard.hears(t, "connection true", "connection false")
+		heard.expect(t, "connection true", "connection false")
 		f = pipe(t, h, id)
 		tellStatus(h, id, `{}`)
 		synctest.Wait()
 		f.Close() // ends while it is told its status: no fault either
-		heard.hears(t, "connection true", "connection false")
+		heard.expect(t, "connection true", "connection false")
 	})
 }
 
@@ -167,13 +167,13 @@ func TestEndpoint_Target(t *testing.T) {
 			succeeds(t, done)
 		}
 		goesTo(0)
-		flows[2].say(`{"type":"hello"}`)
+		flows[2].send(`{"type":"hello"}`)
 		flows[2].handshake()
 		goesTo(2)
-		flows[1].say(`{"type":"hello"}`)
+		flows[1].send(`{"type":"hello"}`)
 		flows[1].handshake()
 		goesTo(1)
-		flows[2].say(`{"type":"hello"}`)
+		flows[2].send(`{"type":"hello"}`)
 		flows[2].handshake()
 		goesTo(2)
 		flows[2].Close()
@@ -193,7 +193,7 @@ func TestEndpoint_Target_Moves(t *testing.T) {
 		first := send(t.Context(), h, id, `{"n":"1"}`, SendOptions{})
 		synctest.Wait()
 		second := send(t.Context(), h, id, `{"n":"2"}`, SendOptions{})
-		fresh.say(`{"type":"hello"}`)
+		fresh.send(`{"type":"hello"}`)
 		fresh.handshake()
 		time.Sleep(10 * time.Second)
 		for i, done := range []<-chan answered{first, second} {
@@ -202,7 +202,7 @@ func TestEndpoint_Target_Moves(t *testing.T) {
 			}
 			succeeds(t, done)
 		}
-		old.ends()
+		old.expectEnd()
 	})
 }
 
@@ -217,7 +217,7 @@ func TestEndpoint_Target_Lost(t *testing.T) {
 			t.Errorf("flow got %q", got)
 		}
 		succeeds(t, done)
-		old.ends()
+		old.expectEnd()
 	})
 }
 
@@ -233,14 +233,14 @@ func TestEndpoint_Target_Take(t *testing.T) {
 	if err := e.enqueue(t.Context(), r, time.Hour); err != nil {
 		t.Fatal(err)
 	}
-	e.prefer(other)
+	e.makeTarget(other)
 	if len(other.wake) == 0 {
 		t.Error("the new target sleeps")
 	}
-	if e.take(oldest) != nil {
+	if e.nextRequest(oldest) != nil {
 		t.Error("another than the target took the message")
 	}
-	if e.take(other) != r {
+	if e.nextRequest(other) != r {
 		t.Error("the target did not get the message")
 	}
 }
@@ -250,7 +250,7 @@ func TestEndpoint_Notices(t *testing.T) {
 		h, id, _ := newBubble(t, Config{})
 		tellStatus(h, id, `0`)
 		f := pipe(t, h, id)
-		f.hears(`{"type":"status","status":0}`)
+		f.expect(`{"type":"status","status":0}`)
 		tellStatus(h, id, `1`)
 		synctest.Wait() // it is being written: too late to be superseded
 		for i := range 1000 {
@@ -260,12 +260,12 @@ func TestEndpoint_Notices(t *testing.T) {
 		h.Lifecycle(id, "updating", 7)
 		done := send(t.Context(), h, id, `{"n":"1"}`, SendOptions{})
 		synctest.Wait()
-		f.hears(`{"type":"status","status":1}`, `{"type":"status","status":999}`,
+		f.expect(`{"type":"status","status":1}`, `{"type":"status","status":999}`,
 			`{"type":"lifecycle","event":"stopping","grace_seconds":999}`,
 			`{"type":"lifecycle","event":"updating","grace_seconds":7}`)
 		f.next()
 		succeeds(t, done)
-		pipe(t, h, id).hears(`{"type":"status","status":999}`)
+		pipe(t, h, id).expect(`{"type":"status","status":999}`)
 	})
 }
 
@@ -282,8 +282,8 @@ func TestEndpoint_Facts(t *testing.T) {
 		f := pipe(t, h, id)
 		is(Facts{Connected: true})
 		time.Sleep(time.Second)
-		f.say(`{}`, `{"type":"heartbeat"}`, `no object`)
-		heard.hears(t, "connection true", "message {}", "heartbeat", "fault message_format_error map[]")
+		f.send(`{}`, `{"type":"heartbeat"}`, `no object`)
+		heard.expect(t, "connection true", "message {}", "heartbeat", "fault message_format_error map[]")
 		received := time.Now()
 		is(Facts{Connected: true, LastCommunication: received, LastReceived: received, Received: 2})
 		time.Sleep(time.Second)
@@ -296,7 +296,7 @@ func TestEndpoint_Facts(t *testing.T) {
 		tellStatus(h, id, `{}`)
 		f.next()
 		f.Close()
-		heard.hears(t, "connection false")
+		heard.expect(t, "connection false")
 		is(Facts{LastCommunication: sent, LastReceived: received, Received: 2, Sent: 1})
 	})
 }
@@ -329,7 +329,7 @@ func TestEndpoint_Accept_GoesOn(t *testing.T) {
 		l.conns <- ours
 		e, begin := h.endpoints[id], time.Now()
 		e.tasks.Go(func() { e.accept(l) })
-		heard.hears(t, "connection true")
+		heard.expect(t, "connection true")
 		if took := time.Since(begin); took != 2*acceptPause {
 			t.Errorf("connected after %v, want %v", took, 2*acceptPause)
 		}
@@ -362,8 +362,8 @@ func TestEndpoint_Admit_Closed(t *testing.T) {
 			t.Fatal(err)
 		}
 		ours, theirs := net.Pipe()
-		e.admit(ours)
-		flow{t, theirs}.ends()
+		e.register(ours)
+		flow{t, theirs}.expectEnd()
 		if len(heard) > 0 {
 			t.Errorf("watcher heard %q", <-heard)
 		}
@@ -381,7 +381,7 @@ func TestEndpoint_Shut_IsNoFault(t *testing.T) {
 			t.Fatal(err)
 		}
 		fails(t, done, api.SocketConnectionError, "unknown")
-		heard.hears(t, "connection true", "connection false")
+		heard.expect(t, "connection true", "connection false")
 	})
 }
 
@@ -390,8 +390,8 @@ func TestEndpoint_Shut_DoesNotWaitForAFlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, id, heard := newBubble(t, Config{})
 		f := pipe(t, h, id)
-		f.sayBytes([]byte{255, 0, 0, 0})
-		heard.hears(t, "connection true", "fault message_format_error map[]", "connection false")
+		f.sendBytes([]byte{255, 0, 0, 0})
+		heard.expect(t, "connection true", "fault message_format_error map[]", "connection false")
 		begin := time.Now()
 		if err := h.Remove(id); err != nil {
 			t.Error(err)

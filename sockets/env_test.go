@@ -24,22 +24,24 @@ const patience = 40 * time.Second
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// ear is a Watcher that writes down what it hears.
-type ear chan string
+// recorder is a Watcher that records its calls.
+type recorder chan string
 
-func (e ear) Connection(id string, connected bool) { e <- fmt.Sprint("connection ", connected) }
-func (e ear) Message(id string, m json.RawMessage) { e <- "message " + string(m) }
-func (e ear) Ready(id string)                      { e <- "ready" }
-func (e ear) Heartbeat(id string)                  { e <- "heartbeat" }
-func (e ear) Fault(id string, err *api.Error)      { e <- fmt.Sprint("fault ", err.Type, " ", err.Details) }
-func (e ear) Traffic(string, Way, string, int)     {}
-func (e ear) Reachable(id string, reachable bool)  { e <- fmt.Sprint("reachable ", reachable) }
-func (e ear) ActorEvent(id, actor, event string, data json.RawMessage) {
+func (e recorder) Connection(id string, connected bool) { e <- fmt.Sprint("connection ", connected) }
+func (e recorder) Message(id string, m json.RawMessage) { e <- "message " + string(m) }
+func (e recorder) Ready(id string)                      { e <- "ready" }
+func (e recorder) Heartbeat(id string)                  { e <- "heartbeat" }
+func (e recorder) Fault(id string, err *api.Error) {
+	e <- fmt.Sprint("fault ", err.Type, " ", err.Details)
+}
+func (e recorder) Traffic(string, Way, string, int)    {}
+func (e recorder) Reachable(id string, reachable bool) { e <- fmt.Sprint("reachable ", reachable) }
+func (e recorder) ActorEvent(id, actor, event string, data json.RawMessage) {
 	e <- fmt.Sprintf("actor %s %s %s", actor, event, data)
 }
 
-// hears fails the test unless what e heard next is this.
-func (e ear) hears(t *testing.T, want ...string) {
+// expect fails the test unless these calls come next.
+func (e recorder) expect(t *testing.T, want ...string) {
 	t.Helper()
 	for _, w := range want {
 		select {
@@ -69,9 +71,9 @@ func tellStatus(h *Hub, id, status string) {
 }
 
 // newHub makes a hub with one open socket.
-func newHub(t *testing.T, cfg Config) (h *Hub, id string, heard ear) {
+func newHub(t *testing.T, cfg Config) (h *Hub, id string, heard recorder) {
 	t.Helper()
-	heard = make(ear, 4096)
+	heard = make(recorder, 4096)
 	cfg.RunDir = filepath.Join(t.TempDir(), "run")
 	cfg.Watcher = heard
 	h = openHub(t, cfg)
@@ -115,7 +117,7 @@ func dial(t testing.TB, h *Hub, id string) net.Conn {
 		t.Fatal(err)
 	}
 	defer folder.Close()
-	nc, err := net.Dial("unix", through(folder, socketName(id)))
+	nc, err := net.Dial("unix", procPath(folder, socketName(id)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,18 +135,18 @@ func join(t *testing.T, h *Hub, id string) flow {
 
 func (f flow) handshake() {
 	f.t.Helper()
-	f.say(`{"type":"ping"}`)
-	f.hears(`{"type":"pong"}`)
+	f.send(`{"type":"ping"}`)
+	f.expect(`{"type":"pong"}`)
 }
 
-func (f flow) say(messages ...string) {
+func (f flow) send(messages ...string) {
 	f.t.Helper()
 	for _, m := range messages {
-		f.sayBytes(frame([]byte(m)))
+		f.sendBytes(frame([]byte(m)))
 	}
 }
 
-func (f flow) sayBytes(b []byte) {
+func (f flow) sendBytes(b []byte) {
 	f.t.Helper()
 	if _, err := f.Write(b); err != nil {
 		f.t.Fatal(err)
@@ -162,7 +164,7 @@ func (f flow) next() string {
 	return string(body)
 }
 
-func (f flow) hears(want ...string) {
+func (f flow) expect(want ...string) {
 	f.t.Helper()
 	for _, w := range want {
 		if got := f.next(); got != w {
@@ -172,7 +174,7 @@ func (f flow) hears(want ...string) {
 }
 
 // ends fails the test unless the manager closes the connection and says nothing more.
-func (f flow) ends() {
+func (f flow) expectEnd() {
 	f.t.Helper()
 	f.SetReadDeadline(time.Now().Add(patience))
 	if rest, err := io.ReadAll(f); os.IsTimeout(err) || len(rest) > 0 {
@@ -241,9 +243,9 @@ func fails(t *testing.T, done <-chan answered, want api.ErrorType, delivery any)
 }
 
 // newBubble makes a hub with a socket that no file leads to, for use in a synctest bubble.
-func newBubble(t *testing.T, cfg Config) (h *Hub, id string, heard ear) {
+func newBubble(t *testing.T, cfg Config) (h *Hub, id string, heard recorder) {
 	t.Helper()
-	heard = make(ear, 4096)
+	heard = make(recorder, 4096)
 	cfg.RunDir = t.TempDir()
 	cfg.Watcher = heard
 	h = openHub(t, cfg)
@@ -257,6 +259,6 @@ func pipe(t *testing.T, h *Hub, id string) flow {
 	t.Helper()
 	ours, theirs := net.Pipe()
 	t.Cleanup(func() { theirs.Close() })
-	h.endpoints[id].admit(ours)
+	h.endpoints[id].register(ours)
 	return flow{t, theirs}
 }

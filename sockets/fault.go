@@ -14,28 +14,28 @@ import (
 const faultInterval = time.Minute
 
 // faults lets one fault of each type through per interval and counts the others.
-type faults map[api.ErrorType]*streak
+type faults map[api.ErrorType]*faultWindow
 
-type streak struct {
-	last   time.Time
-	unsaid int
+type faultWindow struct {
+	last       time.Time
+	suppressed int
 }
 
-// admit gives err as the watcher shall hear it, with how many before it were not said; nil where it is too early.
-func (f faults) admit(err *api.Error, now time.Time) *api.Error {
+// allow returns err with the number of those that were suppressed before it; nil where it is too early.
+func (f faults) allow(err *api.Error, now time.Time) *api.Error {
 	s := f[err.Type]
 	if s == nil {
-		f[err.Type] = &streak{last: now}
+		f[err.Type] = &faultWindow{last: now}
 		return err
 	}
 	if now.Sub(s.last) < faultInterval {
-		s.unsaid++
+		s.suppressed++
 		return nil
 	}
-	if s.unsaid > 0 {
-		err = err.With("suppressed", s.unsaid)
+	if s.suppressed > 0 {
+		err = err.With("suppressed", s.suppressed)
 	}
-	*s = streak{last: now}
+	*s = faultWindow{last: now}
 	return err
 }
 

@@ -87,11 +87,11 @@ var errClosed = errors.New("the hub is closed")
 type Hub struct {
 	cfg    Config
 	counts counts
-	door   door
+	poller poller
 
-	// turns are held by Open, Remove and Close: of what belongs to one container, one at a time changes files and listeners. They
-	// are taken before mu.
-	turns turns
+	// locks are held by Open, Remove, Listening and Close, which change a container's files and listener or look at them: one at
+	// a time does so for a container. They are taken before mu.
+	locks keyedMutex
 
 	mu        sync.RWMutex
 	closed    bool
@@ -123,7 +123,7 @@ func (h *Hub) Open(id string) error {
 	if !isID(id) {
 		return badID(id)
 	}
-	defer h.turns.take(id)()
+	defer h.locks.lock(id)()
 	if err := h.openLocked(id); err != nil {
 		return api.Errorf(api.SocketError, "the flow's socket could not be made").For("", "", id).Because(err)
 	}
@@ -164,13 +164,13 @@ func (h *Hub) Mount(id string) string {
 	return fmt.Sprintf("%d:%d-%d-%d.%d", stat.Dev_major, stat.Dev_minor, stat.Ino, stat.Btime.Sec, stat.Btime.Nsec)
 }
 
-// Listening tells whether the container's socket is where a flow looks for it. It changes nothing.
+// Listening reports whether the container's socket is where a flow looks for it. It changes nothing.
 func (h *Hub) Listening(id string) bool {
-	defer h.turns.take(id)()
+	defer h.locks.lock(id)()
 	h.mu.RLock()
 	e := h.endpoints[id]
 	h.mu.RUnlock()
-	return e != nil && e.stands()
+	return e != nil && e.listening()
 }
 
 // Remove ends the container's connections and waiting messages, and removes its socket and folder, whoever made them.
@@ -178,7 +178,7 @@ func (h *Hub) Remove(id string) error {
 	if !isID(id) {
 		return badID(id)
 	}
-	defer h.turns.take(id)()
+	defer h.locks.lock(id)()
 	h.mu.Lock()
 	e := h.endpoints[id]
 	delete(h.endpoints, id)
@@ -194,7 +194,7 @@ func (h *Hub) Remove(id string) error {
 
 // Close ends every listener and connection. The files stay.
 func (h *Hub) Close() error {
-	defer h.turns.takeAll()()
+	defer h.locks.lockAll()()
 	h.mu.Lock()
 	h.closed = true
 	endpoints := h.endpoints
@@ -203,7 +203,7 @@ func (h *Hub) Close() error {
 	for _, e := range endpoints {
 		e.shut()
 	}
-	return h.door.close()
+	return h.poller.close()
 }
 
 // Dir is the container's folder on the host; "" where id is no id.
@@ -225,7 +225,7 @@ func (h *Hub) Path(id string) string {
 // StatusChanged has the container's connections told of its status, unless they know it. A new one is told by its first frame.
 func (h *Hub) StatusChanged(id string) {
 	if e, err := h.find(id); err == nil {
-		e.tellStatus()
+		e.notifyStatus()
 	}
 }
 
@@ -246,10 +246,10 @@ func (h *Hub) Facts(id string) Facts {
 	if err != nil {
 		return Facts{}
 	}
-	return e.look()
+	return e.snapshot()
 }
 
-// Connected tells whether the flow has a connection now.
+// Connected reports whether the flow has a connection now.
 func (h *Hub) Connected(id string) bool { return h.Facts(id).Connected }
 
 // Heard tells when the flow last sent anything, and when it was last ready: now, while a connection stands on which it said
@@ -259,14 +259,14 @@ func (h *Hub) Heard(id string) (last, ready time.Time) {
 	if err != nil {
 		return time.Time{}, time.Time{}
 	}
-	return e.spoke()
+	return e.lastActivity()
 }
 
 func (h *Hub) find(id string) (*endpoint, *api.Error) {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	if h.closed {
-		return nil, errGone().With("delivery", waiting.delivery())
+		return nil, closedError().With("delivery", waiting.delivery())
 	}
 	e := h.endpoints[id]
 	if e == nil {

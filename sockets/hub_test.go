@@ -33,7 +33,7 @@ func TestHub_BadIDs(t *testing.T) {
 func TestHub_Remove(t *testing.T) {
 	h, id, heard := newHub(t, Config{})
 	f := join(t, h, id)
-	heard.hears(t, "connection true")
+	heard.expect(t, "connection true")
 	done := send(t.Context(), h, id, `{}`, SendOptions{ExpectReply: true})
 	f.next()
 	f.handshake() // the writer has noted by now that the message is whole
@@ -41,8 +41,8 @@ func TestHub_Remove(t *testing.T) {
 		t.Fatal(err)
 	}
 	fails(t, done, api.SocketConnectionError, "sent")
-	f.ends()
-	heard.hears(t, "connection false")
+	f.expectEnd()
+	heard.expect(t, "connection false")
 	if _, err := os.Lstat(h.Dir(id)); !os.IsNotExist(err) {
 		t.Errorf("the folder: %v", err)
 	}
@@ -60,12 +60,12 @@ func TestHub_Restart(t *testing.T) {
 	h, id, heard := newHub(t, Config{})
 	f := join(t, h, id)
 	tellStatus(h, id, `1`)
-	f.hears(`{"type":"status","status":1}`)
+	f.expect(`{"type":"status","status":1}`)
 	if err := h.Close(); err != nil {
 		t.Fatal(err)
 	}
-	f.ends()
-	heard.hears(t, "connection true", "connection false")
+	f.expectEnd()
+	heard.expect(t, "connection true", "connection false")
 	lstat(t, h.Path(id))
 
 	next := openHub(t, Config{RunDir: h.cfg.RunDir, Watcher: heard})
@@ -74,19 +74,19 @@ func TestHub_Restart(t *testing.T) {
 	}
 	waits := send(t.Context(), next, id, `{"n":"1"}`, SendOptions{})
 	f = connect(t, next, id)
-	f.hears(`{"type":"status","status":1}`)
+	f.expect(`{"type":"status","status":1}`)
 	if got := field(t, f.next(), "n"); got != "1" {
 		t.Errorf("flow got %q", got)
 	}
 	succeeds(t, waits)
-	heard.hears(t, "connection true")
+	heard.expect(t, "connection true")
 	onlySocket(t, next, id)
 }
 
 // Whoever closed the hub may take the watcher's own things away.
 func TestHub_Close_WaitsForTheWatcher(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		heard := make(ear)
+		heard := make(recorder)
 		h := openHub(t, Config{RunDir: t.TempDir(), Watcher: heard})
 		id := xid.New().String()
 		h.endpoints[id] = newEndpoint(id, h)
@@ -134,14 +134,14 @@ func TestHub_TooManyConnections(t *testing.T) {
 	if got := extra.next(); field(t, got, "type") != "error" || field(t, got, "error_type") != "socket_error" {
 		t.Errorf("the 17th heard %s, want an error frame", got)
 	}
-	extra.ends()
-	heard.hears(t, "connection true", "fault socket_error map[]")
+	extra.expectEnd()
+	heard.expect(t, "connection true", "fault socket_error map[]")
 	for _, f := range flows {
 		f.handshake()
 	}
-	flows[3].sayBytes([]byte{255, 0, 0, 0})
+	flows[3].sendBytes([]byte{255, 0, 0, 0})
 	flows[3].next()
-	flows[3].ends()
+	flows[3].expectEnd()
 	join(t, h, id)
 }
 
@@ -152,7 +152,7 @@ func TestHub_Order(t *testing.T) {
 	var saying sync.WaitGroup
 	saying.Go(func() {
 		for i := range n {
-			f.say(fmt.Sprintf(`{"n":%d}`, i))
+			f.send(fmt.Sprintf(`{"n":%d}`, i))
 		}
 	})
 	saying.Go(func() {
@@ -167,9 +167,9 @@ func TestHub_Order(t *testing.T) {
 			t.Fatalf("flow got message %s, want %s", got, want)
 		}
 	}
-	heard.hears(t, "connection true")
+	heard.expect(t, "connection true")
 	for i := range n {
-		heard.hears(t, fmt.Sprintf(`message {"n":%d}`, i))
+		heard.expect(t, fmt.Sprintf(`message {"n":%d}`, i))
 	}
 	saying.Wait()
 }
@@ -193,7 +193,7 @@ func TestHub_Send_Concurrent(t *testing.T) {
 	}
 	for i := range asked {
 		m := asked[len(asked)-1-i]
-		f.say(fmt.Sprintf(`{"n":"%s","reply_to":"%s"}`, field(t, m, "n"), field(t, m, "id")))
+		f.send(fmt.Sprintf(`{"n":"%s","reply_to":"%s"}`, field(t, m, "n"), field(t, m, "id")))
 	}
 	asking.Wait()
 }
@@ -212,7 +212,7 @@ func TestHub_SlowReader(t *testing.T) {
 	stuck := send(ctx, h, slow, big, SendOptions{})
 	for range 100 {
 		done := send(t.Context(), h, quick, `{}`, SendOptions{ExpectReply: true})
-		f.say(`{"reply_to":"` + field(t, f.next(), "id") + `"}`)
+		f.send(`{"reply_to":"` + field(t, f.next(), "id") + `"}`)
 		succeeds(t, done)
 		tellStatus(h, slow, `{}`)
 	}
@@ -224,19 +224,19 @@ func TestHub_SlowReader(t *testing.T) {
 
 // What a flow said before it ended is heard, though writing to it failed meanwhile.
 func TestHub_LastWords(t *testing.T) {
-	heard := make(ear)
+	heard := make(recorder)
 	h := openHub(t, Config{RunDir: t.TempDir(), Watcher: heard})
 	id := xid.New().String()
 	if err := h.Open(id); err != nil {
 		t.Fatal(err)
 	}
 	f := connect(t, h, id)
-	f.say(`{"n":1}`, `{"n":2}`)
+	f.send(`{"n":1}`, `{"n":2}`)
 	c := onlyConn(h, id)
 	f.Close()
 	tellStatus(h, id, `{}`)
 	<-c.written
-	heard.hears(t, "connection true", `message {"n":1}`, `message {"n":2}`, "connection false")
+	heard.expect(t, "connection true", `message {"n":1}`, `message {"n":2}`, "connection false")
 }
 
 // onlyConn waits for the container's connection.
@@ -298,7 +298,7 @@ func TestHub_Storm(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := connect(t, h, id)
-	f.hears(`{"type":"status","status":{}}`)
+	f.expect(`{"type":"status","status":{}}`)
 	f.handshake()
 	if err := h.Close(); err != nil {
 		t.Error(err)

@@ -19,36 +19,36 @@ const (
 	socketMode = 0o666
 )
 
-// isID tells whether id has the form of the manager's ids. No such name can lead out of a folder.
+// isID reports whether id has the form of the manager's ids. No such name can lead out of a folder.
 func isID(id string) bool {
 	return len(id) == 20 && strings.Trim(id, "0123456789abcdefghijklmnopqrstuv") == ""
 }
 
 func socketName(id string) string { return id + ".sock" }
 
-// errNobody means that nobody is left to be accepted.
-var errNobody = errors.New("nobody waits at the socket")
+// errWouldBlock means that no connection waits to be accepted.
+var errWouldBlock = errors.New("nobody waits at the socket")
 
 // socket listens, and knows the file that leads to it.
 type socket struct {
-	file mark
+	fileID fileID
 
 	mu     sync.Mutex
 	fd     int
 	closed bool
-	door   *door // nil until somebody is waited for
+	poller *poller // nil until the socket is polled
 }
 
-// mark tells a file from any other, and with another mode from itself.
-type mark struct {
+// fileID identifies a file together with its mode.
+type fileID struct {
 	dev, ino uint64
 	mode     uint32
 }
 
-func markOf(path string) (mark, error) {
+func fileIDOf(path string) (fileID, error) {
 	var stat unix.Stat_t
 	err := unix.Lstat(path, &stat)
-	return mark{stat.Dev, stat.Ino, stat.Mode}, err
+	return fileID{stat.Dev, stat.Ino, stat.Mode}, err
 }
 
 // openFolder makes the container's folder where it is missing and returns a handle that only names it.
@@ -60,18 +60,18 @@ func openFolder(runDir, id string) (*os.File, error) {
 	if err := os.Mkdir(path, folderMode); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("make socket folder: %w", err)
 	}
-	folder, err := handle(path)
+	folder, err := openPath(path)
 	if err != nil {
 		return nil, err
 	}
-	if err := os.Chmod(through(folder, ""), folderMode); err != nil {
+	if err := os.Chmod(procPath(folder, ""), folderMode); err != nil {
 		return nil, errors.Join(fmt.Errorf("set mode of socket folder: %w", err), folder.Close())
 	}
 	return folder, nil
 }
 
-// handle only names a folder, whatever its path leads to by and by.
-func handle(path string) (*os.File, error) {
+// openPath opens a handle that only names a folder, whatever its path leads to later.
+func openPath(path string) (*os.File, error) {
 	fd, err := unix.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open socket folder %s: %w", path, err)
@@ -79,15 +79,15 @@ func handle(path string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
-// through is a path to name in folder that stays short however long folder's own path is: a socket's address has 107 bytes.
-func through(folder *os.File, name string) string {
+// procPath is a path to name in folder that stays short however long folder's own path is: a socket's address has 107 bytes.
+func procPath(folder *os.File, name string) string {
 	return fmt.Sprintf("/proc/self/fd/%d/%s", folder.Fd(), name)
 }
 
 // bind listens at name in folder. The socket gets its mode under another name and is renamed over whatever stands at name,
 // so a flow that connects meanwhile finds either the old one or the new one, ready.
 func bind(folder *os.File, name string, mode fs.FileMode) (*socket, error) {
-	temporary, final := through(folder, "."+name), through(folder, name)
+	temporary, final := procPath(folder, "."+name), procPath(folder, name)
 	if err := os.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("remove stale socket: %w", err)
 	}
@@ -99,7 +99,7 @@ func bind(folder *os.File, name string, mode fs.FileMode) (*socket, error) {
 	if err != nil {
 		return nil, errors.Join(err, unix.Close(fd))
 	}
-	return &socket{file: file, fd: fd}, nil
+	return &socket{fileID: file, fd: fd}, nil
 }
 
 // backlog is how many may wait to be accepted; the kernel allows as many as net.core.somaxconn says.
@@ -119,23 +119,23 @@ func listen(path string) (fd int, err error) {
 	return fd, nil
 }
 
-func publish(temporary, final string, mode fs.FileMode) (mark, error) {
+func publish(temporary, final string, mode fs.FileMode) (fileID, error) {
 	if err := os.Chmod(temporary, mode); err != nil {
-		return mark{}, fmt.Errorf("set mode of socket: %w", err)
+		return fileID{}, fmt.Errorf("set mode of socket: %w", err)
 	}
-	file, err := markOf(temporary)
+	file, err := fileIDOf(temporary)
 	if err != nil {
-		return mark{}, fmt.Errorf("look at socket: %w", err)
+		return fileID{}, fmt.Errorf("look at socket: %w", err)
 	}
 	if err := os.Rename(temporary, final); err != nil {
-		return mark{}, fmt.Errorf("rename socket: %w", err)
+		return fileID{}, fmt.Errorf("rename socket: %w", err)
 	}
 	return file, nil
 }
 
-// Accept takes whoever waits, without waiting for anybody: errNobody. After Close it is net.ErrClosed.
+// Accept does not block: where no connection waits, it returns errWouldBlock. After Close it returns net.ErrClosed.
 func (s *socket) Accept() (net.Conn, error) {
-	fd, err := s.take()
+	fd, err := s.accept()
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +144,7 @@ func (s *socket) Accept() (net.Conn, error) {
 	return net.FileConn(file)
 }
 
-func (s *socket) take() (fd int, err error) {
+func (s *socket) accept() (fd int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for !s.closed {
@@ -153,7 +153,7 @@ func (s *socket) take() (fd int, err error) {
 		case err == nil:
 			return fd, nil
 		case errors.Is(err, unix.EAGAIN):
-			return 0, errNobody
+			return 0, errWouldBlock
 		case !errors.Is(err, unix.EINTR) && !errors.Is(err, unix.ECONNABORTED):
 			return 0, os.NewSyscallError("accept4", err)
 		}
@@ -161,22 +161,22 @@ func (s *socket) take() (fd int, err error) {
 	return 0, net.ErrClosed
 }
 
-// await has ring called once when somebody is there to be accepted, as door.watch does.
-func (s *socket) await(d *door, ring func()) error {
+// poll has callback called once when a connection waits to be accepted, as poller.add does.
+func (s *socket) poll(p *poller, callback func()) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.door = d
-	return d.watch(s.fd, ring)
+	s.poller = p
+	return p.add(s.fd, callback)
 }
 
-// again has ring called once more. It does nothing after Close.
-func (s *socket) again() error {
+// rearm has callback called once more. It does nothing after Close.
+func (s *socket) rearm() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return nil
 	}
-	return s.door.again(s.fd)
+	return s.poller.rearm(s.fd)
 }
 
 // Close ends the listening. The file stays.
@@ -187,16 +187,16 @@ func (s *socket) Close() error {
 		return net.ErrClosed
 	}
 	s.closed = true
-	if s.door != nil {
-		s.door.leave(s.fd)
+	if s.poller != nil {
+		s.poller.remove(s.fd)
 	}
 	return os.NewSyscallError("close", unix.Close(s.fd))
 }
 
-// standsAt tells whether whoever connects to path reaches s.
-func (s *socket) standsAt(path string) bool { return s != nil && s.file.standsAt(path) }
+// isAt reports whether whoever connects to path reaches s.
+func (s *socket) isAt(path string) bool { return s != nil && s.fileID.isAt(path) }
 
-func (m mark) standsAt(path string) bool {
-	file, err := markOf(path)
+func (m fileID) isAt(path string) bool {
+	file, err := fileIDOf(path)
 	return err == nil && file == m
 }

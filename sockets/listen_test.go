@@ -33,7 +33,7 @@ func TestHub_Open(t *testing.T) {
 	})
 	t.Run("OK/LongRunDir", func(t *testing.T) {
 		long := filepath.Join(t.TempDir(), strings.Repeat("d", 200))
-		h := openHub(t, Config{RunDir: long, Watcher: make(ear, 10)})
+		h := openHub(t, Config{RunDir: long, Watcher: make(recorder, 10)})
 		id := xid.New().String()
 		if err := h.Open(id); err != nil {
 			t.Fatal(err)
@@ -51,7 +51,7 @@ func TestHub_Open(t *testing.T) {
 			t.Error("the socket was made anew")
 		}
 		f.handshake()
-		heard.hears(t, "connection true")
+		heard.expect(t, "connection true")
 		if len(heard) > 0 {
 			t.Errorf("watcher also heard %q", <-heard)
 		}

@@ -59,7 +59,7 @@ func TestHub_Queue_ManyWaiting(t *testing.T) {
 		e := h.endpoints[id]
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		return len(e.pending.asked)
+		return len(e.pending.awaitingReply)
 	}
 	for deadline := time.Now().Add(patience); asked() < many; runtime.Gosched() {
 		if time.Now().After(deadline) {

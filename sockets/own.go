@@ -28,8 +28,8 @@ var ErrTaken = errors.New("another process listens there")
 // is missing and left as it is where it stands. Close takes the socket's file away, unless another one stands there by then.
 type Own struct {
 	net.Listener
-	file mark
-	path string
+	fileID fileID
+	path   string
 }
 
 // ListenOwn listens at path. What a dead process left there is replaced; of two that try at once, one gets ErrTaken.
@@ -61,12 +61,12 @@ func ListenOwn(path string) (*Own, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Own{listener, s.file, path}, nil
+	return &Own{listener, s.fileID, path}, nil
 }
 
-// vacant tells whether name in folder is free, or a socket that nobody listens at.
+// vacant checks that name in folder is free, or a socket at which nobody listens.
 func vacant(folder *os.File, name string) error {
-	info, err := os.Lstat(through(folder, name))
+	info, err := os.Lstat(procPath(folder, name))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
@@ -77,7 +77,7 @@ func vacant(folder *os.File, name string) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), probeTimeout)
 	defer cancel()
-	conn, err := new(net.Dialer).DialContext(ctx, "unix", through(folder, name))
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", procPath(folder, name))
 	switch {
 	case err == nil:
 		_ = conn.Close() // it served its purpose
@@ -104,7 +104,7 @@ func (o *Own) Close() error {
 		return err // the folder is gone, and the socket with it
 	}
 	defer folder.Close()
-	if o.file.standsAt(through(folder, filepath.Base(o.path))) {
+	if o.fileID.isAt(procPath(folder, filepath.Base(o.path))) {
 		err = errors.Join(err, os.Remove(o.path))
 	}
 	return err

@@ -17,10 +17,10 @@ import (
 type phase int
 
 const (
-	waiting phase = iota // in the queue
-	writing              // being written, perhaps in part
-	asked                // written whole, its reply is due
-	settled              // the caller has its answer, or has gone
+	waiting       phase = iota // in the queue
+	writing                    // being written, perhaps in part
+	awaitingReply              // written whole, its reply is due
+	settled                    // the caller has its answer, or has gone
 )
 
 // delivery says whether the flow has a message that came so far, in the words of the error's details.
@@ -28,7 +28,7 @@ func (p phase) delivery() string {
 	switch p {
 	case waiting:
 		return "not_sent"
-	case asked:
+	case awaitingReply:
 		return "sent"
 	default:
 		return "unknown"
@@ -123,14 +123,14 @@ func (r *request) settled() {
 
 // pending holds a container's requests from Send until each is settled. It does not lock.
 type pending struct {
-	queue   []*request // oldest first
-	bytes   int        // of the frames in queue
-	writing *request   // one at a time, whichever the connection, or a frame that is cut off could not keep its place
-	asked   map[string]*request
+	queue         []*request // oldest first
+	bytes         int        // of the frames in queue
+	writing       *request   // one at a time, whichever the connection, or a frame that is cut off could not keep its place
+	awaitingReply map[string]*request
 }
 
 func newPending() pending {
-	return pending{asked: map[string]*request{}}
+	return pending{awaitingReply: map[string]*request{}}
 }
 
 // add queues r, unless that would make more than maxCount messages or maxBytes bytes.
@@ -156,22 +156,22 @@ func (p *pending) take(c *conn) *request {
 	return r
 }
 
-// written notes that the request being written is whole on the socket.
-func (p *pending) written() {
+// markWritten notes that the request being written is whole on the socket.
+func (p *pending) markWritten() {
 	r := p.writing
 	p.writing = nil
 	switch {
 	case r.phase == settled: // its caller gave up, or the reply was faster than our own bookkeeping
 	case r.expectsReply:
-		r.phase, r.frame = asked, nil
-		p.asked[r.id] = r
+		r.phase, r.frame = awaitingReply, nil
+		p.awaitingReply[r.id] = r
 	default:
 		r.settle(nil, nil)
 	}
 }
 
-// cutOff puts the request being written back to the head of the queue: the flow never saw it whole.
-func (p *pending) cutOff() {
+// requeue puts the request being written back to the head of the queue: the flow never saw it whole.
+func (p *pending) requeue() {
 	r := p.writing
 	p.writing = nil
 	if r.phase == settled {
@@ -182,16 +182,16 @@ func (p *pending) cutOff() {
 	p.bytes += len(r.frame)
 }
 
-// reply completes the request called id with the flow's answer, and tells whether there was one that waits.
+// reply completes the request called id with the flow's answer, and reports whether there was one that waits.
 func (p *pending) reply(id string, answer rawjson.Object) bool {
-	r := p.asked[id]
+	r := p.awaitingReply[id]
 	if w := p.writing; r == nil && w != nil && w.id == id && w.expectsReply && w.phase == writing {
 		r = w
 	}
 	if r == nil {
 		return false
 	}
-	delete(p.asked, id)
+	delete(p.awaitingReply, id)
 	r.settle(answer.Replaced("reply_to", r.clientID).Encode(), nil)
 	return true
 }
@@ -203,8 +203,8 @@ func (p *pending) drop(r *request) phase {
 	switch was {
 	case waiting:
 		p.unqueue(r)
-	case asked:
-		delete(p.asked, r.id)
+	case awaitingReply:
+		delete(p.awaitingReply, r.id)
 	}
 	r.settled()
 	return was
@@ -212,7 +212,7 @@ func (p *pending) drop(r *request) phase {
 
 // fail settles every request with err.
 func (p *pending) fail(err *api.Error) {
-	unsettled := slices.AppendSeq(slices.Clone(p.queue), maps.Values(p.asked))
+	unsettled := slices.AppendSeq(slices.Clone(p.queue), maps.Values(p.awaitingReply))
 	if p.writing != nil && p.writing.phase == writing {
 		unsettled = append(unsettled, p.writing)
 	}
@@ -220,13 +220,13 @@ func (p *pending) fail(err *api.Error) {
 		r.settle(nil, err.With("delivery", r.phase.delivery()))
 	}
 	p.queue, p.bytes = nil, 0
-	clear(p.asked)
+	clear(p.awaitingReply)
 }
 
 // dependsOn counts the requests that were written, or are being written, to c and have no answer yet.
 func (p *pending) dependsOn(c *conn) int {
 	n := 0
-	for _, r := range p.asked {
+	for _, r := range p.awaitingReply {
 		if r.conn == c {
 			n++
 		}

@@ -108,14 +108,14 @@ func (m *pendingMachine) Written(t *rapid.T) {
 	if m.p.writing == nil {
 		t.Skip("nothing is being written")
 	}
-	m.p.written()
+	m.p.markWritten()
 }
 
 func (m *pendingMachine) CutOff(t *rapid.T) {
 	if m.p.writing == nil {
 		t.Skip("nothing is being written")
 	}
-	m.p.cutOff()
+	m.p.requeue()
 }
 
 func (m *pendingMachine) Drop(t *rapid.T) {
@@ -126,7 +126,7 @@ func (m *pendingMachine) Drop(t *rapid.T) {
 
 func (m *pendingMachine) Reply(t *rapid.T) {
 	r := m.any(t)
-	waits := r.expectsReply && (r.phase == asked || r.phase == writing)
+	waits := r.expectsReply && (r.phase == awaitingReply || r.phase == writing)
 	if got := m.p.reply(r.id, rawjson.Object{}); got != waits {
 		t.Fatalf("reply to request %s in phase %d: %v", r.id, r.phase, got)
 	}
@@ -194,7 +194,7 @@ func TestPending_Fail(t *testing.T) {
 		}
 	}
 	p.take(nil)
-	p.fail(errGone())
+	p.fail(closedError())
 	for i, r := range all {
 		err, _ := failed[r].(*api.Error)
 		if err == nil || err.Type != api.SocketConnectionError || err.Details["delivery"] != want[i] {

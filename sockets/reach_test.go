@@ -17,13 +17,13 @@ func TestEndpoint_Reachable(t *testing.T) {
 			fails(t, send(t.Context(), h, id, `{}`, SendOptions{Timeout: timeout * time.Second}), api.SocketConnectionError, "not_sent")
 		}
 		synctest.Wait()
-		heard.hears(t, "reachable false")
+		heard.expect(t, "reachable false")
 		f := pipe(t, h, id)
-		heard.hears(t, "connection true", "reachable true")
+		heard.expect(t, "connection true", "reachable true")
 		f.Close()
-		heard.hears(t, "connection false")
+		heard.expect(t, "connection false")
 		fails(t, send(t.Context(), h, id, `{}`, SendOptions{Timeout: time.Second}), api.SocketConnectionError, "not_sent")
-		heard.hears(t, "reachable false")
+		heard.expect(t, "reachable false")
 		if synctest.Wait(); len(heard) > 0 {
 			t.Errorf("watcher also heard %q", <-heard)
 		}
@@ -38,7 +38,7 @@ func TestHub_Heard(t *testing.T) {
 			t.Errorf("before anything was said: %v %v", last, ready)
 		}
 		f := pipe(t, h, id)
-		f.say(`{"type":"ready"}`)
+		f.send(`{"type":"ready"}`)
 		f.handshake()
 		said := time.Now()
 		time.Sleep(time.Hour)
@@ -67,7 +67,7 @@ func TestEndpoint_Reachable_NoOutage(t *testing.T) {
 		synctest.Wait() // it is being written
 		fails(t, send(t.Context(), h, id, `{}`, SendOptions{Timeout: time.Second}), api.SocketTimeoutError, "not_sent")
 		fails(t, first, api.SocketTimeoutError, "unknown")
-		heard.hears(t, "connection true")
+		heard.expect(t, "connection true")
 		if synctest.Wait(); len(heard) > 0 {
 			t.Errorf("watcher also heard %q", <-heard)
 		}

@@ -40,9 +40,9 @@ func (h *Hub) Send(ctx context.Context, id string, message json.RawMessage, o Se
 // when the time was up, or the socket was closed or is not open), and socket_timeout_error.
 // In the last two, details.delivery tells whether the flow has the message: sent, not_sent or unknown.
 func (h *Hub) Queue(ctx context.Context, id string, message json.RawMessage, o SendOptions, done func(reply json.RawMessage, err error)) error {
-	e, gone := h.find(id)
-	if gone != nil {
-		return gone.For("", "", id)
+	e, closed := h.find(id)
+	if closed != nil {
+		return closed.For("", "", id)
 	}
 	r, bad := newRequest(message, o.ExpectReply, h.cfg.MaxFrame)
 	if bad != nil {
@@ -59,7 +59,7 @@ func (e *endpoint) enqueue(ctx context.Context, r *request, timeout time.Duratio
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
-		return errGone().With("delivery", waiting.delivery())
+		return closedError().With("delivery", waiting.delivery())
 	}
 	if err := e.pending.add(r, e.cfg.MaxWaiting, e.cfg.MaxWaitingBytes); err != nil {
 		return err
@@ -67,7 +67,7 @@ func (e *endpoint) enqueue(ctx context.Context, r *request, timeout time.Duratio
 	timer := time.AfterFunc(timeout, func() { e.expire(r, context.DeadlineExceeded) })
 	cancelled := context.AfterFunc(ctx, func() { e.expire(r, ctx.Err()) })
 	r.unwatch = func() { timer.Stop(); cancelled() }
-	e.nudgeTargetLocked()
+	e.wakeTargetLocked()
 	return nil
 }
 
@@ -80,7 +80,7 @@ func (e *endpoint) expire(r *request, cause error) {
 	if was == settled {
 		return
 	}
-	r.done(outcome{err: gaveUp(cause, was, connected).For("", "", e.id)})
+	r.done(outcome{err: expiryError(cause, was, connected).For("", "", e.id)})
 	if connected || !errors.Is(cause, context.DeadlineExceeded) {
 		return
 	}
@@ -88,15 +88,15 @@ func (e *endpoint) expire(r *request, cause error) {
 	e.tasks.Go(e.announce) // it ends before Close and Remove return: the endpoint is open, or r were settled
 }
 
-// gaveUp explains a request whose caller waits no more; was is how far it had come.
-func gaveUp(cause error, was phase, connected bool) *api.Error {
+// expiryError explains a request whose caller waits no more; was is how far it had come.
+func expiryError(cause error, was phase, connected bool) *api.Error {
 	when := "in time"
 	if errors.Is(cause, context.Canceled) {
 		when = "before the request was cancelled"
 	}
 	kind, problem := api.SocketTimeoutError, ""
 	switch {
-	case was == asked:
+	case was == awaitingReply:
 		problem = "the flow has the message and did not reply"
 	case was == writing:
 		problem = "the flow did not read the message to its end, and still may"
@@ -108,7 +108,7 @@ func gaveUp(cause error, was phase, connected bool) *api.Error {
 	return api.Errorf(kind, "%s %s", problem, when).With("delivery", was.delivery()).Because(cause)
 }
 
-// errGone is for requests whose socket is removed or closed.
-func errGone() *api.Error {
+// closedError is for requests whose socket is removed or closed.
+func closedError() *api.Error {
 	return api.Errorf(api.SocketConnectionError, "the flow's socket was closed before the message was done with")
 }

@@ -61,7 +61,7 @@ func TestHub_Send(t *testing.T) {
 				t.Fatal(err)
 			}
 			f.Close()
-			heard.hears(t, "connection true", "fault socket_error map[]", "connection false")
+			heard.expect(t, "connection true", "fault socket_error map[]", "connection false")
 			f = pipe(t, h, id)
 			for i, done := range []<-chan answered{first, second} {
 				if got, want := field(t, f.next(), "n"), fmt.Sprint(i+1); got != want {
@@ -136,8 +136,8 @@ func TestHub_Send(t *testing.T) {
 			asked := field(t, f.next(), "id")
 			fails(t, done, api.SocketTimeoutError, "sent")
 			late := `{"reply_to":"` + asked + `"}`
-			f.say(late)
-			heard.hears(t, "connection true", "message "+late)
+			f.send(late)
+			heard.expect(t, "connection true", "message "+late)
 		})
 	})
 	t.Run("ErrTimeout/Cancelled", func(t *testing.T) {
@@ -237,12 +237,12 @@ func TestHub_Send_Reply(t *testing.T) {
 				f := pipe(t, h, id)
 				done := send(t.Context(), h, id, tt.message, SendOptions{ExpectReply: true})
 				reply := fmt.Sprintf(tt.reply, field(t, f.next(), "id"))
-				f.say(reply)
+				f.send(reply)
 				if got := succeeds(t, done); got != tt.want {
 					t.Errorf("reply %s, want %s", got, tt.want)
 				}
-				f.say(`{"type":"heartbeat"}`)
-				heard.hears(t, "connection true", "heartbeat")
+				f.send(`{"type":"heartbeat"}`)
+				heard.expect(t, "connection true", "heartbeat")
 			})
 		})
 	}
@@ -254,9 +254,9 @@ func TestHub_Send_SecondReplyIsAMessage(t *testing.T) {
 		f := pipe(t, h, id)
 		done := send(t.Context(), h, id, `{}`, SendOptions{ExpectReply: true})
 		reply := `{"reply_to":"` + field(t, f.next(), "id") + `"}`
-		f.say(reply, reply)
+		f.send(reply, reply)
 		succeeds(t, done)
-		heard.hears(t, "connection true", "message "+reply)
+		heard.expect(t, "connection true", "message "+reply)
 	})
 }
 
@@ -266,9 +266,9 @@ func TestHub_Send_UnaskedReplyIsAMessage(t *testing.T) {
 		f := pipe(t, h, id)
 		done := send(t.Context(), h, id, `{}`, SendOptions{})
 		reply := `{"reply_to":"` + field(t, f.next(), "id") + `"}`
-		f.say(reply)
+		f.send(reply)
 		succeeds(t, done)
-		heard.hears(t, "connection true", "message "+reply)
+		heard.expect(t, "connection true", "message "+reply)
 	})
 }
 
@@ -281,8 +281,8 @@ func TestHub_Send_ReplyAfterReconnect(t *testing.T) {
 		asked := field(t, f.next(), "id")
 		synctest.Wait()
 		f.Close()
-		heard.hears(t, "connection true", "fault socket_error map[]", "connection false")
-		pipe(t, h, id).say(`{"n":1,"reply_to":"` + asked + `"}`)
+		heard.expect(t, "connection true", "fault socket_error map[]", "connection false")
+		pipe(t, h, id).send(`{"n":1,"reply_to":"` + asked + `"}`)
 		if got := succeeds(t, done); got != `{"n":1}` {
 			t.Errorf("reply %s", got)
 		}
@@ -297,7 +297,7 @@ func TestHub_Send_ReplyOfAnotherContainer(t *testing.T) {
 		h.endpoints[other] = newEndpoint(other, h)
 		f := pipe(t, h, id)
 		done := send(t.Context(), h, id, `{}`, SendOptions{Timeout: time.Second, ExpectReply: true})
-		pipe(t, h, other).say(`{"reply_to":"` + field(t, f.next(), "id") + `"}`)
+		pipe(t, h, other).send(`{"reply_to":"` + field(t, f.next(), "id") + `"}`)
 		fails(t, done, api.SocketTimeoutError, "sent")
 	})
 }

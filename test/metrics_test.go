@@ -30,7 +30,7 @@ func measures() map[string]measure {
 	return map[string]measure{
 		"reconcile_duration_seconds": {dto.MetricType_HISTOGRAM, map[string]*regexp.Regexp{"result": only("settled again error")}},
 		"engine_call_duration_seconds": {dto.MetricType_HISTOGRAM, map[string]*regexp.Regexp{"class": only("none absent conflict invalid unavailable engine"),
-			"kind": only("info list inspect image pull create start kill pause unpause rename limit remove remove_volume logs stats probe")}},
+			"kind": only("info list inspect image pull create start kill pause unpause rename limit connect replay network volume remove remove_volume logs stats probe")}},
 		"containers":          {dto.MetricType_GAUGE, map[string]*regexp.Regexp{"state": only("created running stopped paused restarting removing exited dead")}},
 		"client_faults_total": {dto.MetricType_COUNTER, map[string]*regexp.Regexp{"reason": only("(refused|request|broke|ended|closed)_[a-z_]+")}},
 		"flow_faults_total": {dto.MetricType_COUNTER, map[string]*regexp.Regexp{"reason": only(
@@ -143,7 +143,7 @@ func (m *manager) eventful(t *testing.T) []string {
 	m.eventually("all of it is counted", func() error {
 		text := string(m.metrics(t))
 		for _, want := range []string{
-			`containers{state="created"} 2`, `sessions 1`, `engine_known 1`, `foreign_containers [1-9]`, // others use this engine too
+			`containers{state="created"} 1`, `containers{state="running"} 1`, `sessions 1`, `engine_known 1`, `foreign_containers [1-9]`, // others use this engine too
 			`declared_to_converged_seconds_count 2`, `exit_to_running_seconds_count 1`, `reconcile_duration_seconds_count{result="settled"}`,
 			`engine_call_duration_seconds_count{class="absent",kind="image"}`, `engine_call_duration_seconds_count{class="none",kind="logs"}`,
 			`engine_call_duration_seconds_count{class="none",kind="remove_volume"}`, `engine_call_duration_seconds_count{class="none",kind="stats"}`,

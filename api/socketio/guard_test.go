@@ -113,13 +113,13 @@ func TestGate_readRate(t *testing.T) {
 }
 
 func TestHeldWriter_release(t *testing.T) {
-	h := newHeldWriter()
+	h := newBufferedWriter()
 	h.Header().Set("Content-Type", "text/plain")
 	h.WriteHeader(http.StatusOK)
 	h.Header().Set("Content-Type", "text/late")
 	_, _ = io.WriteString(h, `{"maxPayload":1}`)
 	w := httptest.NewRecorder()
-	if err := h.release(w, `"maxPayload":1`, `"maxPayload":60000`); err != nil {
+	if err := h.flushTo(w, `"maxPayload":1`, `"maxPayload":60000`); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := io.WriteString(h, "late"); err == nil {
@@ -132,7 +132,7 @@ func TestHeldWriter_release(t *testing.T) {
 }
 
 func TestFlow(t *testing.T) {
-	f := flow{wake: make(chan struct{}, 1)}
+	f := sendWindow{wake: make(chan struct{}, 1)}
 	message := &packet.Packet{Type: packet.MESSAGE, Data: strings.NewReader(strings.Repeat("x", 1000))}
 	hand := func(n int) {
 		for range n {
@@ -141,7 +141,7 @@ func TestFlow(t *testing.T) {
 	}
 	check := func(step string, poll, ws, idle bool) {
 		t.Helper()
-		if got := [3]bool{f.roomy(true), f.roomy(false), f.idle()}; got != [3]bool{poll, ws, idle} {
+		if got := [3]bool{f.hasRoom(true), f.hasRoom(false), f.idle()}; got != [3]bool{poll, ws, idle} {
 			t.Errorf("%s: room by polling, by WebSocket, idle: %v", step, got)
 		}
 	}
@@ -154,9 +154,9 @@ func TestFlow(t *testing.T) {
 	check("some of it is in flight", false, true, false)
 	f.drained()
 	check("and written", true, true, false)
-	hand(maxUnderWayPackets)
+	hand(maxPendingPackets)
 	check("many small ones", false, false, false)
-	f.flushed(repeated(message, maxPollPackets-2+maxUnderWayPackets))
+	f.flushed(repeated(message, maxPollPackets-2+maxPendingPackets))
 	f.switched()
 	check("the transport is another", true, true, true)
 	f.pause()
@@ -175,14 +175,14 @@ func repeated(p *packet.Packet, n int) []*packet.Packet {
 
 func TestQueue(t *testing.T) {
 	q := newQueue[int](3, 100, &budget{})
-	outcomes := []pushed{q.push(1, 10), q.push(2, 95), q.push(2, 90), q.push(3, 0), q.push(4, 0)}
-	if diff := cmp.Diff([]pushed{pushedOK, pushedFull, pushedOK, pushedOK, pushedFull}, outcomes); diff != "" {
+	outcomes := []pushResult{q.push(1, 10), q.push(2, 95), q.push(2, 90), q.push(3, 0), q.push(4, 0)}
+	if diff := cmp.Diff([]pushResult{pushedOK, pushedFull, pushedOK, pushedOK, pushedFull}, outcomes); diff != "" {
 		t.Error(diff)
 	}
-	waited := make(chan pushed)
+	waited := make(chan pushResult)
 	go func() { waited <- pushUntil(q, 4, 1, t.Context().Done()) }()
 	for want := 1; want <= 4; want++ {
-		if got, ok := q.take(); got != want || !ok {
+		if got, ok := q.pop(); got != want || !ok {
 			t.Errorf("took %d, want %d", got, want)
 		}
 	}
@@ -192,10 +192,10 @@ func TestQueue(t *testing.T) {
 	q.push(5, 1)
 	q.close(false)
 	q.close(false)
-	if got, ok := q.take(); got != 5 || !ok {
+	if got, ok := q.pop(); got != 5 || !ok {
 		t.Errorf("took %d behind close", got)
 	}
-	if _, ok := q.take(); ok || q.push(6, 1) != pushedClosed {
+	if _, ok := q.pop(); ok || q.push(6, 1) != pushedClosed {
 		t.Error("open behind close")
 	}
 	if used := q.budget.used.Load(); used != 0 || q.bytes != 0 {

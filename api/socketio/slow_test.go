@@ -144,9 +144,9 @@ func TestListener_PollThatIsNotRead(t *testing.T) {
 	}
 	// Two of them would be small enough for the kernel, and the poll be over.
 	eventually(t, "the library has them all", func() bool {
-		s.link.flow.mu.Lock()
-		defer s.link.flow.mu.Unlock()
-		return s.link.flow.underWayLocked().packets == maxPollPackets
+		s.link.window.mu.Lock()
+		defer s.link.window.mu.Unlock()
+		return s.link.window.pendingLocked().packets == maxPollPackets
 	})
 	conn, err := net.Dial("tcp", e.addr)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 )
 
 // openMany opens sockets in one hub.
-func openMany(t *testing.T, n int) (h *Hub, ids []string, heard ear) {
+func openMany(t *testing.T, n int) (h *Hub, ids []string, heard recorder) {
 	t.Helper()
 	h, id, heard := newHub(t, Config{})
 	ids = []string{id}
@@ -41,37 +41,36 @@ func TestHub_Open_IdleSocketsAreCheap(t *testing.T) {
 	}
 }
 
-// Flows that all come at once, more of them than the door learns of at a time, are all let in; and those that come after them.
-func TestDoor_Crowd(t *testing.T) {
-	h, ids, heard := openMany(t, 2*knocks+1)
+// Flows that all come at once, more of them than the poller reads at once, are all let in; and those that come after them.
+func TestPoller_Crowd(t *testing.T) {
+	h, ids, heard := openMany(t, 2*batch+1)
 	for range 2 {
 		var crowd []net.Conn
 		for _, id := range ids {
 			crowd = append(crowd, dial(t, h, id))
 		}
 		for range ids {
-			heard.hears(t, "connection true")
+			heard.expect(t, "connection true")
 		}
 		for _, nc := range crowd {
 			nc.Close()
 		}
 		for range ids {
-			heard.hears(t, "connection false")
+			heard.expect(t, "connection false")
 		}
 	}
 }
 
-// What the door has learned of a socket that was left meanwhile is forgotten, or wakes another one for nothing that has its
-// descriptor by then.
-func TestDoor_Left(t *testing.T) {
+// An event of a socket that was removed meanwhile is dropped, or wakes for nothing another one that has its descriptor by then.
+func TestPoller_Removed(t *testing.T) {
 	h, ids, heard := openMany(t, 2)
-	knock := func(fd int) { h.door.ring([]unix.EpollEvent{{Events: unix.EPOLLIN, Fd: int32(fd)}}) }
-	left, stays := h.endpoints[ids[0]].socket.fd, ids[1]
+	wake := func(fd int) { h.poller.dispatch([]unix.EpollEvent{{Events: unix.EPOLLIN, Fd: int32(fd)}}) }
+	removed, kept := h.endpoints[ids[0]].socket.fd, ids[1]
 	if err := h.Remove(ids[0]); err != nil {
 		t.Fatal(err)
 	}
-	knock(left)
-	knock(h.endpoints[stays].socket.fd)
-	join(t, h, stays)
-	heard.hears(t, "connection true")
+	wake(removed)
+	wake(h.endpoints[kept].socket.fd)
+	join(t, h, kept)
+	heard.expect(t, "connection true")
 }

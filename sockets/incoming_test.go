@@ -10,9 +10,9 @@ import (
 	"github.com/flow-manager/flow-manager/api/rawjson"
 )
 
-// FuzzEndpoint_Hear has a flow say anything while a client waits for its reply: what is passed on is what was said, byte for
+// FuzzEndpoint_Receive has a flow send anything while a client waits for its reply: what is passed on is what was sent, byte for
 // byte, in an event that is JSON, and whatever is no message is an offence.
-func FuzzEndpoint_Hear(f *testing.F) {
+func FuzzEndpoint_Receive(f *testing.F) {
 	for _, seed := range []string{
 		`{}`, `{"type":"hello"}`, `{"type":"ping","id":{"n":1}}`, `{"type":"ready"}`, `{"type":"heartbeat"}`, `{"type":"actor_event","actor":"a","event":"e","data":[1]}`,
 		`{"type":"actor_event","actor":{}}`, `{"reply_to":"asked"}`, `{"reply_to":"asked","reply_to":"other"}`, ` { "a" : 1.0 , "a" : 2 } `, `{"type":"\u0061"}`,
@@ -21,13 +21,13 @@ func FuzzEndpoint_Hear(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		heard := make(ear, 8)
+		heard := make(recorder, 8)
 		cfg := Config{Watcher: heard, MaxHeard: 1 << 40}.withDefaults()
 		e := newEndpoint("id", &Hub{cfg: cfg})
 		var reply json.RawMessage
-		asker := &request{id: "asked", clientID: json.RawMessage(`7`), phase: asked, done: func(got outcome) { reply = got.reply }}
-		e.pending.asked[asker.id] = asker
-		e.hear(newConn(e, nil), body)
+		asker := &request{id: "asked", clientID: json.RawMessage(`7`), phase: awaitingReply, done: func(got outcome) { reply = got.reply }}
+		e.pending.awaitingReply[asker.id] = asker
+		e.receive(newConn(e, nil), body)
 		close(heard)
 		for said := range heard {
 			message, ok := strings.CutPrefix(said, "message ")

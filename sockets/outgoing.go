@@ -12,13 +12,13 @@ import (
 	"github.com/flow-manager/flow-manager/api/rawjson"
 )
 
-// prefer makes c the connection that messages go to.
-func (e *endpoint) prefer(c *conn) {
+// makeTarget makes c the connection that messages go to.
+func (e *endpoint) makeTarget(c *conn) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.hellos++
 	c.hello = e.hellos
-	e.nudgeTargetLocked()
+	e.wakeTargetLocked()
 }
 
 // targetLocked is the open connection that said hello last, else the oldest; nil where there is none.
@@ -30,14 +30,14 @@ func (e *endpoint) targetLocked() *conn {
 	return slices.MaxFunc(e.conns, func(a, b *conn) int { return cmp.Compare(a.hello, b.hello) })
 }
 
-func (e *endpoint) nudgeTargetLocked() {
+func (e *endpoint) wakeTargetLocked() {
 	if c := e.targetLocked(); c != nil {
-		c.nudge()
+		c.wakeWriter()
 	}
 }
 
-// notice takes the next notice for c; nil where there is none.
-func (e *endpoint) notice(c *conn) []byte {
+// nextNotice takes the next notice for c; nil where there is none.
+func (e *endpoint) nextNotice(c *conn) []byte {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if len(c.notices) == 0 {
@@ -48,8 +48,8 @@ func (e *endpoint) notice(c *conn) []byte {
 	return frame
 }
 
-// take gives the next request that c is to write; nil where there is none or messages go elsewhere.
-func (e *endpoint) take(c *conn) *request {
+// nextRequest takes the next request that c is to write; nil where there is none or messages go elsewhere.
+func (e *endpoint) nextRequest(c *conn) *request {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.targetLocked() != c {
@@ -58,8 +58,8 @@ func (e *endpoint) take(c *conn) *request {
 	return e.pending.take(c)
 }
 
-// wrote notes how c's writing ended: of r, or of a frame of the manager's own where r is nil.
-func (e *endpoint) wrote(c *conn, r *request, err error) {
+// finishWrite records how c's write ended: of r, or of a frame of the manager's own where r is nil.
+func (e *endpoint) finishWrite(c *conn, r *request, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if r != nil || errors.Is(err, os.ErrDeadlineExceeded) {
@@ -69,14 +69,14 @@ func (e *endpoint) wrote(c *conn, r *request, err error) {
 	case r == nil:
 		return
 	case err != nil:
-		e.pending.cutOff()
+		e.pending.requeue()
 	default:
 		e.cfg.Watcher.Traffic(e.id, ToFlow, r.kind, len(r.frame)-headerSize)
-		e.pending.written()
+		e.pending.markWritten()
 		e.facts.Sent++
 		e.facts.LastCommunication = time.Now()
 	}
-	e.nudgeTargetLocked()
+	e.wakeTargetLocked()
 }
 
 // notify leaves n for every connection.
@@ -92,17 +92,17 @@ func (e *endpoint) notifyLocked(n notice) {
 	}
 }
 
-// tellStatus tells the connections, where there are any, of the status as it is now.
-func (e *endpoint) tellStatus() {
+// notifyStatus tells the connections, where there are any, of the status as it is now.
+func (e *endpoint) notifyStatus() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if len(e.conns) > 0 {
-		e.tellStatusLocked()
+		e.notifyStatusLocked()
 	}
 }
 
-// tellStatusLocked asks for the status and tells it in one go, or one of two askers could tell an old one last.
-func (e *endpoint) tellStatusLocked() {
+// notifyStatusLocked asks for the status and tells it under one lock. Otherwise one of two callers could tell an old one last.
+func (e *endpoint) notifyStatusLocked() {
 	status := e.cfg.Status(e.id)
 	if status == nil {
 		return

@@ -11,14 +11,14 @@ import (
 
 // However a message is cut into writes, nothing is lost or turned around, nothing waits once it is whole, and no message that is
 // short enough goes out in parts.
-func TestPieces_Property(t *testing.T) {
+func TestWriteCoalescer_Property(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		var p pieces
+		var p writeCoalescer
 		answer := []byte("HTTP/1.1 101 Switching Protocols\r\n\r\n")
-		if got := p.join(answer, nobody); !bytes.Equal(got, answer) {
+		if got := p.add(answer, nobody); !bytes.Equal(got, answer) {
 			t.Fatalf("the answer to the upgrade went out as %q", got)
 		}
-		sizes := rapid.SampledFrom([]int{0, 1, 1010, 4000, maxPieces, 2 * maxPieces})
+		sizes := rapid.SampledFrom([]int{0, 1, 1010, 4000, maxCoalesced, 2 * maxCoalesced})
 		for range rapid.IntRange(1, 4).Draw(t, "messages") {
 			var message []byte
 			parts := rapid.IntRange(1, 4).Draw(t, "frames")
@@ -29,16 +29,16 @@ func TestPieces_Property(t *testing.T) {
 			writes := 0
 			for rest := message; len(rest) > 0; {
 				n := rapid.IntRange(1, len(rest)).Draw(t, "cut")
-				if out := p.join(rest[:n], nobody); out != nil {
+				if out := p.add(rest[:n], nobody); out != nil {
 					written, writes = append(written, out...), writes+1
-					p.sent()
+					p.release()
 				}
 				rest = rest[n:]
 			}
 			if !bytes.Equal(written, message) {
 				t.Fatalf("%d bytes went out of %d, or others", len(written), len(message))
 			}
-			if len(message) <= maxPieces && writes != 1 {
+			if len(message) <= maxCoalesced && writes != 1 {
 				t.Fatalf("a message of %d bytes went out by %d writes", len(message), writes)
 			}
 		}
@@ -50,7 +50,7 @@ func TestGatedConn_Batch(t *testing.T) {
 	var wire countingConn
 	c := &gatedConn{Conn: &wire}
 	l := &link{}
-	l.wire.Store(c)
+	l.websocket.Store(c)
 	write := func(b []byte) {
 		t.Helper()
 		if n, err := c.Write(b); n != len(b) || err != nil {
@@ -67,15 +67,15 @@ func TestGatedConn_Batch(t *testing.T) {
 	write([]byte("HTTP/1.1 101 Switching Protocols\r\n\r\n"))
 	write(message) // the handshake, before anybody counts
 	writes(2)
-	c.carry(l)
-	l.flow.flushed([]*packet.Packet{{}, {}, {}})
+	c.startCoalescing(l)
+	l.window.flushed([]*packet.Packet{{}, {}, {}})
 	write(message)
 	write(message)
 	writes(2)
 	write(message)
 	writes(3)
 	l.drained()
-	l.flow.flushed([]*packet.Packet{{}, {}})
+	l.window.flushed([]*packet.Packet{{}, {}})
 	write(message)
 	writes(3)
 	l.drained()

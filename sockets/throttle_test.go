@@ -8,22 +8,22 @@ import (
 	"time"
 )
 
-// What a flow says unasked is read at a pace; what clients asked it for is not held up by that.
-func TestEndpoint_Pace(t *testing.T) {
+// What a flow sends unasked is throttled; what clients asked it for is not held up by that.
+func TestEndpoint_Throttle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, id, heard := newBubble(t, Config{MaxHeard: 2 * frameCost, MaxFrame: 2 * frameCost})
 		f := pipe(t, h, id)
 		f.handshake()
 		begin := time.Now()
-		f.say(`{}`)
+		f.send(`{}`)
 		done := send(t.Context(), h, id, `{}`, SendOptions{ExpectReply: true})
-		f.say(`{"reply_to":"` + field(t, f.next(), "id") + `"}`)
+		f.send(`{"reply_to":"` + field(t, f.next(), "id") + `"}`)
 		succeeds(t, done)
 		if took := time.Since(begin); took != 0 {
 			t.Errorf("what is within the limit took %v", took)
 		}
-		f.say(`{"n":1}`, `{"n":2}`)
-		heard.hears(t, "connection true", "message {}", "fault socket_error map[]", `message {"n":1}`, `message {"n":2}`)
+		f.send(`{"n":1}`, `{"n":2}`)
+		heard.expect(t, "connection true", "message {}", "fault socket_error map[]", `message {"n":1}`, `message {"n":2}`)
 		if took := time.Since(begin); took != time.Second {
 			t.Errorf("two frames more than the limit took %v, want 1s", took)
 		}
@@ -32,7 +32,7 @@ func TestEndpoint_Pace(t *testing.T) {
 		}
 		f.handshake()
 		begin = time.Now()
-		f.say("1", "2", "3")
+		f.send("1", "2", "3")
 		f.handshake()
 		if took := time.Since(begin); took != 2*time.Second {
 			t.Errorf("three frames that are no messages, and a ping, took %v, want 2s", took)
@@ -41,7 +41,7 @@ func TestEndpoint_Pace(t *testing.T) {
 }
 
 // A flow that connects again and again is refused, and let in again later.
-func TestEndpoint_Welcome(t *testing.T) {
+func TestEndpoint_Admit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, id, heard := newBubble(t, Config{MaxConnections: 2, MaxJoins: 2})
 		e, begin := h.endpoints[id], time.Now()
@@ -52,24 +52,24 @@ func TestEndpoint_Welcome(t *testing.T) {
 			l.conns <- ours
 			return flow{t, theirs}
 		}
-		for range joinBurst * 2 {
+		for range acceptBurst * 2 {
 			connect().Close()
 			synctest.Wait()
-			heard.hears(t, "connection true", "connection false")
+			heard.expect(t, "connection true", "connection false")
 		}
 		for range 3 {
 			if got := field(t, connect().next(), "type"); got != "error" {
 				t.Errorf("the flow heard %s", got)
 			}
 		}
-		heard.hears(t, "fault socket_error map[]")
+		heard.expect(t, "fault socket_error map[]")
 		synctest.Wait() // what is refused is counted once it was told
 		if took, n := time.Since(begin), h.Counts()["throttled_connections"]; took != 2*refusePause || n != 3 {
 			t.Errorf("three were refused within %v, and %d counted; want 4ms", took, n)
 		}
 		time.Sleep(time.Second / 2)
 		connect().handshake()
-		heard.hears(t, "connection true")
+		heard.expect(t, "connection true")
 		close(l.conns)
 	})
 }
@@ -82,7 +82,7 @@ func TestEndpoint_Status_Unchanged(t *testing.T) {
 		f.handshake()
 		for _, status := range []string{"1", "2"} {
 			tellStatus(h, id, status)
-			f.hears(`{"type":"status","status":` + status + `}`)
+			f.expect(`{"type":"status","status":` + status + `}`)
 			tellStatus(h, id, status)
 			f.handshake()
 		}
@@ -95,11 +95,11 @@ func TestEndpoint_Status_FoundByAJoin(t *testing.T) {
 		h, id, _ := newBubble(t, Config{})
 		tellStatus(h, id, "1")
 		f := pipe(t, h, id)
-		f.hears(`{"type":"status","status":1}`)
+		f.expect(`{"type":"status","status":1}`)
 		statuses.Store(id, json.RawMessage("2")) // nobody has said so yet
 		g := pipe(t, h, id)
-		g.hears(`{"type":"status","status":2}`)
-		f.hears(`{"type":"status","status":2}`)
+		g.expect(`{"type":"status","status":2}`)
+		f.expect(`{"type":"status","status":2}`)
 		h.StatusChanged(id)
 		f.handshake()
 		g.handshake()
