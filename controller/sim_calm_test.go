@@ -49,7 +49,7 @@ func (w *simWorld) pending() time.Duration {
 			wait = max(wait, plan.Deadline(r))
 		}
 		wait = max(wait, r.Run.Backoff.Left(now))
-		if c := w.engine.oursLocked(r.Name); c != nil && !c.alive() && r.Run.ID != plan.Run(&c.Container) {
+		if c := w.engine.oursLocked(r.Name); c != nil && (!c.alive() || c.Health == api.HealthUnhealthy) && r.Run.ID != plan.Run(&c.Container) {
 			wait += plan.RestartDelay(r.ID, r.Status.CrashStreak+1)
 		}
 		longest = max(longest, wait)
