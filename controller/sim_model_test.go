@@ -133,14 +133,6 @@ func intentOf(op string) store.Intent {
 		"pause": store.IntentPaused, "delete": store.IntentDeleted}[op]
 }
 
-// intentOrSpec is what a request is judged by.
-func intentOrSpec(op string) store.Intent {
-	if intent := intentOf(op); intent != "" {
-		return intent
-	}
-	return store.IntentSpec
-}
-
 // acknowledge notes what a client was told.
 func (m *simModel) acknowledge(result *store.Result, w *store.Wish) {
 	d := m.all[result.ID]

@@ -18,13 +18,13 @@ func (s *Server) createContainer(c session.Session, r *session.Request) error {
 	if err != nil {
 		return err
 	}
-	refusal := s.refusal(c, in.Name, &in.Spec)
+	policyErr := s.policyError(c, in.Name, &in.Spec)
 	return s.declare(c, r, &in.Declaring, api.ContainerCreated, store.IntentSpec, store.Declaration{Name: in.Name, Change: func(w *store.Wish) error {
 		if w.Exists {
 			return api.Errorf(api.ConflictError, "the name %q is taken by container %s; use another, or apply_container to change that one", w.Name, w.ID).For("", "", w.ID)
 		}
-		if refusal != nil {
-			return refusal
+		if policyErr != nil {
+			return policyErr
 		}
 		w.Specify(in.Spec, in.Labels, api.DesiredCreated)
 		return s.Policy.AdmitPorts(&w.Spec, w.Others)
@@ -39,14 +39,14 @@ func (s *Server) applyContainer(c session.Session, r *session.Request) error {
 	if in.Name == "" {
 		return api.Invalid(api.FieldError{Field: "name", Message: "is required: it says which container this is"})
 	}
-	refusal := s.refusal(c, in.Name, &in.Spec)
+	policyErr := s.policyError(c, in.Name, &in.Spec)
 	event := api.ContainerCreated
 	return s.declare(c, r, &in.Declaring, event, store.IntentSpec, store.Declaration{Name: in.Name, IfVersion: in.ResourceVersion, Change: func(w *store.Wish) error {
 		if err := w.Alive(); err != nil {
 			return err
 		}
-		if refusal != nil {
-			return refusal
+		if policyErr != nil {
+			return policyErr
 		}
 		w.Specify(in.Spec, in.Labels, api.DesiredRunning)
 		return s.Policy.AdmitPorts(&w.Spec, w.Others)
@@ -62,9 +62,9 @@ func decodeDeclaration(r *session.Request) (*api.DeclareRequest, error) {
 	return in, nil
 }
 
-// refusal is what the policy has against a spec now, nil for nothing. It is asked outside of the store's transaction, for it
+// policyError is what the policy has against a spec now, nil for nothing. It is asked outside of the store's transaction, for it
 // looks at the disk, and told within: a repeated request has its first result, whatever the policy says by then.
-func (s *Server) refusal(c session.Session, name string, spec *api.Spec) error {
+func (s *Server) policyError(c session.Session, name string, spec *api.Spec) error {
 	err := s.Policy.Admit(c.Context(), name, spec, c.Principal().Role.Allows(api.Admin))
 	if err == nil {
 		return nil
@@ -133,26 +133,26 @@ func decode(r *session.Request, in interface{ Validate() []api.FieldError }) err
 }
 
 // declareAs is declare for a new spec, whose answer calls the outcome by a word of its own.
-func (s *Server) declareAs(c session.Session, r *session.Request, in *api.Declaring, event, said string, d store.Declaration) error {
-	return s.write(c, r, in, answer{event: event, request: store.Accepted{Intent: store.IntentSpec}, said: said}, d)
+func (s *Server) declareAs(c session.Session, r *session.Request, in *api.Declaring, event, statusWord string, d store.Declaration) error {
+	return s.write(c, r, in, pendingAnswer{event: event, request: store.Accepted{Intent: store.IntentSpec}, statusWord: statusWord}, d)
 }
 
-// declare writes the wish, acknowledges it once it is on disk, and owes the session its answer.
+// declare writes the wish, acknowledges it once it is on disk, and tracks the answer that the session is to get.
 func (s *Server) declare(c session.Session, r *session.Request, in *api.Declaring, event string, intent store.Intent, d store.Declaration) error {
-	return s.write(c, r, in, answer{event: event, request: store.Accepted{Intent: intent}}, d)
+	return s.write(c, r, in, pendingAnswer{event: event, request: store.Accepted{Intent: intent}}, d)
 }
 
-func (s *Server) write(c session.Session, r *session.Request, in *api.Declaring, owed answer, d store.Declaration) error {
-	if !s.answers.room(c) {
-		return api.RateLimited(time.Second, "%d accepted requests of this session wait for their outcome; wait for some of them", maxOwed).For("", in.RequestID, "")
+func (s *Server) write(c session.Session, r *session.Request, in *api.Declaring, a pendingAnswer, d store.Declaration) error {
+	if !s.answers.hasRoom(c) {
+		return api.RateLimited(time.Second, "%d accepted requests of this session wait for their outcome; wait for some of them", maxPendingAnswers).For("", in.RequestID, "")
 	}
-	d.Intent = owed.request.Intent
+	d.Intent = a.request.Intent
 	d.Principal, d.Operation, d.IfGeneration = c.Principal().Name, r.Event, in.IfGeneration
 	if in.IdempotencyKey != nil {
 		d.Key = *in.IdempotencyKey
 	}
 	if in.DryRun {
-		return s.rehearse(c, r, in, d)
+		return s.dryRun(c, r, in, d)
 	}
 	if d.Key != "" {
 		d.BodyHash = bodyHash(r)
@@ -163,17 +163,17 @@ func (s *Server) write(c session.Session, r *session.Request, in *api.Declaring,
 		return forRequest(err, in.RequestID)
 	}
 	s.Fail("after-accept")
-	p := &owed
+	p := &a
 	if r.Event == api.ApplyContainer && !result.Created {
 		p.event = api.ContainerUpdated
 	}
 	p.session, p.operation, p.requestID, p.id = c, r.Event, in.RequestID, result.ID
-	p.request.Generation, p.level, p.fresh = result.Generation, store.LevelSeen, !result.Changed && !result.Replayed
+	p.request.Generation, p.level, p.unchanged = result.Generation, store.LevelSeen, !result.Changed && !result.Replayed
 	if result.Record != nil {
-		p.name, p.late = result.Record.Name, result.Record.Generation > result.Generation
+		p.name, p.superseded = result.Record.Name, result.Record.Generation > result.Generation
 	}
 	s.accepted(r, in, &result, p)
-	s.owe(p)
+	s.trackAnswer(p)
 	return nil
 }
 
@@ -190,7 +190,7 @@ func forRequest(err error, requestID string) error {
 }
 
 // accepted acknowledges what is on disk, at once or, where the client waits for the outcome, with that.
-func (s *Server) accepted(r *session.Request, in *api.Declaring, result *store.Result, p *answer) {
+func (s *Server) accepted(r *session.Request, in *api.Declaring, result *store.Result, p *pendingAnswer) {
 	log := s.Log.Info().Str("operation", r.Event).Str("id", result.ID).Int64("generation", result.Generation).Bool("changed", result.Changed)
 	ack := map[string]any{"ok": true, "container_id": result.ID, "generation": result.Generation, "changed": result.Changed}
 	if in.RequestID != "" {
@@ -220,8 +220,8 @@ func bodyHash(r *session.Request) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// joined is what a container's status shows beside what is stored.
-type joined struct {
+// statusView is a status as clients see it, with what is not stored.
+type statusView struct {
 	api.Status
 	SocketPath        string     `json:"socket_path"`
 	SocketConnected   bool       `json:"socket_connected"`
@@ -233,7 +233,7 @@ type joined struct {
 // view is a container as clients see it.
 type view struct {
 	api.Container
-	Status joined `json:"status"`
+	Status statusView `json:"status"`
 }
 
 func (s *Server) view(reader session.Session, r *store.Record) view {
@@ -242,11 +242,11 @@ func (s *Server) view(reader session.Session, r *store.Record) view {
 	if c.Labels == nil {
 		c.Labels = map[string]string{}
 	}
-	return view{c, s.join(r)}
+	return view{c, s.statusView(r)}
 }
 
-func (s *Server) join(r *store.Record) joined {
-	j := joined{Status: r.Status, SocketPath: s.Messenger.Path(r.ID)}
+func (s *Server) statusView(r *store.Record) statusView {
+	j := statusView{Status: r.Status, SocketPath: s.Messenger.Path(r.ID)}
 	var last time.Time
 	if j.SocketConnected, last = s.Messenger.Facts(r.ID); !last.IsZero() {
 		last = last.UTC()

@@ -3,8 +3,8 @@
 // What it guarantees to a client:
 //
 //   - An acknowledgement means that what was declared is on disk, and is sent once. No handler talks to the engine.
-//   - An answer. What a request asked for is owed to its session as an event and sent, once, when the controller has observed the
-//     result, or cannot bring it about, or a later request asked for something else. A session that is gone is owed nothing.
+//   - An answer. The answer to a request is an event to its session, sent once: when the controller has observed the result, or
+//     cannot bring it about, or a later request asked for something else. For a session that is gone no answer is kept.
 //   - Order. Every other event comes from the store's watch, in the order of its revisions, and goes to every session, encoded once.
 //   - Nothing is lost or doubled between two resource versions that a session subscribes from, as long as the store's log has them.
 //   - Masking. A viewer is shown records and events through ForViewer only, and no event that it does not know.
@@ -23,7 +23,7 @@
 // # The streams
 //
 // A session that subscribes has a stream instead of what everybody is told: it is sent the events that are kept out of the store's
-// log, from wherever it says, at its own pace. Each has a resource version of its own, also of those that one change is told as. How
+// log, from wherever it says, at its own pace. Each has a resource version of its own, also where one change has several. How
 // a container stands (container_changed) is not in the log, which would grow by a spec with every change: it is that of the change
 // while the change is in memory, and that of now when it is told again later. What a flow writes to its output goes the same way,
 // read no faster than its client reads.

@@ -34,8 +34,8 @@ func (s *Server) explainContainer(c session.Session, r *session.Request) error {
 	return nil
 }
 
-// rehearse answers what a declaration would come to, and declares nothing.
-func (s *Server) rehearse(c session.Session, r *session.Request, in *api.Declaring, d store.Declaration) error {
+// dryRun answers what a declaration would come to, and declares nothing.
+func (s *Server) dryRun(c session.Session, r *session.Request, in *api.Declaring, d store.Declaration) error {
 	result, err := s.Store.Try(c.Context(), d)
 	if err != nil {
 		return forRequest(err, in.RequestID)

@@ -77,8 +77,8 @@ func (f filter) without(ids map[string]bool, events []string) (filter, error) {
 	return f, nil
 }
 
-// wants judges an event by its name.
-func (f *filter) wants(event string) bool {
+// matchesEvent reports whether f has events of this name.
+func (f *filter) matchesEvent(event string) bool {
 	switch {
 	case f.events != nil:
 		return f.events[event]
@@ -88,20 +88,20 @@ func (f *filter) wants(event string) bool {
 	return event != api.ContainerStatusUpdate
 }
 
-// concerns tells whether any of what is told of a change may pass, as far as ids and events tell.
-func (f *filter) concerns(c *store.Change) bool {
+// mayMatch reports whether f may have an event of a change, as far as ids and event names tell.
+func (f *filter) mayMatch(c *store.Change) bool {
 	if f.ids != nil && !f.ids[c.ID] {
 		return false
 	}
-	return f.wants(api.ContainerChanged) || slices.ContainsFunc(c.Events, func(e api.Event) bool { return f.wants(e.Name) })
+	return f.matchesEvent(api.ContainerChanged) || slices.ContainsFunc(c.Events, func(e api.Event) bool { return f.matchesEvent(e.Name) })
 }
 
-// covers judges a container.
-func (f *filter) covers(id string, labels map[string]string) bool {
-	return (f.ids == nil || f.ids[id]) && f.selects(labels)
+// matchesContainer reports whether f has the container.
+func (f *filter) matchesContainer(id string, labels map[string]string) bool {
+	return (f.ids == nil || f.ids[id]) && f.matchesLabels(labels)
 }
 
-func (f *filter) selects(labels map[string]string) bool {
+func (f *filter) matchesLabels(labels map[string]string) bool {
 	for key, value := range f.labels {
 		if has, ok := labels[key]; !ok || has != value {
 			return false
@@ -110,26 +110,26 @@ func (f *filter) selects(labels map[string]string) bool {
 	return true
 }
 
-// sees tells what a change is to one who watches only some containers: one that comes to have the labels is added, one that has
+// changeType is what a change is to one who watches only some containers: one that comes to have the labels is added, one that has
 // them no longer is deleted. A deletion is told to all who may ever have been told of the container.
-func (f *filter) sees(b *bulletin) (store.ChangeType, bool) {
-	if f.ids != nil && !f.ids[b.id] {
-		return b.kind, false
+func (f *filter) changeType(ce *changeEvents) (store.ChangeType, bool) {
+	if f.ids != nil && !f.ids[ce.id] {
+		return ce.kind, false
 	}
-	was, is := f.selects(b.former), f.selects(b.labels)
+	was, is := f.matchesLabels(ce.formerLabels), f.matchesLabels(ce.labels)
 	switch {
-	case b.kind == store.Deleted, was && is:
-		return b.kind, true
+	case ce.kind == store.Deleted, was && is:
+		return ce.kind, true
 	case is:
 		return store.Added, true
 	case was:
 		return store.Deleted, true
 	}
-	return b.kind, false
+	return ce.kind, false
 }
 
-// shown is f as its session is told of it.
-func (f *filter) shown() map[string]any {
+// describe is f as its session is told of it.
+func (f *filter) describe() map[string]any {
 	body := map[string]any{}
 	if f.ids != nil {
 		body["container_ids"] = sorted(f.ids)

@@ -28,7 +28,7 @@ func (s *Server) sendMessage(c session.Session, r *session.Request) error {
 	}
 	resume := s.hold(r)
 	settled := func(reply json.RawMessage, err error) {
-		resume(func() { s.settled(c, r, in, record.ID, reply, err) })
+		resume(func() { s.messageDone(c, r, in, record.ID, reply, err) })
 	}
 	err = s.Messenger.Queue(s.life, record.ID, in.Message, time.Duration(timeout*float64(time.Second)), in.ExpectReply, settled)
 	if err != nil {
@@ -37,16 +37,16 @@ func (s *Server) sendMessage(c session.Session, r *session.Request) error {
 	return nil
 }
 
-// settled answers r, whose message is through or will never be.
-func (s *Server) settled(c session.Session, r *session.Request, in *api.MessageRequest, id string, reply json.RawMessage, err error) {
+// messageDone answers r, whose message is through or will never be.
+func (s *Server) messageDone(c session.Session, r *session.Request, in *api.MessageRequest, id string, reply json.RawMessage, err error) {
 	if err != nil {
 		s.refuse(r, api.AsError(err).For("", in.RequestID, id))
 		return
 	}
-	s.sent(c, r, in, id, reply)
+	s.acknowledgeSent(c, r, in, id, reply)
 }
 
-func (s *Server) sent(c session.Session, r *session.Request, in *api.MessageRequest, id string, reply json.RawMessage) {
+func (s *Server) acknowledgeSent(c session.Session, r *session.Request, in *api.MessageRequest, id string, reply json.RawMessage) {
 	now := time.Now().UTC()
 	ack := api.Encode(receipt{OK: true, ContainerID: id, Status: "sent", RequestID: in.RequestID})
 	if reply != nil {

@@ -35,7 +35,7 @@ func (s *Server) getContainerStatus(c session.Session, r *session.Request) error
 	if err != nil {
 		return err
 	}
-	s.later(r, func() {
+	s.async(r, func() {
 		ctx, cancel := context.WithTimeout(c.Context(), usageWait)
 		defer cancel()
 		visible := shown(c, record)
@@ -46,7 +46,7 @@ func (s *Server) getContainerStatus(c session.Session, r *session.Request) error
 }
 
 func (s *Server) status(r *store.Record, usage api.Usage) api.StatusReport {
-	j := s.join(r)
+	j := s.statusView(r)
 	return api.StatusReport{
 		ContainerID: r.ID, Name: r.Name, State: j.State, Status: j.State, Health: j.Health, Uptime: j.Uptime, UptimeSeconds: j.UptimeSeconds,
 		SocketConnected: j.SocketConnected, LastCommunication: j.LastCommunication, ResourceUsage: usage,

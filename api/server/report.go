@@ -12,10 +12,10 @@ import (
 )
 
 const (
-	// maxUnasked is up to how many containers those are told of consumption that have never narrowed what they are sent.
-	maxUnasked = 100
-	// reportsAtOnce is how many containers are sampled at once.
-	reportsAtOnce = 64
+	// maxUnfiltered is up to how many containers those are told of consumption that have never narrowed what they are sent.
+	maxUnfiltered = 100
+	// maxSamples is how many containers are sampled at once.
+	maxSamples = 64
 )
 
 // report tells how containers are and what they consume, all in one batch every interval, until ctx ends.
@@ -35,8 +35,8 @@ func (s *Server) report(ctx context.Context) {
 // reportOnce samples each container that anybody asks about once, and nothing while nobody does.
 func (s *Server) reportOnce(ctx context.Context) {
 	records, _ := s.Store.List()
-	few := len(records) <= maxUnasked
-	asked := s.askedAbout(records, few)
+	few := len(records) <= maxUnfiltered
+	asked := s.recordsToReport(records, few)
 	usages := s.sample(ctx, asked)
 	reports := make([]api.Event, len(asked)) // without a name: of one that is gone
 	for i, r := range asked {
@@ -46,11 +46,11 @@ func (s *Server) reportOnce(ctx context.Context) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now, newest := time.Now(), s.Store.Version(s.told)
+	now, newest := time.Now(), s.Store.Version(s.broadcastRevision)
 	for i, r := range asked {
 		if reports[i].Name != "" {
-			n := newNotice(api.ContainerStatusUpdate, now, "", newest, func() api.Event { return reports[i] })
-			s.broadcastLocked(&n, func(_ session.Session, st *stream) bool { return st.reported(r, few) })
+			ev := newSharedEvent(api.ContainerStatusUpdate, now, "", newest, func() api.Event { return reports[i] })
+			s.broadcastLocked(&ev, func(_ session.Session, st *stream) bool { return st.wantsReport(r, few) })
 		}
 	}
 }
@@ -60,7 +60,7 @@ func (s *Server) sample(ctx context.Context, records []*store.Record) []api.Usag
 	defer cancel()
 	usages := make([]api.Usage, len(records))
 	var samples errgroup.Group
-	samples.SetLimit(reportsAtOnce)
+	samples.SetLimit(maxSamples)
 	for i, r := range records {
 		samples.Go(func() error {
 			usages[i] = s.Stats.Sample(ctx, &r.Container)
@@ -71,13 +71,13 @@ func (s *Server) sample(ctx context.Context, records []*store.Record) []api.Usag
 	return usages
 }
 
-func (s *Server) askedAbout(records []*store.Record, few bool) []*store.Record {
+func (s *Server) recordsToReport(records []*store.Record, few bool) []*store.Record {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var asked []*store.Record
 	for _, r := range records {
 		for _, st := range s.sessions {
-			if st.reported(r, few) {
+			if st.wantsReport(r, few) {
 				asked = append(asked, r)
 				break
 			}
@@ -86,10 +86,10 @@ func (s *Server) askedAbout(records []*store.Record, few bool) []*store.Record {
 	return asked
 }
 
-// reported tells whether a session is told how a container is; nil is one that has never subscribed.
-func (st *stream) reported(r *store.Record, few bool) bool {
+// wantsReport reports whether a session is told how a container is; nil is one that has never subscribed.
+func (st *stream) wantsReport(r *store.Record, few bool) bool {
 	if st == nil || !st.filter.narrowed {
 		return few
 	}
-	return st.filter.wants(api.ContainerStatusUpdate) && st.filter.covers(r.ID, r.Labels)
+	return st.filter.matchesEvent(api.ContainerStatusUpdate) && st.filter.matchesContainer(r.ID, r.Labels)
 }

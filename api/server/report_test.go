@@ -42,7 +42,7 @@ func TestReport_SamplesOnceForAllAndNeverForNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, b, end := counts(t)
 		defer end()
-		for i := range maxUnasked {
+		for i := range maxUnfiltered {
 			w.declare(fmt.Sprint("c", i), "x", nil)
 		}
 		one := w.declare("one", "x", map[string]string{"tier": "front"})
@@ -69,27 +69,27 @@ func TestReport_SamplesOnceForAllAndNeverForNobody(t *testing.T) {
 		}
 		never, other := join(""), join(`{}`)
 		if n := sampled(); n != 0 {
-			t.Errorf("%d samples of %d containers, for one that has not subscribed and one that has, to other things", n, maxUnasked+1)
+			t.Errorf("%d samples of %d containers, for one that has not subscribed and one that has, to other things", n, maxUnfiltered+1)
 		}
 		byLabel, byID := join(`{"labels":{"tier":"front"},"events":["container_status_update"]}`), join(fmt.Sprintf(`{"container_ids":[%q],"events":["container_status_update"]}`, one))
 		if n := sampled(); n != 1 {
 			t.Errorf("%d samples for two that ask about the same one", n)
 		}
 		all := join(`{"events":["container_status_update"]}`)
-		if n := sampled(); n != maxUnasked+1 {
-			t.Errorf("%d samples for all of %d", n, maxUnasked+1)
+		if n := sampled(); n != maxUnfiltered+1 {
+			t.Errorf("%d samples for all of %d", n, maxUnfiltered+1)
 		}
-		for c, want := range map[*client]int{never: 0, other: 0, byLabel: 2, byID: 2, all: maxUnasked + 1} {
+		for c, want := range map[*client]int{never: 0, other: 0, byLabel: 2, byID: 2, all: maxUnfiltered + 1} {
 			if n := c.updates(t); n != want {
 				t.Errorf("%d updates came where %d were due", n, want)
 			}
 		}
 		leave(byLabel, byID, all)
 		w.bury(one)
-		if n := sampled(); n != maxUnasked {
-			t.Errorf("%d samples for one that has not subscribed, of %d", n, maxUnasked)
+		if n := sampled(); n != maxUnfiltered {
+			t.Errorf("%d samples for one that has not subscribed, of %d", n, maxUnfiltered)
 		}
-		if n := never.updates(t); n != maxUnasked {
+		if n := never.updates(t); n != maxUnfiltered {
 			t.Errorf("one that has not subscribed got %d", n)
 		}
 		leave(never, other)

@@ -77,7 +77,7 @@ func FuzzPatch(f *testing.F) {
 			return
 		}
 		before := api.Encode(in.Spec)
-		if next, err := patched(&in.Spec, "web", &api.UpdateRequest{Spec: patch}); err == nil {
+		if next, err := applyPatch(&in.Spec, "web", &api.UpdateRequest{Spec: patch}); err == nil {
 			if err := d.Judge(api.UpdateContainer, append(append([]byte(`{"container_id":"web","spec":`), patch...), '}')); err != nil {
 				t.Errorf("the server takes what the document forbids: %v", err)
 			}

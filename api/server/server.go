@@ -74,19 +74,19 @@ type Server struct {
 	Backend
 	roles    map[string]api.Role
 	handlers map[string]handler
-	answers  answers
+	answers  pendingAnswers
 	tasks    sync.WaitGroup
 
-	life context.Context // of what handlers leave running; Drain ends it
-	over context.CancelFunc
+	life   context.Context // of what handlers leave running; Drain ends it
+	cancel context.CancelFunc
 
-	press press
-	tails tails
+	eventCache eventCache
+	tails      tails
 
-	// mu guards who is told and how far they have been told. A session that has a stream is told of changes by that.
-	mu       sync.Mutex
-	sessions map[session.Session]*stream
-	told     uint64
+	// mu guards who is told, and broadcastRevision, up to which they have been told. A session that has a stream is told of changes by that.
+	mu                sync.Mutex
+	sessions          map[session.Session]*stream
+	broadcastRevision uint64
 }
 
 // handler answers one request; an error is what the client is told.
@@ -97,8 +97,8 @@ func New(b Backend) *Server {
 	if b.Fail == nil {
 		b.Fail = func(string) {}
 	}
-	s := &Server{Backend: b, roles: api.RequestRoles(), sessions: map[session.Session]*stream{}, told: b.Store.Revision()}
-	s.life, s.over = context.WithCancel(context.Background())
+	s := &Server{Backend: b, roles: api.RequestRoles(), sessions: map[session.Session]*stream{}, broadcastRevision: b.Store.Revision()}
+	s.life, s.cancel = context.WithCancel(context.Background())
 	s.handlers = map[string]handler{
 		api.CreateContainer:    (*Server).createContainer,
 		api.ApplyContainer:     (*Server).applyContainer,
@@ -133,7 +133,7 @@ func (s *Server) Begin(c session.Session) error {
 	s.sessions[c] = nil
 	c.Emit(api.Connected, api.Encode(map[string]any{
 		"message": "connected to flow-manager", "version": s.Version, "instance": s.Store.Instance(),
-		"resource_version": s.Store.Version(s.told), "role": c.Principal().Role, "timestamp": time.Now().UTC(),
+		"resource_version": s.Store.Version(s.broadcastRevision), "role": c.Principal().Role, "timestamp": time.Now().UTC(),
 	}))
 	s.Log.Info().Str("operation", "connect").Str("session", c.ID()).Str("remote", c.RemoteAddr()).Str("principal", c.Principal().Name).
 		Str("role", string(c.Principal().Role)).Str("token_id", c.Principal().Token).Msg("session begun")
@@ -145,7 +145,7 @@ func (s *Server) End(c session.Session) {
 	s.mu.Lock()
 	delete(s.sessions, c)
 	s.mu.Unlock()
-	s.answers.leave(c)
+	s.answers.forget(c)
 	s.Log.Info().Str("operation", "disconnect").Str("session", c.ID()).Msg("session over")
 }
 
@@ -192,27 +192,27 @@ func requestID(data json.RawMessage) string {
 	return asked.RequestID
 }
 
-// later goes on with r when its handler has returned; the session's next request may be what r waits for.
-func (s *Server) later(r *session.Request, goOn func()) { s.hold(r)(goOn) }
+// async goes on with r when its handler has returned; the session's next request may be what r waits for.
+func (s *Server) async(r *session.Request, fn func()) { s.hold(r)(fn) }
 
 // hold keeps r for resume, which is called once and goes on with r in a goroutine of its own. Until then r has none.
-func (s *Server) hold(r *session.Request) (resume func(goOn func())) {
+func (s *Server) hold(r *session.Request) (resume func(fn func())) {
 	release := r.Hold()
 	s.tasks.Add(1)
-	return func(goOn func()) {
+	return func(fn func()) {
 		go func() {
 			defer s.tasks.Done()
 			defer release()
 			defer r.Session.Recovered(r.Event, func() { r.Fail(api.InternalError()) })
-			goOn()
+			fn()
 		}()
 	}
 }
 
 // Drain has all that clients still wait for answered now, for better or worse.
 func (s *Server) Drain() {
-	s.over()
-	for _, id := range s.answers.waiting() {
+	s.cancel()
+	for _, id := range s.answers.containers() {
 		s.abandon(id)
 	}
 }
@@ -222,7 +222,7 @@ func (s *Server) Run(ctx context.Context) error {
 	if s.StatusInterval > 0 {
 		s.tasks.Go(func() { s.report(ctx) })
 	}
-	watch := s.Store.Watch(s.told)
+	watch := s.Store.Watch(s.broadcastRevision)
 	for {
 		changes, err := watch.Next(ctx)
 		switch {
@@ -236,7 +236,7 @@ func (s *Server) Run(ctx context.Context) error {
 			return fmt.Errorf("tell of changes: %w", err)
 		}
 		for i := range changes {
-			s.tell(&changes[i])
+			s.broadcastChange(&changes[i])
 		}
 	}
 }
@@ -244,25 +244,25 @@ func (s *Server) Run(ctx context.Context) error {
 // skip gives up on changes that are no longer kept; whoever waits for an answer is judged by what stands now.
 func (s *Server) skip() uint64 {
 	s.mu.Lock()
-	s.told = s.Store.Revision()
-	told := s.told
+	s.broadcastRevision = s.Store.Revision()
+	revision := s.broadcastRevision
 	s.mu.Unlock()
-	for _, id := range s.answers.waiting() {
-		s.settle(id, nil)
+	for _, id := range s.answers.containers() {
+		s.completeAnswers(id, nil)
 	}
-	return told
+	return revision
 }
 
-// tell sends a change's events to every session that has not subscribed, encoded once, and then the answers that it brings.
-func (s *Server) tell(c *store.Change) {
-	b := s.bulletin(c)
+// broadcastChange sends a change's events to every session that has not subscribed, encoded once, and then the answers that it brings.
+func (s *Server) broadcastChange(c *store.Change) {
+	ce := s.changeEvents(c)
 	s.mu.Lock()
-	s.told = c.Revision
-	for i := range b.notices[1:] {
-		s.broadcastLocked(&b.notices[1+i], func(_ session.Session, st *stream) bool { return st == nil })
+	s.broadcastRevision = c.Revision
+	for i := range ce.events[1:] {
+		s.broadcastLocked(&ce.events[1+i], func(_ session.Session, st *stream) bool { return st == nil })
 	}
 	s.mu.Unlock()
-	s.settle(c.ID, c)
+	s.completeAnswers(c.ID, c)
 }
 
 // Broadcast sends an event that is not kept to every session that has not narrowed itself to others.
@@ -278,22 +278,22 @@ func (s *Server) Broadcast(e api.Event) {
 	})
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := newNotice(e.Name, time.Now(), "", s.Store.Version(s.told), func() api.Event { return e })
-	s.broadcastLocked(&n, func(_ session.Session, st *stream) bool {
+	ev := newSharedEvent(e.Name, time.Now(), "", s.Store.Version(s.broadcastRevision), func() api.Event { return e })
+	s.broadcastLocked(&ev, func(_ session.Session, st *stream) bool {
 		if st == nil || !st.filter.narrowed {
 			return true
 		}
 		id, has := labels()
-		return st.filter.wants(e.Name) && (id == "" || st.filter.covers(id, has))
+		return st.filter.matchesEvent(e.Name) && (id == "" || st.filter.matchesContainer(id, has))
 	})
 }
 
-func (s *Server) broadcastLocked(n *notice, reaches func(session.Session, *stream) bool) {
+func (s *Server) broadcastLocked(ev *sharedEvent, reaches func(session.Session, *stream) bool) {
 	for c, st := range s.sessions {
 		if !reaches(c, st) {
 			continue
 		}
-		if e, shown := n.as(c); shown {
+		if e, shown := ev.forSession(c); shown {
 			c.EmitNews(e)
 		}
 	}

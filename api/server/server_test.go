@@ -46,7 +46,7 @@ func (s *Server) caughtUp(t testing.TB) {
 	eventually(t, "all is told", func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		return s.told == s.Store.Revision()
+		return s.broadcastRevision == s.Store.Revision()
 	})
 }
 
@@ -672,19 +672,19 @@ func TestServer_OwesASessionSoMuchAndNoMore(t *testing.T) {
 	p := s.join()
 	id := p.ask(api.CreateContainer, webSpec)["container_id"].(string)
 	refused := 0
-	for range maxOwed + 10 {
+	for range maxPendingAnswers + 10 {
 		if p.ask(api.DeleteContainer, `{"container_id":"web"}`)["error_type"] == "rate_limit_error" {
 			refused++
 		}
 	}
 	if refused < 10 || refused > 12 {
-		t.Errorf("%d of %d were refused", refused, maxOwed+10)
+		t.Errorf("%d of %d were refused", refused, maxPendingAnswers+10)
 	}
 	if err := s.store.Bury(t.Context(), id); err != nil {
 		t.Fatal(err)
 	}
 	p.event(api.ContainerDeleted)
-	eventually(t, "all is paid", func() bool { return s.server.answers.room(nil) && len(s.server.answers.waiting()) == 0 })
+	eventually(t, "all is paid", func() bool { return s.server.answers.hasRoom(nil) && len(s.server.answers.containers()) == 0 })
 	if ack := p.ask(api.CreateContainer, webSpec); ack["ok"] != true {
 		t.Errorf("after all was paid: %v", ack)
 	}

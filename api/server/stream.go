@@ -33,8 +33,8 @@ type subscription struct {
 // errReplaced ends a stream in whose place another one has come.
 var errReplaced = errors.New("replaced")
 
-// begin has the session sent what the filter lets through, from a position on.
-func (s *Server) begin(c session.Session, f filter, at store.Position, a subscription) {
+// startStream has the session sent what the filter lets through, from a position on.
+func (s *Server) startStream(c session.Session, f filter, at store.Position, a subscription) {
 	ctx, stop := context.WithCancelCause(c.Context())
 	st := &stream{server: s, session: c, filter: f, answer: a, stop: stop, done: make(chan struct{}), at: at}
 	s.mu.Lock()
@@ -51,72 +51,72 @@ func (s *Server) begin(c session.Session, f filter, at store.Position, a subscri
 // run ends with ctx.
 func (st *stream) run(ctx context.Context) {
 	watch := st.server.Store.Watch(st.at.After)
-	for st.answered(ctx) {
+	for st.sendSubscribed(ctx) {
 		changes, err := watch.Next(ctx)
 		switch {
 		case errors.Is(err, store.ErrExpired):
 			st.skip(ctx)
 			watch = st.server.Store.Watch(st.at.After)
 		case err != nil:
-			st.ended(ctx, err)
+			st.reportEnd(ctx, err)
 			return
 		}
 		for i := range changes {
-			if !st.pass(ctx, &changes[i]) {
-				st.ended(ctx, nil)
+			if !st.process(ctx, &changes[i]) {
+				st.reportEnd(ctx, nil)
 				return
 			}
 		}
 	}
-	st.ended(ctx, nil)
+	st.reportEnd(ctx, nil)
 }
 
-// pass tells of a change, unless one can see without composing what is told of it that the filter lets nothing through.
-func (st *stream) pass(ctx context.Context, c *store.Change) bool {
-	if !st.filter.concerns(c) {
+// process sends a change's events. It does not make them where the filter lets none through.
+func (st *stream) process(ctx context.Context, c *store.Change) bool {
+	if !st.filter.mayMatch(c) {
 		st.at = store.Position{After: c.Revision}
 		return true
 	}
-	return st.tell(ctx, st.server.bulletin(c))
+	return st.sendChange(ctx, st.server.changeEvents(c))
 }
 
-// tell sends what is left of a change; false: the stream is over.
-func (st *stream) tell(ctx context.Context, b *bulletin) bool {
-	for n := st.at.Within; n < len(b.notices); n++ {
-		if !st.send(ctx, b, n) {
+// sendChange sends what is left of a change; false: the stream is over.
+func (st *stream) sendChange(ctx context.Context, ce *changeEvents) bool {
+	for i := st.at.Within; i < len(ce.events); i++ {
+		if !st.send(ctx, ce, i) {
 			return false
 		}
-		st.at.Within = n + 1
+		st.at.Within = i + 1
 	}
-	st.at = store.Position{After: b.revision}
+	st.at = store.Position{After: ce.revision}
 	return true
 }
 
-// send sends the nth notice where the filter lets it through.
-func (st *stream) send(ctx context.Context, b *bulletin, n int) bool {
-	notice, passes := b.notices[n], st.filter.covers(b.id, b.labels)
-	if notice.whole == nil || !st.filter.wants(notice.event) {
+// send sends the event at index i where the filter lets it through.
+func (st *stream) send(ctx context.Context, ce *changeEvents, i int) bool {
+	ev, passes := ce.events[i], st.filter.matchesContainer(ce.id, ce.labels)
+	if ev.full == nil || !st.filter.matchesEvent(ev.name) {
 		return true
 	}
-	if notice.event == api.ContainerChanged {
+	if ev.name == api.ContainerChanged {
 		var kind store.ChangeType
-		if kind, passes = st.filter.sees(b); kind != b.kind {
-			notice = st.server.stands(b, kind)
+		if kind, passes = st.filter.changeType(ce); kind != ce.kind {
+			ev = st.server.containerEvent(ce, kind)
 		}
 	}
 	if !passes {
 		return true
 	}
-	e, shown := notice.as(st.session)
-	return !shown || st.session.EmitPaced(ctx, e) // it is owed: it waits for room rather than make way
+	e, shown := ev.forSession(st.session)
+	return !shown || st.session.EmitPaced(ctx, e) // it must not be dropped, so it waits for room
 }
 
-// answered tells the session that it has been sent everything up to when it asked, once that is so; false: the stream is over.
-func (st *stream) answered(ctx context.Context) bool {
+// sendSubscribed tells the session that it has been sent everything up to when it asked, once that is so; false: the stream is over.
+func (st *stream) sendSubscribed(ctx context.Context) bool {
 	if st.answer.operation == "" || st.at.After < st.answer.upTo {
 		return true
 	}
-	body := st.filter.shown()
+	body := st.filter.describe()
 	body["resource_version"], body["timestamp"] = st.server.Store.Version(st.at.After), time.Now().UTC()
 	if st.answer.requestID != "" {
 		body["request_id"] = st.answer.requestID
@@ -128,9 +128,9 @@ func (st *stream) answered(ctx context.Context) bool {
 	return true
 }
 
-// ended tells why nothing more comes: another request came before this one was answered, or err. With the session or the server it
+// reportEnd tells why nothing more comes: another request came before this one was answered, or err. With the session or the server it
 // ends without a word.
-func (st *stream) ended(ctx context.Context, err error) {
+func (st *stream) reportEnd(ctx context.Context, err error) {
 	switch {
 	case errors.Is(context.Cause(ctx), errReplaced):
 		if st.answer.operation != "" {

@@ -49,7 +49,7 @@ func (s *Server) unsubscribe(c session.Session, r *session.Request) error {
 	if len(in.ContainerIDs)+len(in.Events) > 0 {
 		ids, err := s.resolveAll(in.ContainerIDs)
 		if err == nil {
-			f, err = s.filter(c).without(ids, in.Events)
+			f, err = s.currentFilter(c).without(ids, in.Events)
 		}
 		if err != nil {
 			return api.AsError(err).For("", in.RequestID, "")
@@ -59,7 +59,7 @@ func (s *Server) unsubscribe(c session.Session, r *session.Request) error {
 	return nil
 }
 
-func (s *Server) filter(c session.Session) filter {
+func (s *Server) currentFilter(c session.Session) filter {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if st := s.sessions[c]; st != nil {
@@ -70,7 +70,7 @@ func (s *Server) filter(c session.Session) filter {
 
 // resubscribe puts a new stream in the place of what the session was sent so far, from a position, or nil for where that ended.
 func (s *Server) resubscribe(c session.Session, r *session.Request, requestID string, f filter, at *store.Position) {
-	ended := s.interrupt(c)
+	ended := s.stopStream(c)
 	if at == nil {
 		at = &ended
 	}
@@ -80,15 +80,15 @@ func (s *Server) resubscribe(c session.Session, r *session.Request, requestID st
 		ack["request_id"] = requestID
 	}
 	r.AckWait(c.Context(), api.Encode(ack))
-	s.begin(c, f, *at, a)
+	s.startStream(c, f, *at, a)
 }
 
-// interrupt ends what the session is sent of changes, and tells how far it was sent it.
-func (s *Server) interrupt(c session.Session) store.Position {
+// stopStream ends what the session is sent of changes, and returns how far it was sent.
+func (s *Server) stopStream(c session.Session) store.Position {
 	s.mu.Lock()
 	st := s.sessions[c]
 	if st == nil {
-		st = &stream{stop: func(error) {}, done: make(chan struct{}), at: store.Position{After: s.told}}
+		st = &stream{stop: func(error) {}, done: make(chan struct{}), at: store.Position{After: s.broadcastRevision}}
 		close(st.done)
 		s.sessions[c] = st // from here on it is told nothing as others are
 	}

@@ -158,8 +158,8 @@ func TestSubscribe_Refuses(t *testing.T) {
 		if ack["error_type"] != tt.errorType || !strings.Contains(fmt.Sprint(ack["message"]), tt.says) {
 			t.Errorf("%.100s: %v", tt.body, ack)
 		}
-		if f := w.filter(c); f.narrowed {
-			t.Errorf("%.100s: was refused, and narrowed the session to %v", tt.body, f.shown())
+		if f := w.currentFilter(c); f.narrowed {
+			t.Errorf("%.100s: was refused, and narrowed the session to %v", tt.body, f.describe())
 		}
 	}
 	for body, field := range map[string]string{`{"container_ids":["web"]}`: "container_ids", `{"events":["activity_log"]}`: "events"} {

@@ -16,17 +16,17 @@ func (s *Server) updateContainer(c session.Session, r *session.Request) error {
 	if err := decode(r, in); err != nil {
 		return err
 	}
-	refusal := s.patchRefusal(c, in)
+	policyErr := s.patchPolicyError(c, in)
 	return s.declareAs(c, r, &in.Declaring, api.ContainerUpdated, "updated", store.Declaration{ContainerID: in.ContainerID, Change: func(w *store.Wish) error {
 		if err := w.Alive(); err != nil {
 			return err
 		}
-		next, err := patched(&w.Spec, w.Name, in)
+		next, err := applyPatch(&w.Spec, w.Name, in)
 		if err != nil {
 			return err
 		}
-		if refusal != nil {
-			return refusal
+		if policyErr != nil {
+			return policyErr
 		}
 		w.Respecify(next)
 		w.Retry, w.Pull, w.TakeCode = in.Retry, in.Pull, in.CodePath != ""
@@ -34,22 +34,22 @@ func (s *Server) updateContainer(c session.Session, r *session.Request) error {
 	}})
 }
 
-// patchRefusal is what the policy has against a patch of what stands now. That there is nothing to patch, or that the patch
+// patchPolicyError is what the policy has against a patch of what stands now. That there is nothing to patch, or that the patch
 // does not fit, is for the transaction to tell.
-func (s *Server) patchRefusal(c session.Session, in *api.UpdateRequest) error {
+func (s *Server) patchPolicyError(c session.Session, in *api.UpdateRequest) error {
 	record, err := s.Store.Resolve(in.ContainerID)
 	if err != nil {
 		return nil
 	}
-	next, err := patched(&record.Spec, record.Name, in)
+	next, err := applyPatch(&record.Spec, record.Name, in)
 	if err != nil {
 		return nil
 	}
-	return s.refusal(c, record.Name, &next)
+	return s.policyError(c, record.Name, &next)
 }
 
-// patched is a spec after an update, validated.
-func patched(s *api.Spec, name string, in *api.UpdateRequest) (api.Spec, error) {
+// applyPatch returns a spec after an update, validated.
+func applyPatch(s *api.Spec, name string, in *api.UpdateRequest) (api.Spec, error) {
 	next, bad := *s, []api.FieldError(nil)
 	if len(in.Spec) > 0 {
 		next, bad = api.MergePatch(s, in.Spec, name)
@@ -83,27 +83,33 @@ func (s *Server) rollbackContainer(c session.Session, r *session.Request) error 
 	if err := decode(r, in); err != nil {
 		return err
 	}
-	record, err := s.Store.Resolve(in.ContainerID)
-	if err != nil {
-		return err
-	}
-	former, err := s.former(record, in.ToGeneration)
-	if err != nil {
-		return err
-	}
-	refusal := s.refusal(c, record.Name, &former.Spec)
-	return s.declareAs(c, r, &in.Declaring, api.ContainerUpdated, "rolled_back", store.Declaration{ContainerID: record.ID, Change: func(w *store.Wish) error {
+	former, policyErr := s.rollbackTarget(c, in)
+	return s.declareAs(c, r, &in.Declaring, api.ContainerUpdated, "rolled_back", store.Declaration{ContainerID: in.ContainerID, Change: func(w *store.Wish) error {
 		if err := w.Alive(); err != nil {
 			return err
 		}
-		if refusal != nil {
-			return refusal
+		if policyErr != nil {
+			return policyErr
 		}
 		state := w.Spec.DesiredState
 		w.Spec, w.CodeOf = former.Spec, former.Code
 		w.Spec.DesiredState = state
 		return s.Policy.AdmitPorts(&w.Spec, w.Others)
 	}})
+}
+
+// rollbackTarget is what to go back to, or what is against that. It is told within the transaction, for a repeated request has its
+// first result.
+func (s *Server) rollbackTarget(c session.Session, in *api.RollbackRequest) (*store.Declared, error) {
+	record, err := s.Store.Resolve(in.ContainerID)
+	if err != nil {
+		return nil, err
+	}
+	former, err := s.former(record, in.ToGeneration)
+	if err != nil {
+		return nil, err
+	}
+	return former, s.policyError(c, record.Name, &former.Spec)
 }
 
 // former finds what to go back to: the generation that is asked for, or what runs where that is not what is declared, or the

@@ -187,3 +187,23 @@ func TestServer_ARepeatedRequestHasItsFirstOutcome(t *testing.T) {
 		})
 	}
 }
+
+// A repeated rollback has its first result, whatever has become of the container since.
+func TestServer_ARepeatedRollbackHasItsFirstResult(t *testing.T) {
+	s := serve(t)
+	p := s.join()
+	p.ask(api.ApplyContainer, `{"name":"web","image":"app:1"}`)
+	p.ask(api.ApplyContainer, `{"name":"web","image":"app:2"}`)
+	body := `{"container_id":"web","idempotency_key":"0123456789abcdef"}`
+	first := p.ask(api.RollbackContainer, body)
+	r, err := s.store.Resolve("web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.store.Bury(t.Context(), r.ID); err != nil {
+		t.Fatal(err)
+	}
+	if again := p.ask(api.RollbackContainer, body); again["ok"] != true || again["generation"] != first["generation"] {
+		t.Errorf("first %v, then %v", first, again)
+	}
+}

@@ -22,7 +22,7 @@ func (s *Server) waitContainer(c session.Session, r *session.Request) error {
 	if in.Generation > record.Generation {
 		return api.Invalid(api.FieldError{Field: "generation", Message: "has not been declared yet"}).With("generation", record.Generation)
 	}
-	p := answer{session: c, operation: r.Event, requestID: in.RequestID, id: record.ID, name: record.Name, request: store.Accepted{Generation: in.Generation, Intent: record.IntentOf(in.Generation)}, late: record.Generation > in.Generation}
+	p := pendingAnswer{session: c, operation: r.Event, requestID: in.RequestID, id: record.ID, name: record.Name, request: store.Accepted{Generation: in.Generation, Intent: record.IntentOf(in.Generation)}, superseded: record.Generation > in.Generation}
 	ack := map[string]any{"ok": true, "container_id": record.ID, "generation": in.Generation}
 	if in.RequestID != "" {
 		ack["request_id"] = in.RequestID
@@ -33,19 +33,19 @@ func (s *Server) waitContainer(c session.Session, r *session.Request) error {
 
 // await acknowledges r when the outcome of what p stands for is known, or the time is up; what was declared stands either
 // way.
-func (s *Server) await(r *session.Request, p answer, until api.Waiting, ack map[string]any) {
+func (s *Server) await(r *session.Request, p pendingAnswer, until api.Waiting, ack map[string]any) {
 	limit := time.Duration(*until.Wait) * time.Second
-	p.wait, p.level = make(chan *outcome, 1), levelOf(until.For)
-	s.owe(&p)
-	s.later(r, func() {
+	p.result, p.level = make(chan *outcome, 1), levelOf(until.For)
+	s.trackAnswer(&p)
+	s.async(r, func() {
 		timer := time.NewTimer(limit)
 		defer timer.Stop()
 		select {
-		case o := <-p.wait:
-			s.waited(r, &p, o, ack)
+		case o := <-p.result:
+			s.acknowledgeWait(r, &p, o, ack)
 		case <-timer.C:
 			s.answers.remove(&p)
-			r.Ack(unmet(&p, api.Errorf(api.TimeoutError, "%s was accepted, but its outcome was not seen within %s; it stands, and is gone on with", r.Event, limit)))
+			r.Ack(waitError(&p, api.Errorf(api.TimeoutError, "%s was accepted, but its outcome was not seen within %s; it stands, and is gone on with", r.Event, limit)))
 		case <-p.session.Context().Done():
 		}
 	})
@@ -62,9 +62,9 @@ func levelOf(word string) store.Level {
 	return store.LevelAvailable
 }
 
-func (s *Server) waited(r *session.Request, p *answer, o *outcome, ack map[string]any) {
+func (s *Server) acknowledgeWait(r *session.Request, p *pendingAnswer, o *outcome, ack map[string]any) {
 	if o.err != nil {
-		r.Ack(unmet(p, o.err))
+		r.Ack(waitError(p, o.err))
 		return
 	}
 	ack["status"] = o.status
@@ -74,7 +74,7 @@ func (s *Server) waited(r *session.Request, p *answer, o *outcome, ack map[strin
 	r.AckWait(p.session.Context(), api.Encode(ack))
 }
 
-// unmet is an error that says besides that the request itself was accepted.
-func unmet(p *answer, e *api.Error) json.RawMessage {
+// waitError is an error that says besides that the request itself was accepted.
+func waitError(p *pendingAnswer, e *api.Error) json.RawMessage {
 	return api.Merge(json.RawMessage(`{"ok":false}`), e.With("generation", p.request.Generation).For(p.operation, p.requestID, p.id).Body(time.Now()))
 }

@@ -14,38 +14,38 @@ type budget struct {
 	used atomic.Int64
 }
 
-// room tells whether one that has so many bytes may have n more.
+// room reports whether a connection that has so many bytes may have n more.
 func (b *budget) room(has, n int) bool {
 	return has+n <= fairBytes || b.used.Load()+int64(n) <= b.max
 }
 
 func (b *budget) add(n int) { b.used.Add(int64(n)) }
 
-// share is what one holder has of a budget.
-type share struct {
-	of *budget
+// reservation is what one connection has of a budget.
+type reservation struct {
+	budget *budget
 
-	mu    sync.Mutex
-	bytes int
-	over  bool
+	mu       sync.Mutex
+	bytes    int
+	released bool
 }
 
-// hold makes the share as large as wanted, or leaves it when there is no room.
-func (s *share) hold(wanted int) bool {
+// resize makes the reservation as large as wanted, or leaves it when there is no room.
+func (s *reservation) resize(wanted int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.over || wanted > s.bytes && !s.of.room(s.bytes, wanted-s.bytes) {
+	if s.released || wanted > s.bytes && !s.budget.room(s.bytes, wanted-s.bytes) {
 		return false
 	}
-	s.of.add(wanted - s.bytes)
+	s.budget.add(wanted - s.bytes)
 	s.bytes = wanted
 	return true
 }
 
-// end gives all of it back, for good.
-func (s *share) end() {
+// release gives all of it back, for good.
+func (s *reservation) release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.of.add(-s.bytes)
-	s.bytes, s.over = 0, true
+	s.budget.add(-s.bytes)
+	s.bytes, s.released = 0, true
 }

@@ -12,13 +12,13 @@ import (
 
 func TestBudget(t *testing.T) {
 	b := &budget{max: 2 * fairBytes}
-	one, two, three := &share{of: b}, &share{of: b}, &share{of: b}
-	got := []bool{one.hold(2 * fairBytes), two.hold(fairBytes + 1), two.hold(fairBytes), one.hold(fairBytes), two.hold(fairBytes + 1)}
-	one.end()
-	one.end()
-	got = append(got, three.hold(fairBytes+1), two.hold(fairBytes-1), three.hold(fairBytes+1), one.hold(0))
-	two.end()
-	three.end()
+	one, two, three := &reservation{budget: b}, &reservation{budget: b}, &reservation{budget: b}
+	got := []bool{one.resize(2 * fairBytes), two.resize(fairBytes + 1), two.resize(fairBytes), one.resize(fairBytes), two.resize(fairBytes + 1)}
+	one.release()
+	one.release()
+	got = append(got, three.resize(fairBytes+1), two.resize(fairBytes-1), three.resize(fairBytes+1), one.resize(0))
+	two.release()
+	three.release()
 	if diff := cmp.Diff([]bool{true, false, true, true, false, false, true, true, false}, got); diff != "" {
 		t.Error(diff)
 	}

@@ -5,22 +5,22 @@ import (
 	"sync"
 )
 
-// maxPieces is how many bytes are kept back for what is to follow them.
+// maxCoalesced is how many bytes are kept back for what is to follow them.
 const maxCoalesced = 64 << 10
 
-// spare are buffers that no connection needs at the moment.
+// bufferPool has the buffers that no connection needs at the moment.
 var bufferPool = sync.Pool{New: func() any { return &bytes.Buffer{} }}
 
-// pieces joins what the library writes bit by bit, so that it goes out by one write: a message as several frames of about a
-// kilobyte, its headers apart, and messages one by one.
+// writeCoalescer joins the library's small writes into large ones. The library writes a message as several frames of about a
+// kilobyte, their headers apart, and messages one by one.
 type writeCoalescer struct {
 	upgraded bool // the answer to the upgrade, which is no frame, is through
 	frames   frames
 	buffer   *bytes.Buffer // nil: nothing is kept back
 }
 
-// join takes what is written next, and gives what is to be written of it and before it, after which sent is called; nil while there
-// is more to come. It asks whether another message follows the one that is whole.
+// add takes the next write, and returns what is to be written now, this and what was kept back; nil while there is more to come.
+// The caller calls release after the write. add asks whether another message follows the one that is whole.
 func (c *writeCoalescer) add(b []byte, follows func() bool) []byte {
 	if !c.upgraded {
 		c.upgraded = true
@@ -41,7 +41,7 @@ func (c *writeCoalescer) add(b []byte, follows func() bool) []byte {
 	return c.buffer.Bytes()
 }
 
-// rest gives up waiting for more; nil where nothing is kept back.
+// remainder returns what is kept back, without waiting for more; nil where nothing is.
 func (c *writeCoalescer) remainder() []byte {
 	if c.buffer == nil {
 		return nil
@@ -49,7 +49,7 @@ func (c *writeCoalescer) remainder() []byte {
 	return c.buffer.Bytes()
 }
 
-// sent lets go of what join or rest gave.
+// release gives back the buffer of what add or remainder returned.
 func (c *writeCoalescer) release() {
 	if c.buffer != nil && c.buffer.Cap() <= 2*maxCoalesced {
 		c.buffer.Reset()

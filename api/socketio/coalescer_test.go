@@ -50,7 +50,7 @@ func TestGatedConn_Batch(t *testing.T) {
 	var wire countingConn
 	c := &gatedConn{Conn: &wire}
 	l := &link{}
-	l.wire.Store(c)
+	l.websocket.Store(c)
 	write := func(b []byte) {
 		t.Helper()
 		if n, err := c.Write(b); n != len(b) || err != nil {

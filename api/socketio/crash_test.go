@@ -51,7 +51,7 @@ func childBegin(s *Session) error {
 		s.sock = nil
 		s.Emit("x", nil)
 	case "packetCreate", "flush", "packet", "heartbeat", "close":
-		_ = s.link.conn.On(types.EventName(s.Principal().Name), s.link.guarded(func([]any) { panic("listener") }))
+		_ = s.link.conn.On(types.EventName(s.Principal().Name), s.link.recovering(func([]any) { panic("listener") }))
 	}
 	return nil
 }

@@ -29,8 +29,8 @@ func (p *parsers) NewDecoder() parser.Decoder {
 	return &decoder{EventEmitter: events.New(), link: p.next}
 }
 
-// greeting rides through the library in the place of a CONNECT's auth and so names the link to the middleware.
-type greeting struct {
+// connectAuth takes the place of a CONNECT's auth on the way through the library. It tells the middleware which link it is.
+type connectAuth struct {
 	link *link
 	auth json.RawMessage
 }
@@ -56,7 +56,7 @@ func (d *decoder) Add(data any) error {
 	}
 	text, ok := data.(*types.StringBuffer)
 	if !ok {
-		d.breakOff(&fault{reason: brokeBinary, message: "binary messages are not accepted; send one JSON object"})
+		d.protocolError(&fault{reason: brokeBinary, message: "binary messages are not accepted; send one JSON object"})
 		return nil
 	}
 	p, f := parse(text.Bytes())
@@ -73,17 +73,17 @@ func (d *decoder) Destroy() {}
 
 func (d *decoder) accept(p inbound) {
 	if (p.kind == kindConnect) == d.joined {
-		d.breakOff(&fault{reason: brokeOrder, message: "a connection is joined once, and first of all"})
+		d.protocolError(&fault{reason: brokeOrder, message: "a connection is joined once, and first of all"})
 		return
 	}
 	switch p.kind {
 	case kindConnect:
 		d.joined = true
-		d.Emit("decoded", &parser.Packet{Type: parser.CONNECT, Nsp: p.namespace, Data: &greeting{d.link, p.data}})
+		d.Emit("decoded", &parser.Packet{Type: parser.CONNECT, Nsp: p.namespace, Data: &connectAuth{d.link, p.data}})
 	case kindDisconnect:
 		d.broken = true
 		if s := d.link.joined(); s != nil {
-			s.part(endedByClient)
+			s.cutByClient(endedByClient)
 		}
 		d.Emit("decoded", &parser.Packet{Type: parser.DISCONNECT, Nsp: "/"})
 	case kindEvent:
@@ -96,17 +96,17 @@ func (d *decoder) accept(p inbound) {
 func (d *decoder) refuse(p inbound, f *fault) {
 	s := d.link.joined()
 	if s == nil || !f.answerable {
-		d.breakOff(f)
+		d.protocolError(f)
 		return
 	}
 	d.link.t.counts.add(f.reason)
 	s.refuse(p, f.message)
 }
 
-func (d *decoder) breakOff(f *fault) {
+func (d *decoder) protocolError(f *fault) {
 	d.broken = true
 	if s := d.link.joined(); s != nil {
-		s.breakOff(f)
+		s.protocolError(f)
 		return
 	}
 	d.link.close(f.reason)

@@ -29,11 +29,11 @@
 //
 // The library underneath is not fit to meet strangers by itself, so nothing reaches it but what is known to be harmless:
 //
-//	request ─▶ front ─▶ gate or held answer ─▶ library ─▶ decoder ─▶ Session.in ─▶ work ─▶ App
-//	          Host, Origin, query, method,      transports   parse     bounded       │
-//	          size, one at a time, slots,       and pings              queue         ▼
+//	request ─▶ handler ─▶ gate or buffered answer ─▶ library ─▶ decoder ─▶ Session.in ─▶ handleLoop ─▶ App
+//	          Host, Origin, query, method,          transports   parse     bounded        │
+//	          size, one at a time, slots,           and pings              queue          ▼
 //	          message deadline, read rate
-//	client ◀─ listener (write deadline) ◀─ library ◀─ flow (paces) ◀─ write ◀─ Session.out ◀─ Emit, Ack
+//	client ◀─ listener (write deadline) ◀─ library ◀─ sendWindow ◀─ writeLoop ◀─ Session.out ◀─ Emit, Ack
 //
 // The library keeps the transports, the upgrade, the pings and the CONNECT answer. Events and acknowledgements never pass
 // through its upper layer in either direction: there each event costs a goroutine, order is lost, a missing argument is

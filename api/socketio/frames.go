@@ -5,31 +5,31 @@ import "encoding/binary"
 // frames follows the WebSocket framing of what a client sends without looking at what it carries. It judges nothing: what
 // is no frame is refused behind it.
 type frames struct {
-	header  [14]byte // of the frame that is being read: two bytes, up to eight of length, four of mask
-	have    int      // bytes of header that have come
-	left    uint64   // bytes of payload that have not
-	partial bool     // the last frame of the message has not begun
-	begun   int      // messages
-	message uint64   // bytes that the newest has announced so far
-	closing bool     // a close has come
+	header      [14]byte // of the frame that is being read: two bytes, up to eight of length, four of mask
+	headerBytes int      // bytes of header that have come
+	payloadLeft uint64   // bytes of payload that have not
+	partial     bool     // the last frame of the message has not begun
+	messages    int      // messages
+	message     uint64   // bytes that the newest has announced so far
+	closing     bool     // a close has come
 }
 
 // idle is whether a message has ended and the next has not begun.
-func (f *frames) idle() bool { return f.have == 0 && f.left == 0 && !f.partial }
+func (f *frames) idle() bool { return f.headerBytes == 0 && f.payloadLeft == 0 && !f.partial }
 
 func (f *frames) feed(b []byte) {
 	for len(b) > 0 {
-		if f.left > 0 {
-			n := min(f.left, uint64(len(b)))
-			f.left, b = f.left-n, b[n:]
+		if f.payloadLeft > 0 {
+			n := min(f.payloadLeft, uint64(len(b)))
+			f.payloadLeft, b = f.payloadLeft-n, b[n:]
 			continue
 		}
 		if f.idle() {
-			f.begun, f.message = f.begun+1, 0
+			f.messages, f.message = f.messages+1, 0
 		}
-		f.header[f.have] = b[0]
-		f.have, b = f.have+1, b[1:]
-		if f.have >= 2 && f.have == f.headerLength() {
+		f.header[f.headerBytes] = b[0]
+		f.headerBytes, b = f.headerBytes+1, b[1:]
+		if f.headerBytes >= 2 && f.headerBytes == f.headerLength() {
 			f.begin()
 		}
 	}
@@ -52,12 +52,12 @@ func (f *frames) headerLength() int {
 // begin starts the payload of the frame whose header is whole.
 func (f *frames) begin() {
 	const fin, opcode, control, end = 0x80, 0x0f, 0x08, 0x08
-	f.left, f.have = f.announced(), 0
+	f.payloadLeft, f.headerBytes = f.announced(), 0
 	if kind := f.header[0] & opcode; kind >= control {
 		f.closing = f.closing || kind == end
 		return // between the frames of a message
 	}
-	f.message += f.left
+	f.message += f.payloadLeft
 	f.partial = f.header[0]&fin == 0
 }
 

@@ -53,8 +53,8 @@ func TestFrames_Property(t *testing.T) {
 					feed(frame(true, 9, 5), false)
 				}
 			}
-			if f.begun != begun || f.message != uint64(message) {
-				t.Fatalf("message %d has %d bytes, not %d with %d", begun, message, f.begun, f.message)
+			if f.messages != begun || f.message != uint64(message) {
+				t.Fatalf("message %d has %d bytes, not %d with %d", begun, message, f.messages, f.message)
 			}
 			if rapid.Bool().Draw(t, "ping between") {
 				begun++

@@ -48,7 +48,7 @@ func (g *gatedWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	perSecond := g.t.limits.ReadBytesPerSecond
 	g.conn = &gatedConn{
 		Conn: conn, gate: g, ctx: ctx, cancel: cancel, reads: rate.NewLimiter(rate.Limit(perSecond), perSecond),
-		held: &share{of: g.t.budget},
+		reserved: &reservation{budget: g.t.budget},
 	}
 	return g.conn, buffered, nil
 }
@@ -56,32 +56,32 @@ func (g *gatedWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 // open lets reads through; it is called once, when the library has returned. What is read is l's.
 func (g *gatedWriter) open(l *link) {
 	if g.link = l; l != nil && g.conn != nil {
-		l.wired(g.conn)
+		l.setWebSocket(g.conn)
 	}
 	close(g.ready)
 }
 
-// joined tells whether a session is there.
+// joined reports whether a session is there.
 func (g *gatedWriter) joined() bool { return g.link != nil && g.link.joined() != nil }
 
 // gatedConn bounds what a peer can do by writing fast, by writing slowly, and before it has joined. All reads are of one
 // goroutine, the library's.
 type gatedConn struct {
 	net.Conn
-	gate    *gatedWriter
-	ctx     context.Context // ends with the connection, and with it every wait
-	cancel  context.CancelFunc
-	closing sync.Once
-	reads   *rate.Limiter
-	frames  frames
-	held    *share // of the transport's budget, for a message half read
-	timed   int    // the message that the deadline is for, 0 for none
+	gate         *gatedWriter
+	ctx          context.Context // ends with the connection, and with it every wait
+	cancel       context.CancelFunc
+	closing      sync.Once
+	reads        *rate.Limiter
+	frames       frames
+	reserved     *reservation // of the transport's budget, for a message half read
+	timedMessage int          // the message that the deadline is for, 0 for none
 	// probing is set while the session is still carried elsewhere. The library ends a probe that fails on whichever goroutine
 	// meets the failure, and where two of them do at once (the reader, the writer, the end of the session) it dereferences nil,
 	// on a goroutine where nobody can recover (engine.io v2.5.0, engine/socket.go:364). So neither reads nor writes fail then: what
 	// is over waits until the library closes it, because the session or the time for the upgrade has ended.
 	probing atomic.Bool
-	acting  atomic.Bool // it is this connection's turn while probing: the library acts on what it has read
+	inTurn  atomic.Bool // it is this connection's turn while probing: the library acts on what it has read
 
 	writing   sync.Mutex
 	link      *link // once this is where it is written to
@@ -89,28 +89,28 @@ type gatedConn struct {
 }
 
 func (c *gatedConn) Read(b []byte) (int, error) {
-	c.acted()
+	c.endTurn()
 	n, err := c.read(b)
 	if !c.probing.Load() {
 		return n, err
 	}
 	if err == nil {
 		l := c.gate.link
-		l.turn.Lock()
-		c.acting.Store(true)
+		l.acting.Lock()
+		c.inTurn.Store(true)
 		if l.conn.ReadyState() == "open" {
 			return n, nil
 		}
-		c.acted()
+		c.endTurn()
 	}
 	<-c.ctx.Done()
 	return 0, net.ErrClosed
 }
 
-// acted ends the turn in which the library acts on what it has read.
-func (c *gatedConn) acted() {
-	if c.acting.CompareAndSwap(true, false) {
-		c.gate.link.turn.Unlock()
+// endTurn ends the turn in which the library acts on what it has read.
+func (c *gatedConn) endTurn() {
+	if c.inTurn.CompareAndSwap(true, false) {
+		c.gate.link.acting.Unlock()
 	}
 }
 
@@ -121,7 +121,7 @@ func (c *gatedConn) read(b []byte) (int, error) {
 		return 0, net.ErrClosed
 	}
 	// All that came before has been acted on by now, a CONNECT included.
-	if !c.held.hold(c.half()) || c.frames.message > maxEarlyBytes && !c.frames.idle() && !c.gate.joined() {
+	if !c.reserved.resize(c.partialBytes()) || c.frames.message > maxEarlyBytes && !c.frames.idle() && !c.gate.joined() {
 		c.gate.t.counts.add(brokeLimits)
 		return 0, net.ErrClosed
 	}
@@ -135,31 +135,31 @@ func (c *gatedConn) read(b []byte) (int, error) {
 	if c.reads.WaitN(c.ctx, min(n, c.reads.Burst())) != nil {
 		return 0, net.ErrClosed
 	}
-	return n, c.follow(b[:n])
+	return n, c.trackMessage(b[:n])
 }
 
-// half is how much memory a large message takes that is not whole yet; the library refuses one beyond its limit.
-func (c *gatedConn) half() int {
+// partialBytes is how much memory a large message takes that is not whole yet; the library refuses one beyond its limit.
+func (c *gatedConn) partialBytes() int {
 	if c.frames.idle() || c.frames.message <= fairBytes {
 		return 0
 	}
 	return int(min(c.frames.message, maxPacketBytes))
 }
 
-// follow sets a deadline when a message begins, and takes it away when the message is whole.
-func (c *gatedConn) follow(b []byte) error {
+// trackMessage sets a deadline when a message begins, and takes it away when the message is whole.
+func (c *gatedConn) trackMessage(b []byte) error {
 	c.frames.feed(b)
 	if c.frames.closing && c.probing.Load() {
 		return net.ErrClosed // the library would answer it, and its writer fail from then on
 	}
 	message, deadline := 0, time.Time{}
 	if !c.frames.idle() {
-		message, deadline = c.frames.begun, time.Now().Add(c.gate.t.limits.FrameTimeout)
+		message, deadline = c.frames.messages, time.Now().Add(c.gate.t.limits.FrameTimeout)
 	}
-	if message == c.timed {
+	if message == c.timedMessage {
 		return nil
 	}
-	c.timed = message
+	c.timedMessage = message
 	return c.SetReadDeadline(deadline)
 }
 
@@ -178,7 +178,7 @@ func (c *gatedConn) Write(b []byte) (int, error) {
 
 func (c *gatedConn) follows() bool { return c.link != nil && c.link.follows() }
 
-// carry has what l is sent at about the same time go out together.
+// startCoalescing has what l is sent at about the same time go out by one write.
 func (c *gatedConn) startCoalescing(l *link) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
@@ -198,9 +198,9 @@ func (c *gatedConn) flush() {
 func (c *gatedConn) Close() error {
 	err := net.ErrClosed
 	c.closing.Do(func() {
-		c.acted()
+		c.endTurn()
 		c.cancel()
-		c.held.end()
+		c.reserved.release()
 		err = c.Conn.Close()
 	})
 	return err

@@ -113,13 +113,13 @@ func TestGate_readRate(t *testing.T) {
 }
 
 func TestHeldWriter_release(t *testing.T) {
-	h := newHeldWriter()
+	h := newBufferedWriter()
 	h.Header().Set("Content-Type", "text/plain")
 	h.WriteHeader(http.StatusOK)
 	h.Header().Set("Content-Type", "text/late")
 	_, _ = io.WriteString(h, `{"maxPayload":1}`)
 	w := httptest.NewRecorder()
-	if err := h.release(w, `"maxPayload":1`, `"maxPayload":60000`); err != nil {
+	if err := h.flushTo(w, `"maxPayload":1`, `"maxPayload":60000`); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := io.WriteString(h, "late"); err == nil {
@@ -175,14 +175,14 @@ func repeated(p *packet.Packet, n int) []*packet.Packet {
 
 func TestQueue(t *testing.T) {
 	q := newQueue[int](3, 100, &budget{})
-	outcomes := []pushed{q.push(1, 10), q.push(2, 95), q.push(2, 90), q.push(3, 0), q.push(4, 0)}
-	if diff := cmp.Diff([]pushed{pushedOK, pushedFull, pushedOK, pushedOK, pushedFull}, outcomes); diff != "" {
+	outcomes := []pushResult{q.push(1, 10), q.push(2, 95), q.push(2, 90), q.push(3, 0), q.push(4, 0)}
+	if diff := cmp.Diff([]pushResult{pushedOK, pushedFull, pushedOK, pushedOK, pushedFull}, outcomes); diff != "" {
 		t.Error(diff)
 	}
-	waited := make(chan pushed)
+	waited := make(chan pushResult)
 	go func() { waited <- pushUntil(q, 4, 1, t.Context().Done()) }()
 	for want := 1; want <= 4; want++ {
-		if got, ok := q.take(); got != want || !ok {
+		if got, ok := q.pop(); got != want || !ok {
 			t.Errorf("took %d, want %d", got, want)
 		}
 	}
@@ -192,10 +192,10 @@ func TestQueue(t *testing.T) {
 	q.push(5, 1)
 	q.close(false)
 	q.close(false)
-	if got, ok := q.take(); got != 5 || !ok {
+	if got, ok := q.pop(); got != 5 || !ok {
 		t.Errorf("took %d behind close", got)
 	}
-	if _, ok := q.take(); ok || q.push(6, 1) != pushedClosed {
+	if _, ok := q.pop(); ok || q.push(6, 1) != pushedClosed {
 		t.Error("open behind close")
 	}
 	if used := q.budget.used.Load(); used != 0 || q.bytes != 0 {

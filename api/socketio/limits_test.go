@@ -165,13 +165,13 @@ func TestSession_InBytes(t *testing.T) {
 	close(release)
 }
 
-// seats is an Authenticate that takes the auth for a name.
-func seats(_ context.Context, auth json.RawMessage, _ string) (session.Principal, context.Context, error) {
+// byName is an Authenticate that takes the auth for a name.
+func byName(_ context.Context, auth json.RawMessage, _ string) (session.Principal, context.Context, error) {
 	return session.Principal{Name: string(auth)}, context.Background(), nil
 }
 
 func TestTransport_SessionsPerPrincipal(t *testing.T) {
-	e := start(t, Config{Limits: Limits{MaxPerPrincipal: 2}, Authenticate: seats}, app{handle: echo})
+	e := start(t, Config{Limits: Limits{MaxPerPrincipal: 2}, Authenticate: byName}, app{handle: echo})
 	enter := func(auth string) (*client, string) {
 		c := open(t, e.addr)
 		c.send("40" + auth)
@@ -196,7 +196,7 @@ func TestTransport_SessionsPerPrincipal(t *testing.T) {
 	eventually(t, "nobody is seated", func() bool {
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		return len(e.seats) == 0
+		return len(e.perPrincipal) == 0
 	})
 }
 
@@ -205,7 +205,7 @@ func TestNetwork(t *testing.T) {
 		"192.0.2.7": "192.0.2.7", "2001:db8::7": "2001:db8::/64", "2001:db8::ffff:7": "2001:db8::/64", "2001:db8:0:1::7": "2001:db8:0:1::/64",
 		"fe80::1%eth0": "fe80::/64", "::ffff:192.0.2.7": "::ffff:192.0.2.7", "": "", "@": "@",
 	} {
-		if got := network(host); got != want {
+		if got := addressKey(host); got != want {
 			t.Errorf("%q is of %q, want %q", host, got, want)
 		}
 	}
@@ -336,14 +336,14 @@ func TestLink_Pings(t *testing.T) {
 }
 
 func TestFlight(t *testing.T) {
-	var f flight
+	var f inFlight
 	select {
-	case <-f.over():
+	case <-f.drained():
 	default:
 		t.Error("nothing has begun")
 	}
 	got := []bool{f.begin(2), f.begin(2), f.begin(2)}
-	over := f.over()
+	over := f.drained()
 	f.end()
 	got = append(got, f.begin(2))
 	f.end()
@@ -354,7 +354,7 @@ func TestFlight(t *testing.T) {
 	}
 	f.end()
 	<-over
-	<-f.over()
+	<-f.drained()
 	if diff := cmp.Diff([]bool{true, true, false, true}, got); diff != "" {
 		t.Error(diff)
 	}

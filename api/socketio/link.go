@@ -14,13 +14,13 @@ import (
 // link is one connection of the library's lower layer, over whichever transports it goes. It outlives its session for
 // a moment, and it alone knows the library's secret id, which is never logged.
 type link struct {
-	t      *Transport
-	conn   engine.Socket
-	host   string // the remote address without its port: what the secret id is bound to
-	window sendWindow
-	wire   atomic.Pointer[gatedConn] // its WebSocket, from the upgrade's request on
+	t         *Transport
+	conn      engine.Socket
+	host      string // the remote address without its port: what the secret id is bound to
+	window    sendWindow
+	websocket atomic.Pointer[gatedConn] // its WebSocket, from the upgrade's request on
 
-	turn                       sync.Mutex   // of what the library may not do at once: act on what a WebSocket says that it probes, and end the session
+	acting                     sync.Mutex   // of what the library may not do at once: act on what a WebSocket says that it probes, and end the session
 	polling, posting, upgraded atomic.Bool  // one request at a time and direction, one upgrade in all
 	pings                      atomic.Int32 // sent and not answered
 
@@ -40,18 +40,18 @@ func newLink(t *Transport, conn engine.Socket, host string) *link {
 // watch is called before the connection is in use. A connection that ended earlier still has its listeners told:
 // the library forgets such ones for ever.
 func (l *link) watch() {
-	l.conn.On("packetCreate", l.guarded(func(args []any) { l.created(args[0].(*packet.Packet)) }))
-	l.conn.On("flush", l.guarded(func(args []any) { l.window.flushed(args[0].([]*packet.Packet)) }))
-	l.conn.Transport().On("drain", l.guarded(func([]any) { l.drained() }))
-	l.conn.On("upgrading", l.guarded(func(args []any) { l.probing(args[0].(transports.Transport)) }))
-	l.conn.On("upgrade", l.guarded(func(args []any) { l.switched(args[0].(transports.Transport)) }))
-	l.conn.On("packet", l.guarded(func(args []any) { l.received(args[0].(*packet.Packet)) }))
-	l.conn.On("heartbeat", l.guarded(func([]any) { l.ponged() }))
-	l.conn.Once("close", l.guarded(func(args []any) { l.ended(args[0].(string)) }))
+	l.conn.On("packetCreate", l.recovering(func(args []any) { l.created(args[0].(*packet.Packet)) }))
+	l.conn.On("flush", l.recovering(func(args []any) { l.window.flushed(args[0].([]*packet.Packet)) }))
+	l.conn.Transport().On("drain", l.recovering(func([]any) { l.drained() }))
+	l.conn.On("upgrading", l.recovering(func(args []any) { l.probing(args[0].(transports.Transport)) }))
+	l.conn.On("upgrade", l.recovering(func(args []any) { l.switched(args[0].(transports.Transport)) }))
+	l.conn.On("packet", l.recovering(func(args []any) { l.received(args[0].(*packet.Packet)) }))
+	l.conn.On("heartbeat", l.recovering(func([]any) { l.pongReceived() }))
+	l.conn.Once("close", l.recovering(func(args []any) { l.ended(args[0].(string)) }))
 }
 
-// guarded puts a recover around a listener: the library calls it on goroutines of its own, where a panic ends the process.
-func (l *link) guarded(listener func(args []any)) func(...any) {
+// recovering puts a recover around a listener: the library calls it on goroutines of its own, where a panic ends the process.
+func (l *link) recovering(listener func(args []any)) func(...any) {
 	return func(args ...any) {
 		defer l.recovered("listen")
 		listener(args)
@@ -68,11 +68,11 @@ func (l *link) recovered(operation string) {
 // panicked closes the connection on another goroutine, since the library may hold its locks here.
 func (l *link) panicked(operation string, cause any) {
 	l.t.log.Error().Str("operation", operation).Any("panic", cause).Bytes("stack", debug.Stack()).Msg("a connection met a bug")
-	l.t.hangUp(func() { l.close(brokePanic) })
+	l.t.goClose(func() { l.close(brokePanic) })
 }
 
-// heal tells the listeners of a connection that ended before they were there.
-func (l *link) heal() {
+// emitMissedClose tells the listeners of a connection that ended before they were there.
+func (l *link) emitMissedClose() {
 	if l.conn.ReadyState() == "closed" {
 		l.conn.Emit("close", "transport close", nil)
 	}
@@ -80,22 +80,22 @@ func (l *link) heal() {
 
 func (l *link) probing(next transports.Transport) {
 	l.window.pause()
-	next.Once("close", l.guarded(func([]any) { l.window.resume() }))
+	next.Once("close", l.recovering(func([]any) { l.window.resume() }))
 }
 
 func (l *link) switched(next transports.Transport) {
-	next.On("drain", l.guarded(func([]any) { l.drained() }))
+	next.On("drain", l.recovering(func([]any) { l.drained() }))
 	l.window.switched()
 	l.window.resume()
-	if c := l.wire.Load(); c != nil {
+	if c := l.websocket.Load(); c != nil {
 		c.probing.Store(false)
 		c.startCoalescing(l)
 	}
 }
 
-// wired is told of the WebSocket before anything is read from it. Until an upgrade is through, what is written goes elsewhere.
-func (l *link) wired(c *gatedConn) {
-	l.wire.Store(c)
+// setWebSocket is called before anything is read from it. Until an upgrade is through, what is written goes elsewhere.
+func (l *link) setWebSocket(c *gatedConn) {
+	l.websocket.Store(c)
 	if l.conn.Transport().Name() == transports.WEBSOCKET {
 		c.startCoalescing(l)
 		return
@@ -103,17 +103,17 @@ func (l *link) wired(c *gatedConn) {
 	c.probing.Store(true)
 }
 
-// follows notes that a message has been written, and tells whether the next one is on its way.
-func (l *link) follows() bool { return l.window.more() || l.owes() }
+// follows notes that a message has been written, and reports whether the next one is on its way.
+func (l *link) follows() bool { return l.window.more() || l.hasQueued() }
 
-// owes tells whether the session's writer is about to hand over more.
-func (l *link) owes() bool {
+// hasQueued reports whether the session's writer is about to hand over more.
+func (l *link) hasQueued() bool {
 	s := l.joined()
-	return s != nil && s.out.waits()
+	return s != nil && s.out.nonEmpty()
 }
 
 func (l *link) drained() {
-	if !l.owes() {
+	if !l.hasQueued() {
 		l.flush()
 	}
 	l.window.drained()
@@ -121,7 +121,7 @@ func (l *link) drained() {
 
 // flush writes what was kept back for more to follow that does not come.
 func (l *link) flush() {
-	if c := l.wire.Load(); c != nil {
+	if c := l.websocket.Load(); c != nil {
 		c.flush()
 	}
 }
@@ -144,9 +144,9 @@ func (l *link) received(p *packet.Packet) {
 	}
 }
 
-// ponged comes when the library is through with a pong. One that answers no ping would keep a connection alive whose
+// pongReceived is called when the library is through with a pong. One that answers no ping would keep a connection alive whose
 // client reads nothing.
-func (l *link) ponged() {
+func (l *link) pongReceived() {
 	if l.pings.Add(-1) < 0 {
 		l.close(brokeHeartbeat)
 	}
@@ -169,15 +169,15 @@ func (l *link) joined() *Session {
 	return l.session
 }
 
-// parted leaves the connection to its client; the sweep ends it if the client does not.
-func (l *link) parted(reason string) {
+// detach leaves the connection to its client; the sweep ends it if the client does not.
+func (l *link) detach(reason string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.becauseLocked(reason)
+	l.setReasonLocked(reason)
 	l.session, l.since = nil, time.Now()
 }
 
-func (l *link) becauseLocked(reason string) {
+func (l *link) setReasonLocked(reason string) {
 	if l.reason == "" {
 		l.reason = reason
 	}
@@ -186,7 +186,7 @@ func (l *link) becauseLocked(reason string) {
 // close ends the connection at once. It may run on any goroutine that holds none of the library's locks.
 func (l *link) close(reason string) {
 	l.mu.Lock()
-	l.becauseLocked(reason)
+	l.setReasonLocked(reason)
 	l.mu.Unlock()
 	l.conn.Close(true)
 }
@@ -201,23 +201,23 @@ func (l *link) ended(libraryReason string) {
 		reason = closedReason(libraryReason)
 	}
 	l.t.counts.add(reason)
-	l.t.forget(l)
-	l.hangUp()
+	l.t.removeLink(l)
+	l.closeTCP()
 	if s != nil {
 		s.cut(reason)
 	}
 }
 
-// hangUp ends the TCP connection, which the library leaves open when it was the client that closed the WebSocket: Node's
+// closeTCP ends the TCP connection, which the library leaves open when it was the client that closed the WebSocket: Node's
 // client waits 30 seconds for that, and its process with it. The answer to the client's close frame is written by now. It
 // is a goroutine of its own because the library holds a lock around its listeners that its own Close takes again.
 //
 // Of a client of polling that is gone it waits half a minute for a poll to answer, and gives that up with any packet.
-func (l *link) hangUp() {
+func (l *link) closeTCP() {
 	transport := l.conn.Transport()
 	switch {
 	case transport.Name() == transports.WEBSOCKET:
-		l.t.hangUp(func() { transport.DoClose(nil) })
+		l.t.goClose(func() { transport.DoClose(nil) })
 	case transport.ReadyState() == "closing":
 		transport.Send([]*packet.Packet{{Type: packet.NOOP}})
 	}

@@ -36,16 +36,16 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		address := network(hostOf(conn.RemoteAddr().String()))
-		if l.take(address) {
-			return &boundedConn{Conn: conn, writeTimeout: l.writeTimeout, release: sync.OnceFunc(func() { l.giveBack(address) })}, nil
+		address := addressKey(hostOf(conn.RemoteAddr().String()))
+		if l.reserve(address) {
+			return &boundedConn{Conn: conn, writeTimeout: l.writeTimeout, release: sync.OnceFunc(func() { l.release(address) })}, nil
 		}
 		l.counts.add(refusedConnection)
 		_ = conn.Close() // it was never used
 	}
 }
 
-func (l *boundedListener) take(address string) bool {
+func (l *boundedListener) reserve(address string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.open >= l.max || l.byAddress[address] >= l.maxPerAddress {
@@ -56,7 +56,7 @@ func (l *boundedListener) take(address string) bool {
 	return true
 }
 
-func (l *boundedListener) giveBack(address string) {
+func (l *boundedListener) release(address string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.open--

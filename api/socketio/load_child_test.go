@@ -86,7 +86,7 @@ func memory() uint64 {
 func (t *Transport) held() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(t.sessions) + len(t.links) + len(t.slots) + len(t.seats) + t.taken + t.engine.Clients().Len() + t.io.Sockets().Sockets().Len()
+	return len(t.sessions) + len(t.links) + len(t.perAddress) + len(t.perPrincipal) + t.connections + t.engine.Clients().Len() + t.io.Sockets().Sockets().Len()
 }
 
 // change tells everybody n times that a container's status has changed, as if that were committed.

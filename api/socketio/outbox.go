@@ -54,7 +54,7 @@ func newOutbox(l *Limits, b *budget) *outbox {
 }
 
 // offer never blocks.
-func (o *outbox) offer(p outbound) pushed {
+func (o *outbox) offer(p outbound) pushResult {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch {
@@ -71,9 +71,9 @@ func (o *outbox) offer(p outbound) pushed {
 
 // offerPaced is offerUntil for one of many packets that could all be sent at once, as those of a replay: a few of them wait here,
 // and the rest where they come from, so that there is room for all else.
-func (o *outbox) offerPaced(p outbound, stop <-chan struct{}) pushed {
+func (o *outbox) offerPaced(p outbound, stop <-chan struct{}) pushResult {
 	p.paced = true
-	return until(o.space, stop, func() pushed {
+	return until(o.space, stop, func() pushResult {
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		switch {
@@ -89,11 +89,11 @@ func (o *outbox) offerPaced(p outbound, stop <-chan struct{}) pushed {
 }
 
 // offerUntil waits for room until stop is closed.
-func (o *outbox) offerUntil(p outbound, stop <-chan struct{}) pushed {
-	return until(o.space, stop, func() pushed { return o.offer(p) })
+func (o *outbox) offerUntil(p outbound, stop <-chan struct{}) pushResult {
+	return until(o.space, stop, func() pushResult { return o.offer(p) })
 }
 
-func (o *outbox) offerNewsLocked(p outbound) pushed {
+func (o *outbox) offerNewsLocked(p outbound) pushResult {
 	if o.gap == nil {
 		o.coalesceLocked(&p)
 		if o.fitsLocked(&p, newsShare) {
@@ -111,7 +111,7 @@ func (o *outbox) offerNewsLocked(p outbound) pushed {
 	return pushedDropped
 }
 
-// fitsLocked tells whether the share of the bounds has room for p; an empty outbox has room for anything.
+// fitsLocked reports whether the share of the bounds has room for p; an empty outbox has room for anything.
 func (o *outbox) fitsLocked(p *outbound, share int) bool {
 	n := o.waiting.Len()
 	return n == 0 || n < o.maxItems/share && o.bytes+p.cost() <= o.maxBytes/share && o.budget.room(o.bytes, p.cost())
@@ -155,8 +155,8 @@ func (o *outbox) removeLocked(e *list.Element) outbound {
 	return p
 }
 
-// some waits until there is a packet to take; false means closed and empty.
-func (o *outbox) some() bool {
+// waitNonEmpty waits until there is a packet to take; false means closed and empty.
+func (o *outbox) waitNonEmpty() bool {
 	for {
 		waits, closed := o.state()
 		if waits || closed {
@@ -172,14 +172,14 @@ func (o *outbox) state() (waits, closed bool) {
 	return o.waiting.Len() > 0, o.closed
 }
 
-// waits tells whether there is a packet to take.
-func (o *outbox) waits() bool {
+// nonEmpty reports whether there is a packet to take.
+func (o *outbox) nonEmpty() bool {
 	waits, _ := o.state()
 	return waits
 }
 
-// take takes the first packet, if there is one.
-func (o *outbox) take() (outbound, bool) {
+// pop takes the first packet, if there is one.
+func (o *outbox) pop() (outbound, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	first := o.waiting.Front()
@@ -209,7 +209,7 @@ func (o *outbox) close() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.closed = true
-	o.wakeLocked()
+	o.signalLocked()
 }
 
 // discard drops what waits and refuses all that comes later; with last words, these are still taken, if it was open.
@@ -225,7 +225,7 @@ func (o *outbox) discard(last ...outbound) {
 	for _, p := range last {
 		o.appendLocked(p)
 	}
-	o.wakeLocked()
+	o.signalLocked()
 }
 
 func (o *outbox) countLocked(bytes int) {
@@ -233,7 +233,7 @@ func (o *outbox) countLocked(bytes int) {
 	o.budget.add(bytes)
 }
 
-func (o *outbox) wakeLocked() {
+func (o *outbox) signalLocked() {
 	signal(o.ready)
 	signal(o.space)
 }

@@ -75,7 +75,7 @@ func drain(t fataler, o *outbox) []string {
 	t.Helper()
 	var all []string
 	for {
-		p, ok := o.take()
+		p, ok := o.pop()
 		if !ok {
 			return all
 		}
@@ -120,7 +120,7 @@ func TestOutbox_NewsThatDoNotFitAreToldInTheirPlace(t *testing.T) {
 	}
 	var got []string
 	for range 8 {
-		p, _ := o.take()
+		p, _ := o.pop()
 		got = append(got, brief(t, p))
 	}
 	o.offer(activity(13)) // there is room again, but the client has not heard of what it missed
@@ -212,7 +212,7 @@ func TestOutbox_LastWords(t *testing.T) {
 	if diff := cmp.Diff([]string{"owed 1"}, drain(t, o)); diff != "" {
 		t.Error(diff)
 	}
-	if o.some() {
+	if o.waitNonEmpty() {
 		t.Error("there is more")
 	}
 }
@@ -239,7 +239,7 @@ func TestOutbox_Property(t *testing.T) {
 					answers++
 				}
 			case "take":
-				if p, ok := o.take(); ok {
+				if p, ok := o.pop(); ok {
 					r.read(brief(t, p))
 				}
 			}

@@ -2,10 +2,10 @@ package socketio
 
 import "sync"
 
-type pushed int
+type pushResult int
 
 const (
-	pushedOK pushed = iota
+	pushedOK pushResult = iota
 	pushedFull
 	pushedClosed
 	pushedDropped // of an outbox: news that did not fit, which is told in their place
@@ -36,7 +36,7 @@ func newQueue[T any](maxItems, maxBytes int, b *budget) *queue[T] {
 }
 
 // push never blocks.
-func (q *queue[T]) push(v T, bytes int) pushed {
+func (q *queue[T]) push(v T, bytes int) pushResult {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
@@ -52,12 +52,12 @@ func (q *queue[T]) push(v T, bytes int) pushed {
 }
 
 // pushUntil waits for space until stop is closed or receives.
-func pushUntil[T, S any](q *queue[T], v T, bytes int, stop <-chan S) pushed {
-	return until(q.space, stop, func() pushed { return q.push(v, bytes) })
+func pushUntil[T, S any](q *queue[T], v T, bytes int, stop <-chan S) pushResult {
+	return until(q.space, stop, func() pushResult { return q.push(v, bytes) })
 }
 
 // until pushes again whenever there may be space.
-func until[S any](space chan struct{}, stop <-chan S, push func() pushed) pushed {
+func until[S any](space chan struct{}, stop <-chan S, push func() pushResult) pushResult {
 	for {
 		outcome := push()
 		if outcome == pushedClosed {
@@ -74,10 +74,10 @@ func until[S any](space chan struct{}, stop <-chan S, push func() pushed) pushed
 	}
 }
 
-// take waits for the next item; false means closed and empty.
-func (q *queue[T]) take() (T, bool) {
+// pop waits for the next item; false means closed and empty.
+func (q *queue[T]) pop() (T, bool) {
 	for {
-		v, ok, over := q.poll()
+		v, ok, over := q.tryPop()
 		if ok || over {
 			return v, ok
 		}
@@ -85,7 +85,7 @@ func (q *queue[T]) take() (T, bool) {
 	}
 }
 
-func (q *queue[T]) poll() (v T, ok, over bool) {
+func (q *queue[T]) tryPop() (v T, ok, over bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if len(q.items) == 0 {

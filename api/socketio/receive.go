@@ -7,21 +7,21 @@ import (
 	"github.com/flow-manager/flow-manager/api/session"
 )
 
-// receive queues one event for work; it runs on the connection's read goroutine.
+// receive queues one event for handleLoop; it runs on the connection's read goroutine.
 func (s *Session) receive(p inbound) {
 	r := newRequest(s, p)
 	if e := s.admit(r); e != nil {
-		s.object(r, e)
+		s.reject(r, e)
 	}
 }
 
 // refuse answers a request that is over the limits by its name.
 func (s *Session) refuse(p inbound, message string) {
-	s.object(newRequest(s, p), api.Errorf(api.ValidationError, "%s", message))
+	s.reject(newRequest(s, p), api.Errorf(api.ValidationError, "%s", message))
 }
 
-// object refuses r and takes a turn of the session's rate for it: a client that floods is read no faster than that.
-func (s *Session) object(r *session.Request, e *api.Error) {
+// reject refuses r, which counts for the session's rate: a client that floods is read no faster than that.
+func (s *Session) reject(r *session.Request, e *api.Error) {
 	r.Fail(e)
 	_ = s.rate.Wait(s.ctx) // it fails when the session is over, and then nothing is read any more
 }
@@ -37,7 +37,7 @@ func (s *Session) admit(r *session.Request) *api.Error {
 		s.t.counts.add(requestRate)
 		return api.RateLimited(time.Second, "more than %d requests a second; send this one again later", limits.RequestsPerSecond)
 	}
-	if !s.flight.begin(limits.InFlight) {
+	if !s.inFlight.begin(limits.InFlight) {
 		s.t.counts.add(requestInFlight)
 		return api.RateLimited(time.Second, "%d requests of this session are not answered yet; wait for some of them", limits.InFlight)
 	}
@@ -45,7 +45,7 @@ func (s *Session) admit(r *session.Request) *api.Error {
 	if outcome == pushedOK {
 		return nil
 	}
-	s.flight.end()
+	s.inFlight.end()
 	if outcome == pushedClosed {
 		return nil // nobody is there to be told
 	}
@@ -55,7 +55,7 @@ func (s *Session) admit(r *session.Request) *api.Error {
 
 // offer holds the reader back for a moment when the queue is full, which a burst needs, and refuses from then on, which a
 // handler that hangs needs.
-func (s *Session) offer(r *session.Request) pushed {
+func (s *Session) offer(r *session.Request) pushResult {
 	size := len(r.Data) + packetOverhead
 	outcome := s.in.push(r, size)
 	if outcome == pushedFull && !s.stalled {

@@ -26,4 +26,4 @@ func (r reply) SendWait(ctx context.Context, body json.RawMessage) {
 	r.session.wait(ctx, encodeAck(r.ackID, body))
 }
 
-func (r reply) Over() { r.session.flight.end() }
+func (r reply) Over() { r.session.inFlight.end() }

@@ -6,7 +6,7 @@ import (
 	"github.com/zishang520/engine.io-go-parser/packet"
 )
 
-// How much may be under way inside the library before a session's writer waits. The library itself has no bound, and
+// How much may be pending inside the library before a session's writer waits. The library itself has no bound, and
 // clients of long polling drop an answer of more than 16 packets.
 const (
 	maxPendingBytes   = 64 << 10
@@ -14,14 +14,14 @@ const (
 	maxPollPackets    = 12
 )
 
-// flow counts what one connection has been handed and has not written yet. The library reports each packet as it
+// sendWindow counts what one connection has been handed and has not written yet. The library reports each packet as it
 // is made, each batch as it is flushed to the transport, and each batch as it has been written.
 type sendWindow struct {
 	wake chan struct{} // capacity 1: something was written, or an upgrade is over
 
 	mu       sync.Mutex
 	buffered volume
-	inFlight []volume
+	batches  []volume
 	left     int // messages of the newest of these that have not been written
 	paused   bool
 }
@@ -45,11 +45,11 @@ func (w *sendWindow) flushed(batch []*packet.Packet) {
 	defer w.mu.Unlock()
 	w.buffered.packets -= v.packets
 	w.buffered.bytes -= v.bytes
-	w.inFlight = append(w.inFlight, v)
+	w.batches = append(w.batches, v)
 	w.left = v.packets
 }
 
-// more notes that a message has been written, and tells whether another one of its batch follows.
+// more notes that a message has been written, and reports whether another one of its batch follows.
 func (w *sendWindow) more() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -61,8 +61,8 @@ func (w *sendWindow) more() bool {
 func (w *sendWindow) drained() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.inFlight) > 0 {
-		w.inFlight = w.inFlight[1:]
+	if len(w.batches) > 0 {
+		w.batches = w.batches[1:]
 	}
 	w.left = 0
 	signal(w.wake)
@@ -87,7 +87,7 @@ func (w *sendWindow) resume() {
 func (w *sendWindow) switched() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.inFlight, w.left = nil, 0
+	w.batches, w.left = nil, 0
 }
 
 func (w *sendWindow) hasRoom(polling bool) bool {
@@ -108,7 +108,7 @@ func (w *sendWindow) idle() bool {
 
 func (w *sendWindow) pendingLocked() volume {
 	v := w.buffered
-	for _, batch := range w.inFlight {
+	for _, batch := range w.batches {
 		v.packets += batch.packets
 		v.bytes += batch.bytes
 	}

@@ -30,39 +30,39 @@ type Session struct {
 	principal session.Principal // set before Begin
 	release   func() bool       // unties the session from what it logged in with
 
-	ctx    context.Context // the session's life is a value that handlers are given
-	cancel context.CancelFunc
-	in     *queue[*session.Request]
-	out    *outbox
-	rate   *rate.Limiter
-	flight flight
+	ctx      context.Context // the session's life is a value that handlers are given
+	cancel   context.CancelFunc
+	in       *queue[*session.Request]
+	out      *outbox
+	rate     *rate.Limiter
+	inFlight inFlight
 
 	stalled bool // the request queue was full last time; its reader's alone
-	seated  bool // it counts for its principal; guarded by the transport
+	counted bool // it counts for its principal; guarded by the transport
 
-	live      chan struct{} // closed when the CONNECT answer is on its way
-	liveOnce  sync.Once
-	gone      chan struct{} // closed when nothing can be written any more
-	goneOnce  sync.Once
-	leaveOpen atomic.Bool // the client closes the connection itself
-	expelled  atomic.Bool // the client may not act any more
-	endReason atomic.Pointer[string]
-	worked    chan struct{} // closed when the App has seen the end
-	written   chan struct{} // closed when the last packet is written
-	halves    atomic.Int32  // goroutines still running
+	live       chan struct{} // closed when the CONNECT answer is on its way
+	liveOnce   sync.Once
+	gone       chan struct{} // closed when nothing can be written any more
+	goneOnce   sync.Once
+	leaveOpen  atomic.Bool // the client closes the connection itself
+	expelled   atomic.Bool // the client may not act any more
+	endReason  atomic.Pointer[string]
+	handled    chan struct{} // closed when the App has seen the end
+	written    chan struct{} // closed when the last packet is written
+	goroutines atomic.Int32  // goroutines still running
 }
 
-func newSession(t *Transport, g *greeting, sock *socket.Socket) *Session {
+func newSession(t *Transport, g *connectAuth, sock *socket.Socket) *Session {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Session{
 		t: t, link: g.link, sock: sock, id: xid.New().String(), auth: g.auth, ctx: ctx, cancel: cancel,
 		in:   newQueue[*session.Request](t.limits.InItems, t.limits.InBytes, t.budget),
 		out:  newOutbox(&t.limits, t.budget),
 		rate: rate.NewLimiter(rate.Limit(t.limits.RequestsPerSecond), t.limits.RequestsPerSecond),
-		live: make(chan struct{}), gone: make(chan struct{}), worked: make(chan struct{}), written: make(chan struct{}),
+		live: make(chan struct{}), gone: make(chan struct{}), handled: make(chan struct{}), written: make(chan struct{}),
 		release: func() bool { return true },
 	}
-	s.halves.Store(2)
+	s.goroutines.Store(2)
 	return s
 }
 
@@ -92,7 +92,7 @@ func (s *Session) emit(p outbound) bool {
 	outcome := s.out.offer(p)
 	switch outcome {
 	case pushedFull:
-		s.cutOff()
+		s.dropSlow()
 	case pushedDropped:
 		s.t.counts.add(eventsDropped)
 	}
@@ -122,16 +122,16 @@ func (s *Session) End(reason string) {
 
 // end lets the writer finish, for a bounded time.
 func (s *Session) end(reason string) {
-	s.because(reason)
+	s.setEndReason(reason)
 	s.in.close(false)
 	s.out.close()
 	s.cancel()
 }
 
-// shut lets the session end in good order: what was received is answered, and what is emitted until then is written.
-func (s *Session) shut(ctx context.Context) error {
+// drain lets the session end in good order: what was received is answered, and what is emitted until then is written.
+func (s *Session) drain(ctx context.Context) error {
 	s.in.close(false)
-	err := ended(ctx, s.worked)
+	err := ended(ctx, s.handled)
 	if err == nil {
 		err = s.answered(ctx)
 	}
@@ -147,7 +147,7 @@ func (s *Session) answered(ctx context.Context) error {
 	select {
 	case <-s.written:
 		return nil
-	case <-s.flight.over():
+	case <-s.inFlight.drained():
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("answer a session: %w", ctx.Err())
@@ -163,11 +163,11 @@ func ended(ctx context.Context, what <-chan struct{}) error {
 	}
 }
 
-// cutOff ends the session of a client that does not keep up. Should it still read, it is told why in the place of all
+// dropSlow ends the session of a client that does not keep up. Should it still read, it is told why in the place of all
 // that waits.
-func (s *Session) cutOff() {
+func (s *Session) dropSlow() {
 	e := api.RateLimited(time.Second, "the connection is closed: this client reads more slowly than it is sent to; connect again, and list again")
-	s.because(endedSlow)
+	s.setEndReason(endedSlow)
 	s.in.close(false)
 	s.out.discard(encode(api.ErrorEvent, e.Body(time.Now())))
 	s.cancel()
@@ -175,23 +175,23 @@ func (s *Session) cutOff() {
 
 // cut ends the session at once and drops what was to be written.
 func (s *Session) cut(reason string) {
-	s.because(reason)
+	s.setEndReason(reason)
 	s.in.close(false)
 	s.out.discard()
 	s.cancel()
 	s.goneOnce.Do(func() { close(s.gone) })
 }
 
-// part is cut for a client that says goodbye: to close its connection from here would fail its last request.
-func (s *Session) part(reason string) {
+// cutByClient is cut for a client that says goodbye: to close its connection from here would fail its last request.
+func (s *Session) cutByClient(reason string) {
 	s.leaveOpen.Store(true)
 	s.cut(reason)
 }
 
-func (s *Session) because(reason string) { s.endReason.CompareAndSwap(nil, &reason) }
+func (s *Session) setEndReason(reason string) { s.endReason.CompareAndSwap(nil, &reason) }
 
-// breakOff ends the session of a client that has sent what cannot be answered.
-func (s *Session) breakOff(f *fault) {
+// protocolError ends the session of a client that has sent what cannot be answered.
+func (s *Session) protocolError(f *fault) {
 	s.dismiss(api.Errorf(api.ValidationError, "the connection is closed: %s", f.message), f.reason)
 }
 
@@ -212,9 +212,9 @@ func (s *Session) dismiss(e *api.Error, reason string) {
 
 func (s *Session) goLive() { s.liveOnce.Do(func() { close(s.live) }) }
 
-// work is the session's own goroutine. next tells the library whether the client may join.
-func (s *Session) work(next func(*socket.ExtendedError)) {
-	defer s.halfDone(s.worked)
+// handleLoop is the session's own goroutine. next tells the library whether the client may join.
+func (s *Session) handleLoop(next func(*socket.ExtendedError)) {
+	defer s.goroutineDone(s.handled)
 	defer func() { s.release() }()
 	if err := s.begin(); err != nil {
 		s.refuseJoin(api.AsError(err), next)
@@ -222,7 +222,7 @@ func (s *Session) work(next func(*socket.ExtendedError)) {
 	}
 	next(nil)
 	for {
-		r, ok := s.in.take()
+		r, ok := s.in.pop()
 		if !ok {
 			break
 		}
@@ -237,7 +237,7 @@ func (s *Session) begin() (err error) {
 		return err
 	}
 	s.auth = nil
-	if err := s.t.seat(s); err != nil {
+	if err := s.t.countPrincipal(s); err != nil {
 		return err
 	}
 	return s.t.app.Begin(s)
@@ -272,7 +272,7 @@ func (s *Session) refuseJoin(e *api.Error, next func(*socket.ExtendedError)) {
 		log = s.t.log.Debug() // the tries before it were told
 	}
 	log.Err(e).Str("operation", "connect").Str("remote", s.RemoteAddr()).Msg("session refused")
-	s.part(refusedConnect)
+	s.cutByClient(refusedConnect)
 	next(socket.NewExtendedError(e.Message, e.Body(time.Now())))
 }
 
@@ -298,10 +298,10 @@ func (s *Session) Recovered(operation string, answer func()) {
 	answer()
 }
 
-// halfDone takes the session off the list with the second of its goroutines.
-func (s *Session) halfDone(done chan struct{}) {
-	if s.halves.Add(-1) == 0 {
-		s.t.leave(s)
+// goroutineDone takes the session off the list with the second of its goroutines.
+func (s *Session) goroutineDone(done chan struct{}) {
+	if s.goroutines.Add(-1) == 0 {
+		s.t.removeSession(s)
 	}
 	close(done)
 }

@@ -61,7 +61,7 @@ func TestSources_ListenersAreGuarded(t *testing.T) {
 		}
 		found++
 		// The two of the transport have their recover inside.
-		if !strings.Contains(text, "guarded(func(") && !strings.Contains(text, "t.joined(") && !strings.Contains(text, "t.connected(") {
+		if !strings.Contains(text, "recovering(func(") && !strings.Contains(text, "t.joined(") && !strings.Contains(text, "t.connected(") {
 			t.Errorf("%s:%d: %s", name, line, text)
 		}
 	})

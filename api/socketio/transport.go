@@ -33,18 +33,18 @@ type Transport struct {
 	engine  engine.Server
 	io      *socket.Server
 
-	hangUps   sync.WaitGroup // begun under mu, and not after hungUp
+	closers   sync.WaitGroup // begun under mu, and not after closersDone
 	stopSweep context.CancelFunc
 	swept     chan struct{}
 
-	mu       sync.Mutex
-	closing  bool
-	hungUp   bool
-	links    map[string]*link // by the library's secret id
-	sessions map[*Session]struct{}
-	slots    map[string]int // connections by address
-	seats    map[string]int // sessions by principal
-	taken    int
+	mu           sync.Mutex
+	closing      bool
+	closersDone  bool
+	links        map[string]*link // by the library's secret id
+	sessions     map[*Session]struct{}
+	perAddress   map[string]int // connections by address
+	perPrincipal map[string]int // sessions by principal
+	connections  int
 }
 
 // New starts a transport; Shutdown ends what it started.
@@ -56,7 +56,7 @@ func New(cfg Config, app session.App) (*Transport, error) {
 	t := &Transport{
 		app: app, log: cfg.Log, limits: cfg.Limits.withDefaults(), hosts: hosts, events: set(cfg.Events), unrated: set(cfg.Unrated),
 		auth: cfg.Authenticate, counts: newCounters(), parsers: &parsers{}, swept: make(chan struct{}),
-		links: map[string]*link{}, sessions: map[*Session]struct{}{}, slots: map[string]int{}, seats: map[string]int{},
+		links: map[string]*link{}, sessions: map[*Session]struct{}{}, perAddress: map[string]int{}, perPrincipal: map[string]int{},
 	}
 	t.budget = &budget{max: int64(t.limits.QueuedBytes)}
 	t.startLibrary()
@@ -100,16 +100,16 @@ func (t *Transport) connected(conn engine.Socket) {
 	defer l.recovered("connect")
 	l.watch()
 	t.parsers.serve(l, func() { socket.NewClient(t.io, conn) }) // all that the library's own listener does
-	l.heal()
+	l.emitMissedClose()
 }
 
 // join is the library's middleware: it runs in the read of the CONNECT packet, so an event right behind that already
 // finds its session.
 func (t *Transport) join(sock *socket.Socket, next func(*socket.ExtendedError)) {
-	g := sock.Handshake().Auth.(*greeting)
+	g := sock.Handshake().Auth.(*connectAuth)
 	s := newSession(t, g, sock)
 	sock.SetData(s)
-	if !t.enter(s) {
+	if !t.addSession(s) {
 		t.counts.add(refusedClosing)
 		next(socket.NewExtendedError("the manager is shutting down", nil))
 		return
@@ -117,14 +117,14 @@ func (t *Transport) join(sock *socket.Socket, next func(*socket.ExtendedError)) 
 	if !g.link.join(s) {
 		s.cut(refusedConnection)
 	}
-	go s.work(next)
-	go s.write()
+	go s.handleLoop(next)
+	go s.writeLoop()
 }
 
 // joined runs after the library has sent its CONNECT answer. A connection that ended in between leaves the library with
 // a socket that nobody closes.
 func (t *Transport) joined(sock *socket.Socket) {
-	defer sock.Handshake().Auth.(*greeting).link.recovered("join")
+	defer sock.Handshake().Auth.(*connectAuth).link.recovered("join")
 	sock.Data().(*Session).goLive()
 	if sock.Conn().ReadyState() != "open" {
 		sock.Disconnect(true)
@@ -149,7 +149,7 @@ func (t *Transport) Shutdown(ctx context.Context) error {
 	defer t.engine.Close()
 	var sessions errgroup.Group
 	for _, s := range t.stopAdmitting() {
-		sessions.Go(func() error { return s.shut(ctx) })
+		sessions.Go(func() error { return s.drain(ctx) })
 	}
 	err := sessions.Wait()
 	for _, l := range t.allLinks() {
@@ -158,18 +158,18 @@ func (t *Transport) Shutdown(ctx context.Context) error {
 	t.stopSweep()
 	<-t.swept
 	t.mu.Lock()
-	t.hungUp = true
+	t.closersDone = true
 	t.mu.Unlock()
-	t.hangUps.Wait()
+	t.closers.Wait()
 	return err
 }
 
-// hangUp runs f on a goroutine that Shutdown waits for; at the very end there is nobody left to be polite to.
-func (t *Transport) hangUp(f func()) {
+// goClose runs f on a goroutine that Shutdown waits for; at the very end there is nobody left to be polite to.
+func (t *Transport) goClose(f func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.hungUp {
-		t.hangUps.Go(f)
+	if !t.closersDone {
+		t.closers.Go(f)
 	}
 }
 
@@ -201,7 +201,7 @@ func (t *Transport) sweep(ctx context.Context) {
 
 func (t *Transport) sweepOnce(now time.Time) {
 	for _, l := range t.allLinks() {
-		l.heal()
+		l.emitMissedClose()
 		if since, idle := l.idleSince(); idle && now.Sub(since) > t.limits.JoinTimeout {
 			l.close(endedUnjoined)
 		}

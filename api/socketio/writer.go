@@ -8,29 +8,29 @@ import (
 	"github.com/zishang520/socket.io/v2/socket"
 )
 
-// expelWithin is what a client that may not act any more gets to hear of it: that it does not read must not keep it in.
-const expelWithin = 500 * time.Millisecond
+// expelTimeout is how long a client that may not act any more is written to: that it does not read must not keep it in.
+const expelTimeout = 500 * time.Millisecond
 
 // writer hands the library what was emitted, a little at a time: its own buffer has no bound, and its ways of sending
 // to many lose packets.
 type writer struct {
-	s    *Session
-	late <-chan time.Time // set when the session is over: from then on there is this much time left
+	s        *Session
+	deadline <-chan time.Time // set when the session is over: from then on there is this much time left
 }
 
-func (s *Session) write() {
-	defer s.halfDone(s.written)
-	defer s.letGo()
+func (s *Session) writeLoop() {
+	defer s.goroutineDone(s.written)
+	defer s.closeConn()
 	defer s.Recovered("write", func() { s.cut(brokePanic) })
 	w := writer{s: s}
 	if !w.wait(s.live, s.isLive) { // the first event stays behind the CONNECT answer
 		return
 	}
-	for s.out.some() {
+	for s.out.waitNonEmpty() {
 		if !w.waitRoom() {
 			return
 		}
-		if p, ok := s.out.take(); ok {
+		if p, ok := s.out.pop(); ok {
 			s.send(p)
 		}
 	}
@@ -44,27 +44,27 @@ func (w *writer) waitRoom() bool {
 	}
 	stalled := time.AfterFunc(w.s.t.limits.WriteTimeout, func() {
 		if w.s.polling() {
-			w.s.cutOff()
+			w.s.dropSlow()
 		}
 	})
 	defer stalled.Stop()
 	return w.wait(w.s.link.window.wake, w.s.hasRoom)
 }
 
-// wait looks at enough whenever look receives; false means that there is no more writing.
-func (w *writer) wait(look <-chan struct{}, enough func() bool) bool {
-	for !enough() {
+// wait looks at done whenever recheck receives; false means that there is no more writing.
+func (w *writer) wait(recheck <-chan struct{}, done func() bool) bool {
+	for !done() {
 		over := w.s.ctx.Done()
-		if w.late != nil {
+		if w.deadline != nil {
 			over = nil
 		}
 		select {
-		case <-look:
+		case <-recheck:
 		case <-w.s.gone:
 			return false
 		case <-over:
-			w.late = time.After(w.s.drainTime())
-		case <-w.late:
+			w.deadline = time.After(w.s.drainTime())
+		case <-w.deadline:
 			return false
 		}
 	}
@@ -74,16 +74,16 @@ func (w *writer) wait(look <-chan struct{}, enough func() bool) bool {
 // drainTime is how long a session that is over may still be written to.
 func (s *Session) drainTime() time.Duration {
 	if s.expelled.Load() {
-		return min(expelWithin, s.t.limits.DrainTimeout)
+		return min(expelTimeout, s.t.limits.DrainTimeout)
 	}
 	return s.t.limits.DrainTimeout
 }
 
-// letGo ends the connection, unless that is for the client to do.
-func (s *Session) letGo() {
+// closeConn ends the connection, unless that is for the client to do.
+func (s *Session) closeConn() {
 	s.cut(endedByApp) // only the first reason is kept
 	reason := *s.endReason.Load()
-	s.link.parted(reason)
+	s.link.detach(reason)
 	if s.leaveOpen.Load() {
 		s.link.flush()
 		return

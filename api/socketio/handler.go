@@ -31,9 +31,9 @@ type refusal struct {
 	message string
 }
 
-// asked is what one request wants, once it is known to be one of the five that exist: a handshake by polling or
+// engineRequest is what one request wants, once it is known to be one of the five that exist: a handshake by polling or
 // WebSocket, a poll, a post, an upgrade.
-type asked struct {
+type engineRequest struct {
 	sid       string
 	websocket bool
 }
@@ -86,20 +86,20 @@ func (t *Transport) allowOrigin(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (t *Transport) inspect(r *http.Request) (asked, *refusal) {
+func (t *Transport) inspect(r *http.Request) (engineRequest, *refusal) {
 	if r.URL.Path != path {
-		return asked{}, &refusal{http.StatusNotFound, refusedRequest, "Socket.IO is at " + path}
+		return engineRequest{}, &refusal{http.StatusNotFound, refusedRequest, "Socket.IO is at " + path}
 	}
 	if !t.hosts.allowsOrigin(r) {
-		return asked{}, &refusal{http.StatusForbidden, refusedOrigin, "this Origin is not allowed here; see --allowed-origin"}
+		return engineRequest{}, &refusal{http.StatusForbidden, refusedOrigin, "this Origin is not allowed here; see --allowed-origin"}
 	}
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil || !knownQuery(query) {
-		return asked{}, badRequest("the query is EIO=4, transport, and sid behind a handshake")
+		return engineRequest{}, badRequest("the query is EIO=4, transport, and sid behind a handshake")
 	}
-	a := asked{sid: query.Get("sid"), websocket: query.Get("transport") == "websocket"}
+	a := engineRequest{sid: query.Get("sid"), websocket: query.Get("transport") == "websocket"}
 	if a.websocket != websocket.IsWebSocketUpgrade(r) {
-		return asked{}, badRequest("the transport and the request do not match")
+		return engineRequest{}, badRequest("the transport and the request do not match")
 	}
 	return a, checkMethod(r, a)
 }
@@ -119,7 +119,7 @@ func knownQuery(q url.Values) bool {
 	return q.Get("EIO") == "4" && (transport == "polling" || transport == "websocket") && (!q.Has("sid") || q.Get("sid") != "")
 }
 
-func checkMethod(r *http.Request, a asked) *refusal {
+func checkMethod(r *http.Request, a engineRequest) *refusal {
 	if r.Method == http.MethodGet {
 		return nil
 	}
@@ -134,8 +134,8 @@ func checkMethod(r *http.Request, a asked) *refusal {
 	return nil
 }
 
-func (t *Transport) handshake(w http.ResponseWriter, r *http.Request, a asked) {
-	s, no := t.admit(hostOf(r.RemoteAddr))
+func (t *Transport) handshake(w http.ResponseWriter, r *http.Request, a engineRequest) {
+	s, no := t.reserveSlot(hostOf(r.RemoteAddr))
 	if no != nil {
 		t.refuse(w, no)
 		return
@@ -147,11 +147,11 @@ func (t *Transport) handshake(w http.ResponseWriter, r *http.Request, a asked) {
 		return
 	}
 	// The library announces one limit for both transports; a client of polling batches up to what it reads here.
-	t.serveHeld(w, r, fmt.Sprintf(`"maxPayload":%d`, maxPacketBytes), fmt.Sprintf(`"maxPayload":%d`, maxPollBytes))
+	t.serveBuffered(w, r, fmt.Sprintf(`"maxPayload":%d`, maxPacketBytes), fmt.Sprintf(`"maxPayload":%d`, maxPollBytes))
 }
 
 // resume serves a request that bears a secret id, from the address that the id was given to and from no other.
-func (t *Transport) resume(w http.ResponseWriter, r *http.Request, a asked) *refusal {
+func (t *Transport) resume(w http.ResponseWriter, r *http.Request, a engineRequest) *refusal {
 	l := t.link(a.sid)
 	if l == nil || l.host != hostOf(r.RemoteAddr) {
 		return &refusal{http.StatusBadRequest, refusedSid, "Session ID unknown"}
@@ -178,7 +178,7 @@ func (t *Transport) poll(w http.ResponseWriter, r *http.Request, l *link) *refus
 		return &refusal{http.StatusBadRequest, refusedOverlap, "one poll at a time"}
 	}
 	defer l.polling.Store(false)
-	t.serveHeld(w, r, "", "")
+	t.serveBuffered(w, r, "", "")
 	return nil
 }
 
@@ -192,12 +192,12 @@ func (t *Transport) post(w http.ResponseWriter, r *http.Request, l *link) *refus
 		return no
 	}
 	if endsSession(body) {
-		l.turn.Lock()
-		defer l.turn.Unlock()
+		l.acting.Lock()
+		defer l.acting.Unlock()
 	}
 	// The library reads until the end of what it is given, whatever the announced length.
 	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
-	t.serveHeld(w, r, "", "")
+	t.serveBuffered(w, r, "", "")
 	return nil
 }
 
@@ -214,7 +214,7 @@ func readPost(w http.ResponseWriter, r *http.Request) ([]byte, *refusal) {
 	return body, nil
 }
 
-// endsSession tells whether a record is a close.
+// endsSession reports whether a record is a close.
 func endsSession(body []byte) bool {
 	return body[0] == '1' || bytes.Contains(body, []byte{0x1e, '1'})
 }
@@ -236,10 +236,10 @@ func (t *Transport) serveGated(w http.ResponseWriter, r *http.Request, link func
 	t.engine.ServeHTTP(g, r)
 }
 
-func (t *Transport) serveHeld(w http.ResponseWriter, r *http.Request, before, after string) {
-	h := newHeldWriter()
+func (t *Transport) serveBuffered(w http.ResponseWriter, r *http.Request, before, after string) {
+	h := newBufferedWriter()
 	t.engine.ServeHTTP(h, r)
-	if err := h.release(w, before, after); err != nil {
+	if err := h.flushTo(w, before, after); err != nil {
 		t.log.Debug().Str("operation", "poll").Err(err).Msg("answering a poll")
 	}
 }

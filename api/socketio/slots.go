@@ -19,19 +19,19 @@ type slotKey struct{}
 // retryLater is when a client may try again that found no room.
 const retryLater = 10 * time.Second
 
-func (t *Transport) admit(host string) (*slot, *refusal) {
+func (t *Transport) reserveSlot(host string) (*slot, *refusal) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
 	case t.closing:
 		return nil, &refusal{http.StatusServiceUnavailable, refusedClosing, "the manager is shutting down"}
-	case t.taken >= t.limits.MaxConnections:
+	case t.connections >= t.limits.MaxConnections:
 		return nil, &refusal{http.StatusServiceUnavailable, refusedFull, "too many connections; try again later"}
-	case t.slots[network(host)] >= t.limits.MaxPerAddress:
+	case t.perAddress[addressKey(host)] >= t.limits.MaxPerAddress:
 		return nil, &refusal{http.StatusTooManyRequests, refusedAddress, "too many connections from this address; close some or try again later"}
 	}
-	t.taken++
-	t.slots[network(host)]++
+	t.connections++
+	t.perAddress[addressKey(host)]++
 	return &slot{host: host}, nil
 }
 
@@ -45,8 +45,8 @@ func (t *Transport) releaseUnused(s *slot) {
 }
 
 func (t *Transport) releaseLocked(host string) {
-	t.taken--
-	decrement(t.slots, network(host))
+	t.connections--
+	decrement(t.perAddress, addressKey(host))
 }
 
 // decrement counts one less under key and forgets a key that counts nothing.
@@ -56,8 +56,8 @@ func decrement(counts map[string]int, key string) {
 	}
 }
 
-// network is what counts as one address: whoever has an IPv6 address has all of its network.
-func network(host string) string {
+// addressKey is what counts as one address: whoever has an IPv6 address has all of its network.
+func addressKey(host string) string {
 	addr, err := netip.ParseAddr(host)
 	if err != nil || !addr.Is6() || addr.Is4In6() {
 		return host
@@ -69,21 +69,21 @@ func network(host string) string {
 	return prefix.String()
 }
 
-// seat counts a session whose principal is known, until it leaves, or refuses it.
-func (t *Transport) seat(s *Session) error {
+// countPrincipal counts a session whose principal is known, until it leaves, or refuses it.
+func (t *Transport) countPrincipal(s *Session) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	name := s.principal.Name
-	if t.seats[name] >= t.limits.MaxPerPrincipal {
+	if t.perPrincipal[name] >= t.limits.MaxPerPrincipal {
 		t.counts.add(refusedPrincipal)
-		return api.RateLimited(retryLater, "%d sessions of %s are connected already; close some or try again later", t.seats[name], name)
+		return api.RateLimited(retryLater, "%d sessions of %s are connected already; close some or try again later", t.perPrincipal[name], name)
 	}
-	t.seats[name]++
-	s.seated = true
+	t.perPrincipal[name]++
+	s.counted = true
 	return nil
 }
 
-func (t *Transport) enter(s *Session) bool {
+func (t *Transport) addSession(s *Session) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closing {
@@ -93,13 +93,13 @@ func (t *Transport) enter(s *Session) bool {
 	return true
 }
 
-func (t *Transport) leave(s *Session) {
+func (t *Transport) removeSession(s *Session) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.sessions, s)
-	if s.seated {
-		decrement(t.seats, s.principal.Name)
-		s.seated = false
+	if s.counted {
+		decrement(t.perPrincipal, s.principal.Name)
+		s.counted = false
 	}
 }
 
@@ -109,8 +109,8 @@ func (t *Transport) link(sid string) *link {
 	return t.links[sid]
 }
 
-// forget makes room again when l has ended, in the library's table as well: it misses those that end during their handshake.
-func (t *Transport) forget(l *link) {
+// removeLink makes room again when l has ended, in the library's table as well: it misses those that end during their handshake.
+func (t *Transport) removeLink(l *link) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.links[l.conn.Id()] == l {
