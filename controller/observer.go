@@ -72,6 +72,8 @@ type entry struct {
 	killed, ended time.Time
 	// startAsked and startDone are when, by the steady clock, its newest start by us was asked for and done.
 	startAsked, startDone time.Time
+	// ours is when, by the steady clock, we asked it to end last.
+	ours time.Time
 	// detached tells that it was taken off a network and not inspected since.
 	detached bool
 }
@@ -120,16 +122,25 @@ func (b *observer) noteSudden() {
 	b.sudden = !b.orderedLocked()
 }
 
-// orderedLocked reports whether the engine asked all that ran to end before it went, as one does that is being stopped.
+// orderedLocked reports whether the engine asked containers to end before it went, as one does that is being stopped. What we ask to
+// end says nothing about that.
 func (b *observer) orderedLocked() bool {
-	asked := false
 	for _, e := range b.contains {
-		if e.Alive() && e.killed.Before(e.StartedAt) && e.ended.Before(e.StartedAt) {
-			return false
+		ours := !e.ours.IsZero() && b.clock.now().Now.Sub(e.ours) < outageLead
+		if !ours && !e.killed.IsZero() && b.clock.wall().Sub(e.killed) < outageLead {
+			return true
 		}
-		asked = asked || !e.killed.IsZero() && b.clock.wall().Sub(e.killed) < outageLead
 	}
-	return asked
+	return false
+}
+
+// ending notes that a container is asked to end by us.
+func (b *observer) ending(dockerID string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if e, ok := b.contains[dockerID]; ok {
+		e.ours = b.clock.now().Now
+	}
 }
 
 // probePending reports whether the first health probe of a record's container is still to come.

@@ -56,7 +56,7 @@ func (k *Controller) unknownOurs(seen []plan.Container) []plan.Container {
 	for _, c := range seen {
 		named := c.Name == c.Flow || strings.HasPrefix(c.Name, c.Flow+"."+c.Token)
 		settled := c.State == "running" || c.State == "paused" || c.State == "exited"
-		if c.Instance != k.Store.Instance() || c.Flow == "" || !named || !settled || k.Store.IsStranger(c.Token) {
+		if c.Instance != k.Store.Instance() || c.Flow == "" || !named || !settled || k.Store.IsStranger(c.Token) || k.Store.IsStranger(c.ID) {
 			continue
 		}
 		r, declared := k.Store.Get(c.ID)

@@ -160,7 +160,7 @@ func discard(tx *bolt.Tx, ref string) error {
 			continue
 		}
 		found = true
-		if err := errors.Join(tx.Bucket(bucketQuarantine).Delete([]byte(key)), freeNames(tx, f.ID)); err != nil {
+		if err := errors.Join(tx.Bucket(bucketQuarantine).Delete([]byte(key)), freeNames(tx, f.ID), estrange(tx, f.ID)); err != nil {
 			return fmt.Errorf("discard %s: %w", key, err)
 		}
 	}
@@ -168,6 +168,16 @@ func discard(tx *bolt.Tx, ref string) error {
 		return fmt.Errorf("%q in quarantine: %w; flow-manager store check names what is there", ref, ErrNotFound)
 	}
 	return nil
+}
+
+// estrange notes that this store has made containers for an id that it does not know any more.
+func estrange(tx *bolt.Tx, id string) error {
+	meta := tx.Bucket(bucketMeta)
+	if id == "" || tx.Bucket(bucketContainers).Get([]byte(id)) != nil {
+		return nil
+	}
+	known := strings.Fields(string(meta.Get([]byte("strangers"))))
+	return meta.Put([]byte("strangers"), []byte(strings.Join(append(known, id), " ")))
 }
 
 // freeNames lets go of the names that lead to a container without a declaration.

@@ -61,11 +61,12 @@ func (s *Store) AcceptRestore(ctx context.Context, strangers []string) error {
 	})
 }
 
-// IsStranger reports whether a create token is of a container that a store which was restored had made and did not know.
-func (s *Store) IsStranger(token string) bool {
+// IsStranger reports whether a create token is of a container that a store which was restored had made and did not know, or an id
+// is of a container whose damaged record was discarded.
+func (s *Store) IsStranger(of string) bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return slices.Contains(s.strangers, token)
+	return slices.Contains(s.strangers, of)
 }
 
 // statusEvents tells watchers of what they can see: another state, health, outcome or reason.

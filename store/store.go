@@ -43,7 +43,7 @@ type Store struct {
 	mu          sync.RWMutex
 	engine      string
 	restored    string
-	strangers   []string // create tokens of containers that a restored store did not know
+	strangers   []string // create tokens of containers that a restored store did not know, and ids of discarded records
 	revision    uint64
 	records     map[string]*Record
 	names       map[string]string
