@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help build demo test check bench load sim mutants fuzz clean
+.PHONY: help build demo unit newer test check bench load sim mutants fuzz clean
 
 # One way to compile for the programs, their checks and their tests, so that nothing is compiled twice: a dependency built
 # another way is another one to the build cache. Only the race detector needs its own.
@@ -14,6 +14,12 @@ build: ## Build bin/flow-manager and bin/flowctl
 
 demo: ## Declare two flows, kill the manager, see that they do not notice (KEEP=1 leaves all running)
 	@hack/demo.sh
+
+unit: ## Run the packages' own tests: no engine, a minute or two
+	go test ./api/... ./store/... ./controller/... ./sockets/... ./cmd/...
+
+newer: ## Run the tests of faults, updates and ports on a newer engine, which is built first (minutes, once)
+	hack/second-engine.sh run go test -count=1 -timeout 30m -run 'Fault|Update_|Probe' ./test
 
 test: ## Run all tests, those on a real Docker engine included
 	@hack/test.sh

@@ -117,6 +117,8 @@ func TestSpec_Validate(t *testing.T) {
 		{"little memory", func(s *Spec) { s.Resources.MemoryBytes = 1 }, "resources.memory_bytes"},
 		{"negative memory", func(s *Spec) { s.Resources.MemoryBytes = -1 }, "resources.memory_bytes"},
 		{"no processes", func(s *Spec) { s.Resources.PidsLimit = -1 }, "resources.pids_limit"},
+		{"healthcheck without command", func(s *Spec) { s.Healthcheck = &Healthcheck{Test: []string{"CMD"}} }, "healthcheck.test"},
+		{"healthcheck in a shell without command", func(s *Spec) { s.Healthcheck = &Healthcheck{Test: []string{"CMD-SHELL"}} }, "healthcheck.test"},
 		{"healthcheck without form", func(s *Spec) { s.Healthcheck = &Healthcheck{Test: []string{"true"}} }, "healthcheck.test"},
 		{"container network", func(s *Spec) { s.Network = "container:x" }, "network"},
 		{"ports with the host's network", func(s *Spec) { s.Network = NetworkHost; s.Ports = map[string]HostPort{"80": {}} }, "ports"},

@@ -287,6 +287,8 @@ func (v *validation) healthcheck(h *Healthcheck) {
 		first = h.Test[0]
 	}
 	v.oneOf("healthcheck.test", first, "NONE", "CMD", "CMD-SHELL")
+	// Docker's engine 20.10 dies of the first probe of such a check.
+	v.check(len(h.Test) != 1 || first != "CMD" && first != "CMD-SHELL", "healthcheck.test", "%s is not followed by what is to be run; add it, or use NONE", first)
 	for i, word := range h.Test {
 		v.word(fmt.Sprintf("healthcheck.test[%d]", i), word)
 	}

@@ -279,6 +279,7 @@ func (k *Controller) engineListed() {
 // nobody uses any more.
 func (k *Controller) queueMissing() {
 	k.requestSweep()
+	k.rates.prune()
 	records, _ := k.Store.List()
 	for _, r := range records {
 		if !k.Endpoints.Listening(r.ID) {

@@ -879,3 +879,26 @@ func TestController_NoStartWithoutItsNetwork(t *testing.T) {
 		}
 	})
 }
+
+// What is to rest and was declared anew is not told to be stopped while the old container cannot be ended.
+func TestController_NotStoppedWhileTheOldOneRuns(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.declare("web", nil)
+		w.after(time.Minute)
+		first, _ := w.engine.named("web")
+		w.engine.behind(func() { w.engine.containers[first.DockerID].ignoresTerm = true })
+		w.refuse("kill", errEngine)
+		w.declare("web", func(s *api.Spec) { s.DesiredState, s.Command = api.DesiredStopped, []string{"two"} })
+		for range 60 {
+			w.after(time.Second)
+			if state := w.status("web").State; state != api.StateRunning {
+				t.Fatalf("it is told to be %s", state)
+			}
+		}
+		w.engine.behind(func() { w.engine.before = nil })
+		w.after(10 * time.Minute)
+		if now, _ := w.engine.named("web"); now.DockerID == first.DockerID || w.status("web").State != api.StateStopped {
+			t.Errorf("once it can be killed: %+v, %s", now.Container, w.status("web").State)
+		}
+	})
+}

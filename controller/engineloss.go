@@ -31,12 +31,13 @@ type starts struct {
 	mu       sync.Mutex
 	of       map[string]time.Time // when each was begun
 	careful  bool
-	since    time.Time // of the newest loss, or of the newest start of one that is no suspect
+	since    time.Time       // of the newest loss, or of the newest first start since
+	again    map[string]bool // those that were started since the newest loss
 	suspects map[string]bool
 }
 
 func newStarts(pending func(id string) bool) *starts {
-	return &starts{pending: pending, of: map[string]time.Time{}, suspects: map[string]bool{}}
+	return &starts{pending: pending, of: map[string]time.Time{}, again: map[string]bool{}, suspects: map[string]bool{}}
 }
 
 // due is how long a start of id has to wait, 0 where it may begin.
@@ -84,8 +85,8 @@ func (s *starts) begin(id string) bool {
 		return false
 	}
 	s.of[id] = time.Now()
-	if s.careful {
-		s.since = time.Now()
+	if s.careful && !s.again[id] { // who ends again and again keeps nobody waiting for ever
+		s.since, s.again[id] = time.Now(), true
 	}
 	return true
 }
@@ -105,6 +106,7 @@ func (s *starts) lost() (alone string) {
 	}
 	s.careful, s.since = true, time.Now()
 	clear(s.of)
+	clear(s.again)
 	return alone
 }
 

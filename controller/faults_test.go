@@ -667,6 +667,26 @@ func (w *world) reason2(name string) string {
 	return ""
 }
 
+// A newer engine says that a run began when its start did. Under load the flow is there a second later, and ends right away.
+func TestFault_ASlowStartIsNoPartOfARun(t *testing.T) {
+	asked := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	done := asked.Add(930 * time.Millisecond)
+	e := &entry{startAsked: asked, startDone: done}
+	for began, want := range map[time.Time]time.Time{
+		asked.Add(20 * time.Millisecond): done,
+		asked.Add(-time.Millisecond):     done, // the clocks are not the same
+		done.Add(time.Millisecond):       done.Add(time.Millisecond),
+		asked.Add(-time.Minute):          asked.Add(-time.Minute), // it was running already
+	} {
+		if got := e.up(began); !got.Equal(want) {
+			t.Errorf("began at %s: up at %s, want %s", began, got, want)
+		}
+	}
+	if never := new(entry); !never.up(asked).Equal(asked) {
+		t.Error("it was never started by us")
+	}
+}
+
 // What is left of a deleted container is asked for less and less often where the engine does not let go of it.
 func TestFault_ABuriedContainerThatIsBeingRemoved(t *testing.T) {
 	inWorld(t, func(w *world) {

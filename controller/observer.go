@@ -21,6 +21,8 @@ const (
 	reconnectDelay = time.Second
 	inspectTimeout = 30 * time.Second
 	listTimeout    = 2 * time.Minute
+	// replayTimeout bounds the question what happened meanwhile, which everything waits for.
+	replayTimeout = 5 * time.Second
 	// manyContainers make an answer of the engine that is read as megabytes of garbage, once a resync.
 	manyContainers = 1000
 )
@@ -68,6 +70,8 @@ type entry struct {
 	dirty, reported bool
 	// killed and ended are when, by the engine's events, it was last asked to end and last ended.
 	killed, ended time.Time
+	// startAsked and startDone are when, by the steady clock, its newest start by us was asked for and done.
+	startAsked, startDone time.Time
 	// detached tells that it was taken off a network and not inspected since.
 	detached bool
 }
@@ -329,7 +333,7 @@ func (b *observer) replayMissed(ctx context.Context) {
 	if since.IsZero() {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, inspectTimeout)
+	ctx, cancel := context.WithTimeout(ctx, replayTimeout)
 	defer cancel()
 	replay, err := b.runtime.Replay(ctx, since)
 	if err != nil {
@@ -491,12 +495,33 @@ func (b *observer) inspect(ctx context.Context, id, dockerID string) error {
 	return nil
 }
 
+// up is when a run began that the engine says to have begun at a moment: a newer engine notes the beginning of a start, and under
+// load the process may be there a second later.
+func (e *entry) up(began time.Time) time.Time {
+	if e.startDone.After(began) && !began.Before(e.startAsked.Add(-clockSlack)) {
+		return e.startDone
+	}
+	return began
+}
+
+// clockSlack is how far the steady clock and the engine's may be apart over the time of one start.
+const clockSlack = time.Second
+
+// started notes that a container was started by us.
+func (b *observer) started(dockerID string, asked time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if e, ok := b.byDockerID[dockerID]; ok {
+		e.startAsked, e.startDone = asked, b.clock.now().Now
+	}
+}
+
 // timeLocked finds out when a run began by the steady clock, once for each run, and how long it lasted. The engine's times are
 // of a clock that may have jumped since.
 func (b *observer) timeLocked(e *entry, c *plan.Container) {
 	now := b.clock.now().Now
 	if c.Began = e.Began; !c.StartedAt.Equal(e.StartedAt) || e.Began.IsZero() {
-		c.Began = now.Add(-max(0, b.clock.wall().Sub(c.StartedAt)))
+		c.Began = e.up(now.Add(-max(0, b.clock.wall().Sub(c.StartedAt))))
 	}
 	if !c.Alive() {
 		c.Lasted = min(max(0, c.FinishedAt.Sub(c.StartedAt)), now.Sub(c.Began))

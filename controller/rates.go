@@ -13,7 +13,7 @@ import (
 // one is begun somewhat earlier.
 const (
 	rateWindow = time.Minute
-	rateLimit  = 54
+	rateLimit  = 52
 )
 
 // rates are what each record has caused of late.
@@ -76,6 +76,19 @@ func (w *window) age() {
 	}
 	if *w = (*w)[n:]; len(*w) == 0 {
 		*w = nil
+	}
+}
+
+// prune forgets records that have caused nothing for a while.
+func (l *rates) prune() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for id, e := range l.of {
+		e.calls.age()
+		e.commits.age()
+		if len(e.calls)+len(e.commits) == 0 {
+			delete(l.of, id)
+		}
 	}
 }
 

@@ -134,7 +134,7 @@ func (k *Controller) takeStep(ctx context.Context, r *store.Record, o *plan.Obse
 	case err == nil:
 		log.Debug().Msg("done")
 		return k.writeSuccess(ctx, r, next, res, o)
-	case ctx.Err() != nil, errors.Is(err, ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, errUnsettled), isStoreError(err):
+	case unrelatedError(ctx, err):
 		return err
 	}
 	log.Warn().Err(err).Msg("this step did not work; trying again later")
@@ -178,6 +178,11 @@ func beforeNote() map[plan.Action]string {
 // afterNote are points after something was written that the next step relies upon.
 func afterNote() map[plan.Action]string {
 	return map[plan.Action]string{plan.Intend: "after-intent", plan.IntendReplacement: "after-intent", plan.Create: "after-record"}
+}
+
+// unrelatedError reports whether an error says nothing of the record that a step was taken for.
+func unrelatedError(ctx context.Context, err error) bool {
+	return ctx.Err() != nil || errors.Is(err, ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errUnsettled) || isStoreError(err)
 }
 
 func isStoreError(err error) bool {

@@ -27,7 +27,10 @@ func (w *simWorld) converge() error {
 	if err := w.settled(); err != nil {
 		return fmt.Errorf("not converged: %w", err)
 	}
-	return w.silence()
+	if err := w.silence(); err != nil {
+		return err
+	}
+	return w.askNow()
 }
 
 // pending is the longest backoff that stands, or that an exit nobody counted yet will lead to.
@@ -189,6 +192,8 @@ func (w *simWorld) asDeclared(d *simDeclared, r *store.Record, c *simContainer, 
 		return errors.New("nothing ever happened to it, and yet: " + why)
 	case why != "" && (st.LastError == nil || degraded.Reason != plan.UpdateFailed && !strings.Contains(degraded.Message, plan.UpdateFailed+": ")):
 		return fmt.Errorf("its status does not tell that %s: %s", why, api.Encode(st))
+	case strings.Contains(why, "it exited with code") && lastSaid(r) == "":
+		return fmt.Errorf("nobody knows any more what it said last: %s", why)
 	case c.Hash != api.TemplateHash(&d.spec) && !other:
 		return errors.New("its container is of another template")
 	case c.Name != d.name && held[plan.Name] == nil:
@@ -217,6 +222,14 @@ func (w *simWorld) asDeclared(d *simDeclared, r *store.Record, c *simContainer, 
 		return nil // the engine was lost each time that it alone was being started
 	}
 	return w.process(d, r, c)
+}
+
+// lastSaid is what a failed update said last.
+func lastSaid(r *store.Record) string {
+	if e := r.Trial(plan.Template(r)).Exit; e != nil {
+		return strings.Join(e.Lines, "\n")
+	}
+	return ""
 }
 
 func (w *simWorld) process(d *simDeclared, r *store.Record, c *simContainer) error {

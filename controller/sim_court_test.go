@@ -30,6 +30,7 @@ type court struct {
 	verdict string
 	story   []func() string
 	shaky   bool          // the event streams broke and the engine was not listed since
+	lost    time.Time     // when the newest outage was
 	over    chan struct{} // closed with the first violation
 	calls   int
 	quiet   bool // nothing but lists may reach the engine
@@ -181,7 +182,7 @@ func (c *court) falls(o *simContainer) {
 
 // outage makes the ends of runs around it uncertain.
 func (c *court) outage() {
-	c.shaky = true
+	c.shaky, c.lost = true, time.Now()
 	c.completes()
 	for id := range c.model.all {
 		c.disturb(id)

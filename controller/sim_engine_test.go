@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/flow-manager/flow-manager/api"
 	"github.com/flow-manager/flow-manager/controller/plan"
 )
 
@@ -53,9 +54,11 @@ type simContainer struct {
 	code      string         // that its newest run found in its mount
 	byHand    bool           // this run was begun by an outside hand
 	asked     time.Time      // when the manager first asked this run to stop
+	until     time.Time      // when its newest run ended, by the true clock
 	halted    bool           // this run was paused once
 	since     time.Time      // when this run began, by the true clock
 	signalled int            // the run that the engine itself has asked to end
+	limited   api.Resources  // what the manager has it held to
 	pending   bool           // a signal waits until it is unpaused
 	carried   bool           // an outside hand has given it another name
 	gone      chan struct{}  // closed when a removal that takes time has ended
@@ -130,6 +133,7 @@ func (e *simEngine) createLocked(t Template) (string, error) {
 		c.volume = fmt.Sprint("volume-", e.serial)
 		c.Anonymous = map[string]string{simTarget: c.volume}
 	}
+	c.limited = t.Spec.Resources
 	c.Limits, c.RestartPolicy, c.Networks = t.Spec.Resources, "no", map[string]string{t.Spec.Network: "id of " + t.Spec.Network}
 	c.ID, c.Token, c.Hash, c.Instance, c.ImageID = t.ID, t.Token, t.Hash, t.Instance, t.Spec.Image
 	if e.court.replaced(&t) {
@@ -200,7 +204,7 @@ func (e *simEngine) endLocked(c *simContainer, code int) {
 	if !c.alive() {
 		return
 	}
-	c.State, c.ExitCode, c.FinishedAt = "exited", code, e.stampLocked()
+	c.State, c.ExitCode, c.FinishedAt, c.until = "exited", code, e.stampLocked(), time.Now()
 	e.court.ended(c)
 	e.tellLocked(c, Ended)
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/api/server/servertest"
 	"github.com/flow-manager/flow-manager/store"
 )
 
@@ -43,6 +44,14 @@ type simLife struct {
 	dead    chan struct{}
 	stop    context.CancelFunc
 	ended   chan error
+	over    bool // it was waited for
+
+	// client waits for what becomes of accepted requests.
+	client *servertest.Session
+	served chan error
+	asked  map[*servertest.Request]simAsked // and not answered yet
+	early  map[*servertest.Request]bool     // answered
+	asking simAsked
 }
 
 // point is a place where SIGKILL may strike: before and after each engine call, at each of the manager's own fail points.
@@ -147,6 +156,9 @@ func (w *simWorld) boot(dir string) error {
 	}
 	l.control = New(Config{Store: l.store, Runtime: &simPort{number: w.lives, engine: w.engine, life: l}, Endpoints: &simEndpoints{w, l}, Snapshots: &simSnapshots{w.code, w, l}, Policy: codePolicy(),
 		Log: zerolog.New(&simLog{w}), Workers: 4, Now: w.engine.wall, Boot: fmt.Sprint("boot-", w.boots), Fail: func(string) { l.point() }})
+	if err := l.serve(ctx); err != nil {
+		return err
+	}
 	go l.commits(ctx, l.store.Revision())
 	go func() { l.ended <- l.control.Run(ctx) }()
 	synctest.Wait()
@@ -156,12 +168,23 @@ func (w *simWorld) boot(dir string) error {
 // end waits until what a life began has ended, and gives the directory that the next one continues from.
 func (w *simWorld) end() (string, error) {
 	l := w.life
+	if l.over {
+		return l.dir, nil // the next one did not come about
+	}
+	l.over = true
 	l.stop()
-	err := <-l.ended
+	err := errors.Join(<-l.ended, <-l.served)
+	if l.isDead() {
+		synctest.Wait()
+		l.last.Do(func() { l.after = l.file() }) // before the store notes the newest event, which is another transaction
+	}
 	err = errors.Join(err, l.store.Close())
 	w.engine.mu.Lock()
 	defer w.engine.mu.Unlock()
 	clear(w.listening)
+	for _, one := range l.asked {
+		w.owed = append(w.owed, one)
+	}
 	for id := range w.court.model.all {
 		w.court.file(id).stops++ // what was asked to stop and not noted is asked again
 	}

@@ -35,6 +35,7 @@ func (e *simEngine) signalLocked() {
 		if c.alive() {
 			e.tellLocked(c, Killed)
 			c.signalled = c.run
+			e.court.file(c.ID).halted[plan.Run(&c.Container)] = true // whichever comes first, that or its own end
 		}
 	}
 }
@@ -43,7 +44,6 @@ func (e *simEngine) signalLocked() {
 func (e *simEngine) stopLocked(code int) {
 	for _, c := range e.containers {
 		if c.alive() && c.signalled == c.run {
-			e.court.file(c.ID).halted[plan.Run(&c.Container)] = true
 			e.endLocked(c, code)
 			c.born.State, c.born.ExitCode, c.born.FinishedAt = c.State, c.ExitCode, c.FinishedAt
 		}

@@ -23,6 +23,7 @@ func (e *simEngine) refusesLocked(c *simContainer, r api.Resources) bool {
 
 // limitLocked is `docker update`: what is zero stays.
 func (e *simEngine) limitLocked(c *simContainer, r api.Resources) error {
+	e.court.limits(c, r)
 	if e.refusesLocked(c, r) {
 		return errEngine
 	}
@@ -32,6 +33,18 @@ func (e *simEngine) limitLocked(c *simContainer, r api.Resources) error {
 	c.Limits.PidsLimit, c.RestartPolicy = r.PidsLimit, "no"
 	e.tellLocked(c, Changed)
 	return nil
+}
+
+// limits holds that a container is not given the limits of a template that it is not of.
+func (c *court) limits(o *simContainer, r api.Resources) {
+	d := c.model.all[o.ID]
+	if d == nil || d.unsure != nil || time.Since(d.changed) <= simSlack || o.Hash == api.TemplateHash(&d.spec) {
+		o.limited = r
+		return
+	}
+	if r == d.spec.Resources && r != o.limited {
+		c.violate("%s is given the limits of what it is not", o.Name)
+	}
 }
 
 // alterLocked is somebody else's `docker update`.

@@ -32,6 +32,7 @@ type simWorld struct {
 	lives     int
 	boots     int
 	dirs      int
+	owed      []simAsked // what was not answered when the newest life ended
 	jumped    int64 // how far the host's clock had jumped when the newest life began
 	folders   map[string]bool
 	made      map[string]int // how often each folder was made
@@ -204,6 +205,13 @@ func (w *simWorld) operate(op simStep) {
 		asked = *next
 		return err
 	}})
+	if err == nil && !w.life.isDead() && result.Changed {
+		defer func() {
+			if !w.life.isDead() {
+				w.life.ask(simAsked{result.ID, result.Generation, result.Record.IntentOf(result.Generation), true, false})
+			}
+		}()
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	switch {

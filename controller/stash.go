@@ -122,6 +122,8 @@ func (k *Controller) takeDegraded(ctx context.Context, r *store.Record, next *pl
 	switch {
 	case errors.Is(err, errCopying), errors.Is(err, errStateChanged):
 		return nil
+	case err != nil && unrelatedError(ctx, err):
+		return err
 	case err != nil:
 		log.Warn().Err(err).Msg("this step did not work; trying again later, though the store cannot be written")
 		reason, told := explain(next, r, err)

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -42,6 +45,9 @@ func TestFault_AJobThatIsDoneStaysDone(t *testing.T) {
 			e.start()
 			if _, err := c.await("engine_available", func(object) bool { return true }); err != nil {
 				t.Fatal(err)
+			}
+			if strings.Contains(m.log.tail(64<<20), "was lost without having been stopped") {
+				t.Error("an engine that is stopped counts as lost")
 			}
 		}},
 		{"both", func() {
@@ -204,4 +210,83 @@ func (e *privateEngine) revive() bool {
 func (e *privateEngine) runs(ref string) bool {
 	c, err := e.client.ContainerInspect(e.t.Context(), ref)
 	return err == nil && c.State.Running
+}
+
+// A data directory that somebody has put back by hand declares what was deleted since, and does not know what was made since. It
+// is looked at before anything is done by it, whether it is told by the run directory or, without one, by what the engine has.
+func TestFault_ADataDirectoryThatWasPutBack(t *testing.T) {
+	t.Parallel()
+	for what, lose := range map[string]func(t *testing.T, dir string){"alone": func(*testing.T, string) {}, "without its run directory": empty} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			m := newManager(t)
+			c := m.dial()
+			ids := map[string]string{}
+			for _, name := range []string{"same", "gone", "updated"} {
+				ids[name] = c.run(t, object{"name": named(t, name), "update_policy": quickly})
+			}
+			m.stable(t, ids["updated"])
+			data, kept := filepath.Join(m.dir, "data"), filepath.Join(m.dir, "kept")
+			m.stop()
+			copied(t, data, kept)
+			m.start()
+			c = m.dial()
+			c.must(t, "delete_container", object{"container_id": ids["gone"]})
+			c.wait(t, "container_deleted", ids["gone"])
+			c.must(t, "update_container", object{"container_id": ids["updated"], "wait_seconds": 20, "spec": object{"environment": object{"N": "2"}}})
+			c.run(t, object{"name": named(t, "later")})
+			before := map[string]container.InspectResponse{}
+			for _, name := range []string{"same", "updated", "later"} {
+				before[name] = inspect(t, named(t, name))
+			}
+			m.stop()
+			check(t, os.RemoveAll(data))
+			copied(t, kept, data)
+			lose(t, filepath.Join(m.dir, "run"))
+
+			m.launch()
+			for _, foretold := range []string{"StoreRestored", "--accept-restore", "leave alone " + named(t, "later"), "make anew " + named(t, "gone")} {
+				eventually(t, "it is held back, and tells", func() error {
+					if err := m.probe("/readyz"); err == nil || !strings.Contains(err.Error(), foretold) {
+						return fmt.Errorf("%w, without %q", err, foretold)
+					}
+					return nil
+				})
+			}
+			for name, was := range before {
+				if err := untouched(t, name, was); err != nil {
+					t.Error(err)
+				}
+			}
+			if list := ofFlow(t, ids["gone"]); len(list) > 0 {
+				t.Errorf("the dead are made again: %v", list)
+			}
+			m.stop()
+			m.args = []string{"--accept-restore"}
+			m.start()
+			c = m.dial()
+			for _, id := range ids {
+				eventually(t, "what is declared runs", func() error {
+					if st := c.status(t, id); st["state"] != "running" || len(ofFlow(t, id)) != 1 {
+						return fmt.Errorf("%v, %v", st, ofFlow(t, id))
+					}
+					return nil
+				})
+			}
+			if err := untouched(t, "later", before["later"]); err != nil {
+				t.Error(err)
+			}
+			m.stop()
+			m.args = nil
+			m.start() // it was accepted once and for all
+		})
+	}
+}
+
+// copied copies a folder as people do.
+func copied(t *testing.T, from, to string) {
+	t.Helper()
+	if out, err := exec.Command("cp", "--archive", from, to).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
 }

@@ -83,16 +83,8 @@ func (s *Server) rollbackContainer(c session.Session, r *session.Request) error 
 	if err := decode(r, in); err != nil {
 		return err
 	}
-	record, err := s.Store.Resolve(in.ContainerID)
-	if err != nil {
-		return err
-	}
-	former, err := s.former(record, in.ToGeneration)
-	if err != nil {
-		return err
-	}
-	policyErr := s.policyError(c, record.Name, &former.Spec)
-	return s.declareAs(c, r, &in.Declaring, api.ContainerUpdated, "rolled_back", store.Declaration{ContainerID: record.ID, Change: func(w *store.Wish) error {
+	former, policyErr := s.rollbackTarget(c, in)
+	return s.declareAs(c, r, &in.Declaring, api.ContainerUpdated, "rolled_back", store.Declaration{ContainerID: in.ContainerID, Change: func(w *store.Wish) error {
 		if err := w.Alive(); err != nil {
 			return err
 		}
@@ -104,6 +96,20 @@ func (s *Server) rollbackContainer(c session.Session, r *session.Request) error 
 		w.Spec.DesiredState = state
 		return s.Policy.AdmitPorts(&w.Spec, w.Others)
 	}})
+}
+
+// rollbackTarget is what to go back to, or what is against that. It is told within the transaction, for a repeated request has its
+// first result.
+func (s *Server) rollbackTarget(c session.Session, in *api.RollbackRequest) (*store.Declared, error) {
+	record, err := s.Store.Resolve(in.ContainerID)
+	if err != nil {
+		return nil, err
+	}
+	former, err := s.former(record, in.ToGeneration)
+	if err != nil {
+		return nil, err
+	}
+	return former, s.policyError(c, record.Name, &former.Spec)
 }
 
 // former finds what to go back to: the generation that is asked for, or what runs where that is not what is declared, or the

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/flow-manager/flow-manager/api"
@@ -140,5 +141,69 @@ func TestServer_AnUpdateThatWasTakenBackIsAnError(t *testing.T) {
 	})
 	if e := p.event(api.ErrorEvent); e["error_type"] != "docker_api_error" || e["request_id"] != "r2" {
 		t.Errorf("event: %v", e)
+	}
+}
+
+// A request that is repeated by its key has its first outcome, though a later one has overtaken it since. One that was overtaken
+// before anything was seen of it has that one's error.
+func TestServer_ARepeatedRequestHasItsFirstOutcome(t *testing.T) {
+	for _, seen := range []bool{true, false} {
+		t.Run(fmt.Sprint("seen ", seen), func(t *testing.T) {
+			s := serve(t)
+			p := s.join()
+			conclude := func(c *store.Record) {
+				if o := plan.JudgeNow(c, store.Accepted{Generation: c.Generation, Intent: c.IntentOf(c.Generation)}); o != nil {
+					c.Conclude(*o)
+				}
+			}
+			p.ask(api.CreateContainer, webSpec)
+			s.observe("web", api.StateCreated, conclude)
+			p.event(api.ContainerCreated)
+			start := `{"container_id":"web","idempotency_key":"0123456789abcdef","request_id":"start"}`
+			p.ask(api.StartContainer, start)
+			if seen {
+				s.observe("web", api.StateRunning, conclude)
+				p.event(api.ContainerStarted)
+			}
+			p.ask(api.StopContainer, `{"container_id":"web"}`)
+			s.observe("web", api.StateStopped, conclude)
+			p.event(api.ContainerStopped)
+			if !seen {
+				p.event(api.ErrorEvent)
+			}
+			if ack := p.ask(api.StartContainer, start); ack["ok"] != true || ack["generation"] != 2.0 {
+				t.Errorf("repeated: %v", ack)
+			}
+			if seen {
+				if e := p.event(api.ContainerStarted); e["status"] != "running" {
+					t.Errorf("its event: %v", e)
+				}
+			} else if e := p.event(api.ErrorEvent); e["error_type"] != "conflict_error" {
+				t.Errorf("its error: %v", e)
+			}
+			if r, _ := s.store.Resolve("web"); r.Spec.DesiredState != api.DesiredStopped {
+				t.Errorf("it was declared again: %s", r.Spec.DesiredState)
+			}
+		})
+	}
+}
+
+// A repeated rollback has its first result, whatever has become of the container since.
+func TestServer_ARepeatedRollbackHasItsFirstResult(t *testing.T) {
+	s := serve(t)
+	p := s.join()
+	p.ask(api.ApplyContainer, `{"name":"web","image":"app:1"}`)
+	p.ask(api.ApplyContainer, `{"name":"web","image":"app:2"}`)
+	body := `{"container_id":"web","idempotency_key":"0123456789abcdef"}`
+	first := p.ask(api.RollbackContainer, body)
+	r, err := s.store.Resolve("web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.store.Bury(t.Context(), r.ID); err != nil {
+		t.Fatal(err)
+	}
+	if again := p.ask(api.RollbackContainer, body); again["ok"] != true || again["generation"] != first["generation"] {
+		t.Errorf("first %v, then %v", first, again)
 	}
 }

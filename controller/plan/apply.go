@@ -156,7 +156,7 @@ func editContainer(r *store.Record, s *Step, o *Observation) {
 	case Forget:
 		r.Superseded = unseen(r.Superseded)
 	case Limit:
-		if p := r.Of(s.On.DockerID); p != nil {
+		if p := r.Of(s.On.DockerID); p != nil && s.Input == input(r, Settings) { // else others are declared by now
 			p.Resources = WantedLimits(r)
 		}
 	case Renew:
@@ -253,11 +253,23 @@ func editPlacement(r *store.Record, s *Step, res *Result, o *Observation) {
 	case Resolve:
 		resolved(r, s, *res.Image)
 	case SwitchCode:
-		switchCode(r, s, res.Code.Digest, o)
+		if s.Input == input(r, Update) { // else something newer is declared, which this is not the code of
+			switchCode(r, s, res.Code.Digest, o)
+		}
 	case ResetTrial:
-		r.Done.Retry, r.Tracks.Update.Failure = s.Asked.Retry, nil
-		r.NoteTrial(store.Trial{Template: Template(r)})
+		resetTrial(r, s)
 	}
+}
+
+// resetTrial forgets how often a template was tried. What is on trial is the first attempt from now on.
+func resetTrial(r *store.Record, s *Step) {
+	r.Done.Retry, r.Tracks.Update.Failure = s.Asked.Retry, nil
+	t := r.Trial(Template(r))
+	t = store.Trial{Template: t.Template, Attempts: min(t.Attempts, 1), Token: t.Token}
+	if r.Handover == nil || r.Handover.Token != t.Token {
+		t.Attempts = 0
+	}
+	r.NoteTrial(t)
 }
 
 func intend(r *store.Record, s *Step, p store.Placement) {
@@ -286,9 +298,13 @@ func adopt(r *store.Record, s *Step, dockerID string) {
 func resolved(r *store.Record, s *Step, image store.Resolved) {
 	r.Done.Pull, r.Tracks.Update.Failure = s.Asked.Pull, nil
 	r.NoteImage(image)
-	if r.Current.TemplateHash == image.Template && r.Current.ImageID != image.ID {
+	another := func(p *store.Placement) bool { return p.TemplateHash == image.Template && p.ImageID != image.ID }
+	if another(&r.Current) {
 		r.Current.Outdated = true
-		r.NoteTrial(store.Trial{Template: image.Template}) // another image was not tried yet
+		r.NoteTrial(store.Trial{Template: templateName(image.Template, r.Code)}) // another image was not tried yet
+	}
+	if another(&r.Candidate) {
+		r.Candidate.Outdated = true
 	}
 }
 
@@ -302,19 +318,23 @@ func switchCode(r *store.Record, s *Step, digest string, o *Observation) {
 	}
 	r.Current.Stable = false
 	forgive(r)
+	if ended(r, s.On) == EndCounted {
+		r.Run.End = EndAsked // it was of the other code
+	}
 	if !work {
 		return
 	}
-	attempted(r, old.Token)
+	attempted(r, &r.Current)
 	r.Handover = &store.Handover{Token: old.Token, Trial: OnTrial(r) || keep}
 	if keep && !OnTrial(r) {
 		r.Previous = old
 	}
 }
 
-func attempted(r *store.Record, token string) {
-	t := r.Trial(Template(r))
-	r.NoteTrial(store.Trial{Template: t.Template, Attempts: t.Attempts + 1, Token: token})
+// attempted counts an attempt at what a placement was made from.
+func attempted(r *store.Record, p *store.Placement) {
+	t := r.Trial(madeFrom(p))
+	r.NoteTrial(store.Trial{Template: t.Template, Attempts: t.Attempts + 1, Token: p.Token})
 }
 
 // editUpdate is edit for the steps of a handover.
@@ -326,7 +346,7 @@ func editUpdate(r *store.Record, s *Step, res *Result, o *Observation) []api.Eve
 	case Attempt:
 		keep := r.Spec.DesiredState == api.DesiredRunning && (OnTrial(r) || keepable(r, o))
 		if keep {
-			attempted(r, r.Candidate.Token)
+			attempted(r, &r.Candidate)
 		}
 		r.Handover = &store.Handover{Token: r.Candidate.Token, Trial: keep}
 	case Abandon:
@@ -336,7 +356,7 @@ func editUpdate(r *store.Record, s *Step, res *Result, o *Observation) []api.Eve
 	case Commit:
 		return commit(r, s, res, o)
 	case Rollback:
-		return rollback(r, s, res, o)
+		return rollback(r, res, o)
 	}
 	return nil
 }
@@ -347,9 +367,16 @@ func abandon(r *store.Record, s *Step, res *Result, o *Observation) {
 	if OnTrial(r) {
 		r.Handover = &store.Handover{Token: r.Current.Token, Trial: true}
 	}
-	if t := r.Trial(madeFrom(&r.Candidate)); o.Current != nil && o.Current.Alive() && t.Token == r.Candidate.Token && t.Attempts > 0 {
+	tried := madeFrom(&r.Candidate)
+	t := r.Trial(tried)
+	mine, untouched := t.Token == r.Candidate.Token && t.Attempts > 0, o.Current != nil && o.Current.Alive() && r.Current.Stop == nil
+	switch {
+	case mine && untouched:
 		t.Attempts-- // nothing was kept from its work for it
 		r.NoteTrial(t)
+	case mine && res.Detail != "":
+		takenBack(r, tried, nil, res, o)
+		return
 	}
 	if res.Detail != "" {
 		note(r, &r.Tracks.Update, Update, s, &Refusal{UpdateFailed, api.DockerAPIError, res.Detail}, o)
@@ -389,7 +416,7 @@ func commit(r *store.Record, s *Step, res *Result, o *Observation) []api.Event {
 		r.Run.Available = Run(o.Current)
 	}
 	r.Current.Stable = r.Current.Stable || proven
-	if t.Failed, t.Exit = res.Detail, res.Exit; res.Detail == "" {
+	if t.Failed, t.Exit = res.Detail, ofTrial(r, res, o); res.Detail == "" {
 		t.Attempts = 0
 	}
 	r.NoteTrial(t)
@@ -399,11 +426,20 @@ func commit(r *store.Record, s *Step, res *Result, o *Observation) []api.Event {
 	return []api.Event{updateFailed(r, res.Detail, "is left as it is")}
 }
 
+// ofTrial is how the run on trial ended, nil where the newest run was asked to end: what failed came after it.
+func ofTrial(r *store.Record, res *Result, o *Observation) *store.Exit {
+	if c := o.Current; c != nil && ended(r, c) == EndAsked {
+		return nil
+	}
+	return res.Exit
+}
+
 // rollback lets what stood before take over again: because the one on trial failed, or because it is declared again.
-func rollback(r *store.Record, s *Step, res *Result, o *Observation) []api.Event {
+func rollback(r *store.Record, res *Result, o *Observation) []api.Event {
 	var events []api.Event
+	last := ofTrial(r, res, o)
 	if res.Detail != "" {
-		events = append(crash(r, o.Current, res.Exit, exit{ended: UpdateFailed}, o.At), updateFailed(r, res.Detail, "was taken back"))
+		events = append(crash(r, o.Current, last, exit{ended: UpdateFailed}, o.At), updateFailed(r, res.Detail, "was taken back"))
 	}
 	tried := madeFrom(&r.Current)
 	takeOver(r)
@@ -414,7 +450,7 @@ func rollback(r *store.Record, s *Step, res *Result, o *Observation) []api.Event
 		r.Run.ID, r.Run.End = Run(c), EndAsked
 	}
 	if res.Detail != "" {
-		takenBack(r, tried, s, res, o)
+		takenBack(r, tried, last, res, o)
 	}
 	return events
 }
@@ -433,9 +469,9 @@ func takeOver(r *store.Record) {
 
 // takenBack notes that an attempt at a template has failed, and when the next one is due, where one is left. What is declared by
 // now may be another one, which nothing is known against.
-func takenBack(r *store.Record, tried string, s *Step, res *Result, o *Observation) {
+func takenBack(r *store.Record, tried string, last *store.Exit, res *Result, o *Observation) {
 	t := r.Trial(tried)
-	t.Failed, t.Exit = res.Detail, res.Exit
+	t.Failed, t.Exit = res.Detail, last
 	r.NoteTrial(t)
 	if tried != Template(r) || Exhausted(r) {
 		return
@@ -477,6 +513,9 @@ func settle(r *store.Record, s *Step, o *Observation) {
 		r.Run.Ready = Run(c)
 	}
 	r.Run.Connected = r.Run.Connected || o.Connected
+	if age(o, c) >= LongRun {
+		r.Run.Suspected = 0 // the engine has outlasted this start by far
+	}
 	if available(r, o, c) && r.Handover == nil && r.Run.Available != Run(c) && ended(r, c) == "" {
 		r.Run.Available, r.Current.Stable = Run(c), true
 	}

@@ -156,6 +156,12 @@ func refused(o *store.Outcome, f *store.Failure) *store.Outcome {
 // stoppedAs judges a container that is not to run.
 func stoppedAs(r *store.Record, o *store.Outcome) *store.Outcome {
 	st := &r.Status
+	if f := r.Tracks.Removal.Failure; f != nil && stops(Action(f.Action)) {
+		return refused(o, f)
+	}
+	if st.Condition(api.Progressing).Reason == stoppingReason {
+		return nil // the current one rests, and one that it took the place of is still being stopped
+	}
 	if st.State == api.StateCreated || st.State == api.StateStopped {
 		o.Level, o.State = store.LevelAvailable, st.State
 		return o
@@ -165,6 +171,9 @@ func stoppedAs(r *store.Record, o *store.Outcome) *store.Outcome {
 	}
 	return nil
 }
+
+// stops reports whether an action is one by which a container is stopped.
+func stops(a Action) bool { return a == Stop || a == Kill || a == Unpause }
 
 // unserved tells why what is declared does not stand, nil where it does, or may yet.
 func unserved(r *store.Record, o *store.Outcome) *store.Outcome {
@@ -213,6 +222,7 @@ func ofRun(r *store.Record) bool {
 // running judges a container that is to run, or to be paused.
 func running(r *store.Record, o *store.Outcome) *store.Outcome {
 	st, n := &r.Status, &r.Run
+	over := n.Ended != "" && !(ofRun(r) && st.State != api.StateExited) // and nobody else has started it since
 	switch {
 	case r.Tracks.Process.Failure != nil:
 		return refused(o, r.Tracks.Process.Failure)
@@ -223,10 +233,10 @@ func running(r *store.Record, o *store.Outcome) *store.Outcome {
 	case n.Suspected >= engineLost:
 		o.ErrorType, o.Message, o.Details = api.DockerAPIError, st.Condition(api.Degraded).Message, map[string]any{"reason": "EngineLost"}
 		return o
-	case n.Ended == Completed:
+	case over && n.Ended == Completed:
 		o.Level, o.State = store.LevelAvailable, api.StateExited
 		return o
-	case n.Ended != "", CrashLoops(r):
+	case over, CrashLoops(r):
 		return crashed(r, o)
 	case !ofRun(r):
 		return nil

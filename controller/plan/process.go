@@ -216,12 +216,15 @@ func unhealthy(r *store.Record, o *Observation, c *Container) (v verdict, decide
 	return v, true
 }
 
-// availing waits until a run has lasted for as long as an update is watched.
+// availing waits until a run has lasted for as long as an update is watched, and one under suspicion until it is cleared.
 func availing(r *store.Record, o *Observation, c *Container) verdict {
-	if r.Run.Available == Run(c) || !isReady(r, o, c) {
-		return idle()
+	switch {
+	case r.Run.Available != Run(c) && isReady(r, o, c):
+		return waits(Waiting{Left: max(0, monitor(r)-age(o, c))})
+	case r.Run.Suspected > 0:
+		return waits(Waiting{Left: max(0, LongRun-age(o, c))})
 	}
-	return waits(Waiting{Left: max(0, monitor(r)-age(o, c))})
+	return idle()
 }
 
 // age is how long a container's run has lasted. One that seems to begin later than now begins now.

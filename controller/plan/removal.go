@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/flow-manager/flow-manager/api"
@@ -14,46 +15,64 @@ func removal(r *store.Record, o *Observation) verdict {
 	if w, is := held(r, o, Removal); is {
 		return waits(w)
 	}
-	pending := idle()
-	for i := range o.Superseded {
-		if pending = retire(r, o, &o.Superseded[i]); pending.acts() {
-			return pending
-		}
-	}
-	if len(o.Superseded) > 0 && r.DeletedAt != nil {
-		return pending
-	}
 	if len(o.Superseded) == 0 && len(unseen(r.Superseded)) < len(r.Superseded) {
 		return do(Forget, nil, "")
 	}
-	if r.DeletedAt != nil {
-		return deletion(r, o)
+	due := leaving(r, o)
+	if r.DeletedAt != nil && len(due) == 0 {
+		return do(Finalize, nil, api.CauseDeclaration) // nothing is left but the record
+	}
+	return foremost(r, due)
+}
+
+// leaving is what is to be done about each of the containers that are not to be there.
+func leaving(r *store.Record, o *Observation) []verdict {
+	var due []verdict
+	for i := range o.Superseded {
+		due = append(due, retire(r, o, &o.Superseded[i]))
 	}
 	for _, beside := range []*Container{o.Candidate, o.Previous} {
-		if beside != nil && beside.Alive() {
-			return do(Kill, beside, api.CauseDrift).because("somebody else started it beside the one that stands")
+		switch {
+		case beside == nil:
+		case r.DeletedAt != nil:
+			due = append(due, retire(r, o, beside))
+		case beside.Alive():
+			due = append(due, do(Kill, beside, api.CauseDrift).because("somebody else started it beside the one that stands"))
 		}
 	}
 	switch c := o.Current; {
-	case c == nil || r.Current.DockerID == "":
+	case c == nil:
+	case r.DeletedAt != nil:
+		due = append(due, retire(r, o, c))
+	case r.Current.DockerID == "":
 	case c.State == "dead" || c.State == "removing":
 		v := retire(r, o, c)
 		v.step.Cause = api.CauseDrift
-		return v
+		due = append(due, v)
 	case stuck(r, c):
-		return do(Remove, c, api.CauseRecovery).because("the engine does not start it any more; another one takes its place")
+		due = append(due, do(Remove, c, api.CauseRecovery).because("the engine does not start it any more; another one takes its place"))
 	}
-	return pending
+	return due
 }
 
-// deletion ends with a tombstone once nothing is left.
-func deletion(r *store.Record, o *Observation) verdict {
-	for _, c := range []*Container{o.Candidate, o.Previous, o.Current} {
-		if c != nil {
-			return retire(r, o, c)
+// foremost is the first of these that is a step, else what they wait for. What could not be done lets the others go first.
+func foremost(r *store.Record, due []verdict) verdict {
+	first := 0
+	if f := r.Tracks.Removal.Failure; f != nil && len(due) > 0 {
+		first = f.Attempts % len(due)
+	}
+	pending := idle()
+	for _, v := range slices.Concat(due[first:], due[:first]) {
+		switch {
+		case v.acts():
+			return v
+		case pending.waiting.Reason == "":
+			pending = v
+		default:
+			pending.waiting = sooner(pending.waiting, v.waiting.Left)
 		}
 	}
-	return do(Finalize, nil, api.CauseDeclaration)
+	return pending
 }
 
 // retire stops a container and takes it away.
@@ -67,6 +86,9 @@ func retire(r *store.Record, o *Observation, c *Container) verdict {
 	return do(Remove, c, api.CauseDeclaration)
 }
 
+// stoppingReason is the reason of a wait for a container that was asked to stop.
+const stoppingReason = "Stopping"
+
 // stopping asks, waits for the grace to be over, and kills.
 func stopping(r *store.Record, o *Observation, c *Container) verdict {
 	var grace *store.Wait
@@ -79,7 +101,7 @@ func stopping(r *store.Record, o *Observation, c *Container) verdict {
 	case grace == nil:
 		return do(Stop, c, api.CauseDeclaration)
 	case left > 0:
-		return waits(Waiting{Reason: "Stopping", Message: fmt.Sprintf("it is killed at %s", clockTime(o, left)), Left: left, Open: true})
+		return waits(Waiting{Reason: stoppingReason, Message: fmt.Sprintf("it is killed at %s", clockTime(o, left)), Left: left, Open: true})
 	}
 	return do(Kill, c, api.CauseDeclaration).because("it did not stop within its grace")
 }

@@ -47,10 +47,11 @@ func Because(r *store.Record, o *Observation, next *Step) string {
 
 // asIs is a sentence about a container for which there is nothing to do.
 func asIs(r *store.Record, o *Observation) string {
+	over := r.Run.Ended != "" && (o.Current == nil || !o.Current.Alive())
 	switch reason, message := degraded(r, o); {
-	case reason != "AsExpected" && r.Run.Ended == "":
+	case reason != "AsExpected" && !over:
 		return message
-	case r.Run.Ended != "":
+	case over:
 		return "the container has ended, and its restart policy leaves it alone: " + r.Run.Ended
 	}
 	return "it is as declared"
