@@ -324,7 +324,7 @@ func TestController_NothingIsCollectedWhileSomethingIsNotKnown(t *testing.T) {
 		w.code.mu.Unlock()
 		w.engine.leave()
 		synctest.Wait()
-		w.control.sweepSoon()
+		w.control.requestSweep()
 		synctest.Wait()
 		if !w.code.kept["digest-of-somebody's"] {
 			t.Error("it was collected while the engine was away")

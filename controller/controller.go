@@ -56,28 +56,28 @@ var ErrEngineChanged = errors.New(api.ReasonEngineChanged + ": this is another e
 // Controller is the reconcile loop.
 type Controller struct {
 	Config
-	observer *observer
-	queue    workqueue.TypedDelayingInterface[string]
-	line     *agedQueue
-	samples  *sampler
-	pulls    *puller
-	copies   *copier
-	actions  *actions
-	swept    chan struct{} // asks for a look at code that nobody uses
-	metrics  *metrics
-	clock    *clock
-	rates    *rates
-	starts   *starts
-	// failing are turns that did not end.
-	failing *attempts
-	// collecting is what is left of deleted containers.
-	collecting *attempts
+	observer      *observer
+	queue         workqueue.TypedDelayingInterface[string]
+	agedQueue     *agedQueue
+	samples       *sampler
+	pulls         *puller
+	copies        *copier
+	recentActions *recentActions
+	sweepRequests chan struct{} // asks for a look at code that nobody uses
+	metrics       *metrics
+	clock         *clock
+	rates         *rates
+	starts        *starts
+	// retryBackoffs are those of ids whose reconcile failed.
+	retryBackoffs *backoffs
+	// collectBackoffs are those of what is left of deleted containers.
+	collectBackoffs *backoffs
 	// lastProgress is when the loop last took something from its queue, as time since the process began.
 	lastProgress atomic.Int64
 	ports        portPicker
 	// stash is what happened while the store could not be written.
-	stash *stash
-	why   atomic.Pointer[engineState]
+	stash       *stash
+	engineState atomic.Pointer[engineState]
 }
 
 // engineState is why the engine is not known, and whether that was announced.
@@ -116,21 +116,21 @@ func New(c Config) *Controller {
 	c.Runtime = counted{c.Runtime, m.calls, limits}
 	k := &Controller{Config: c, metrics: m, clock: newClock(c.Now, newestMoment(c.Store))}
 	k.observer = newObserver(c.Runtime, c.Resync, c.Log, k.clock)
-	k.queue, k.line = newQueue()
-	k.observer.changed, k.observer.admit, k.observer.found, k.observer.listed = k.queue.Add, k.admit, k.found, k.queueMissing
-	k.observer.away, k.observer.metrics, k.observer.later = k.lost, m, k.queue.AddAfter
-	k.observer.newest, k.observer.seen = c.Store.EngineEvent(), c.Store.NoteEngineEvent
+	k.queue, k.agedQueue = newQueue()
+	k.observer.enqueue, k.observer.admitEngine, k.observer.onListed, k.observer.onResync = k.queue.Add, k.admitEngine, k.engineListed, k.queueMissing
+	k.observer.onLost, k.observer.metrics, k.observer.enqueueAfter = k.engineLost, m, k.queue.AddAfter
+	k.observer.newestEvent, k.observer.onEvent = c.Store.EngineEvent(), c.Store.NoteEngineEvent
 	k.starts = newStarts(k.observer.probePending)
-	k.observer.unordered = k.suspect
-	k.failing = newAttempts()
-	k.rates, k.collecting = limits, newAttempts()
+	k.observer.onUnorderedLoss = k.suspect
+	k.retryBackoffs = newBackoffs()
+	k.rates, k.collectBackoffs = limits, newBackoffs()
 	k.samples = newSampler(c.Runtime)
 	k.pulls = newPuller(c.Runtime, c.Pulls, c.Progress, k.queue.Add)
-	k.actions = newActions()
-	k.copies, k.swept = newCopier(c.Snapshots, k.queue.Add), make(chan struct{}, 1)
+	k.recentActions = newRecentActions()
+	k.copies, k.sweepRequests = newCopier(c.Snapshots, k.queue.Add), make(chan struct{}, 1)
 	k.ports = portPicker{between: c.Ports}
 	k.stash = newStash()
-	k.why.Store(&engineState{err: errStarting, announced: true})
+	k.engineState.Store(&engineState{err: errStarting, announced: true})
 	return k
 }
 
@@ -153,17 +153,17 @@ const finishTimeout = 10 * time.Second
 // that is cut off may still take effect, and nobody would have written it down.
 func (k *Controller) Run(ctx context.Context) error {
 	records, revision := k.Store.List()
-	k.dropLeft()
+	k.forgetDeleted()
 	k.openEndpoints(records)
 	group, ctx := errgroup.WithContext(ctx)
 	steps, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
 	group.Go(func() error { k.observer.run(ctx); return nil })
-	group.Go(func() error { return k.follow(ctx, revision) })
-	group.Go(func() error { k.pulse(ctx); return nil })
-	group.Go(func() error { k.sweep(ctx); return nil })
+	group.Go(func() error { return k.watchStore(ctx, revision) })
+	group.Go(func() error { k.addHeartbeats(ctx); return nil })
+	group.Go(func() error { k.sweepLoop(ctx); return nil })
 	for range k.Workers {
-		group.Go(func() error { k.work(ctx, steps); return nil })
+		group.Go(func() error { k.runWorker(ctx, steps); return nil })
 	}
 	<-ctx.Done()
 	k.queue.ShutDown()
@@ -176,9 +176,9 @@ func (k *Controller) Run(ctx context.Context) error {
 	return err
 }
 
-// dropLeft lets go of what a process left that died between the end of a record and this. What belongs to nobody known is
+// forgetDeleted lets go of what a process left that died between the end of a record and this. What belongs to nobody known is
 // left alone.
-func (k *Controller) dropLeft() {
+func (k *Controller) forgetDeleted() {
 	left, err := k.Endpoints.Left()
 	if err != nil {
 		k.Log.Warn().Err(err).Str("operation", "remove_socket").Msg("the sockets of deleted flows could not be looked for; the next start tries again")
@@ -186,7 +186,7 @@ func (k *Controller) dropLeft() {
 	for _, id := range left {
 		_, live := k.Store.Get(id)
 		if _, buried := k.Store.Tombstone(id); buried && !live {
-			k.dropped(id)
+			k.forget(id)
 		}
 	}
 }
@@ -212,7 +212,7 @@ func (k *Controller) Ready() error {
 		return fmt.Errorf("StoreNotWritable: %w", err)
 	}
 	if !k.observer.ready() {
-		return k.why.Load().err
+		return k.engineState.Load().err
 	}
 	return nil
 }
@@ -222,15 +222,15 @@ func (k *Controller) EngineKnown() error {
 	if k.observer.ready() {
 		return nil
 	}
-	return k.why.Load().err
+	return k.engineState.Load().err
 }
 
-// lost is called after each session with the engine that ended, those that never came about included.
-func (k *Controller) lost(err error) {
+// engineLost is called after each session with the engine that ended, those that never came about included.
+func (k *Controller) engineLost(err error) {
 	if !heldBack(err) {
 		err = fmt.Errorf("EngineUnavailable: %w", err)
 	}
-	old := k.why.Swap(&engineState{err: err, announced: true})
+	old := k.engineState.Swap(&engineState{err: err, announced: true})
 	if old.announced && old.err.Error() == err.Error() {
 		return
 	}
@@ -240,8 +240,8 @@ func (k *Controller) lost(err error) {
 	}
 }
 
-// admit judges an engine by its id and, where that is new, by whether our containers are in it.
-func (k *Controller) admit(ctx context.Context, seen []plan.Container) error {
+// admitEngine judges an engine by its id and, where that is new, by whether our containers are in it.
+func (k *Controller) admitEngine(ctx context.Context, seen []plan.Container) error {
 	if err := k.judgeRestore(ctx, seen); err != nil {
 		return err
 	}
@@ -262,15 +262,15 @@ func (k *Controller) admit(ctx context.Context, seen []plan.Container) error {
 	return nil
 }
 
-// found is called when a session's first list is known. It puts every record into the queue: the engine may have lost
-// some while nobody looked, and turns of before were dropped.
-func (k *Controller) found() {
+// engineListed is called when a session's first list is known. It puts every record into the queue: the engine may have lost
+// some while nobody looked, and ids that were queued before were dropped.
+func (k *Controller) engineListed() {
 	records, _ := k.Store.List()
 	k.Log.Info().Str("operation", "observe").Int("declared", len(records)).Msg("the engine is listed; reconciling")
 	for _, r := range records {
 		k.queue.Add(r.ID)
 	}
-	if old := k.why.Swap(&engineState{err: errStarting}); old.err != errStarting {
+	if old := k.engineState.Swap(&engineState{err: errStarting}); old.err != errStarting {
 		k.Engine(nil)
 	}
 }
@@ -278,7 +278,7 @@ func (k *Controller) found() {
 // queueMissing is a resync's look at what no list of the engine shows: sockets that were taken away behind our back, and code that
 // nobody uses any more.
 func (k *Controller) queueMissing() {
-	k.sweepSoon()
+	k.requestSweep()
 	k.rates.prune()
 	records, _ := k.Store.List()
 	for _, r := range records {
@@ -297,8 +297,8 @@ func (k *Controller) anyOurs(seen []plan.Container) bool {
 	return false
 }
 
-// follow puts what was declared into the queue.
-func (k *Controller) follow(ctx context.Context, revision uint64) error {
+// watchStore puts what was declared into the queue.
+func (k *Controller) watchStore(ctx context.Context, revision uint64) error {
 	watch := k.Store.Watch(revision)
 	for {
 		changes, err := watch.Next(ctx)
@@ -317,7 +317,7 @@ func (k *Controller) follow(ctx context.Context, revision uint64) error {
 		}
 		for _, c := range changes {
 			if c.Type == store.Deleted {
-				k.dropped(c.ID)
+				k.forget(c.ID)
 			}
 			if c.Spec || c.Type == store.Deleted {
 				k.queue.Add(c.ID)
@@ -326,19 +326,19 @@ func (k *Controller) follow(ctx context.Context, revision uint64) error {
 	}
 }
 
-// dropped lets go of what this process has of a record that is gone. After a deletion by force that is something.
-func (k *Controller) dropped(id string) {
+// forget lets go of what this process has of a record that is gone. After a deletion by force that is something.
+func (k *Controller) forget(id string) {
 	k.pulls.cancel(id)
 	k.copies.drop(id)
-	k.actions.forget(id)
+	k.recentActions.forget(id)
 	k.rates.forget(id)
 	if err := k.Endpoints.Remove(id); err != nil {
 		k.logID(id).Warn().Err(err).Str("operation", "remove_socket").Msg("the socket of a deleted flow could not be removed; the next start tries again")
 	}
 }
 
-// work takes ids from the queue until it is shut down. ctx says whether to begin another step, steps how long one may go on.
-func (k *Controller) work(ctx, steps context.Context) {
+// runWorker takes ids from the queue until it is shut down. ctx says whether to begin another step, steps how long one may go on.
+func (k *Controller) runWorker(ctx, steps context.Context) {
 	for {
 		id, down := k.queue.Get()
 		if down {
@@ -346,7 +346,7 @@ func (k *Controller) work(ctx, steps context.Context) {
 		}
 		k.lastProgress.Store(int64(k.clock.uptime()))
 		if id != heartbeat {
-			k.turn(ctx, steps, id)
+			k.processItem(ctx, steps, id)
 		}
 		k.queue.Done(id)
 	}
@@ -354,16 +354,16 @@ func (k *Controller) work(ctx, steps context.Context) {
 
 // heartbeat is an id that goes through the queue though it is nobody's, so that a loop that stands still is seen.
 const (
-	heartbeat     = ""
-	heartbeatPace = 30 * time.Second
+	heartbeat         = ""
+	heartbeatInterval = 30 * time.Second
 	// stalled is how long the loop may take nothing from its queue before it counts as dead.
 	stalled = 3 * time.Minute
 )
 
-func (k *Controller) pulse(ctx context.Context) {
+func (k *Controller) addHeartbeats(ctx context.Context) {
 	for ctx.Err() == nil {
 		k.queue.Add(heartbeat)
-		pause(ctx, heartbeatPace)
+		pause(ctx, heartbeatInterval)
 	}
 }
 
@@ -379,8 +379,8 @@ func (k *Controller) Alive() error {
 	return nil
 }
 
-// turn reconciles one id and decides when to look again.
-func (k *Controller) turn(ctx, steps context.Context, id string) {
+// processItem reconciles one id and decides when to look again.
+func (k *Controller) processItem(ctx, steps context.Context, id string) {
 	if !k.observer.ready() {
 		return // everything is put into the queue again when the engine is back
 	}
@@ -391,15 +391,15 @@ func (k *Controller) turn(ctx, steps context.Context, id string) {
 	case ctx.Err() != nil:
 	case err != nil:
 		k.logID(id).Warn().Err(err).Str("operation", "reconcile").Msg("this turn did not end; looking again")
-		k.queue.AddAfter(id, k.failing.tried(id))
+		k.queue.AddAfter(id, k.retryBackoffs.next(id))
 		return
 	case again > 0:
 		k.queue.AddAfter(id, again)
 	}
-	k.failing.forget(id)
+	k.retryBackoffs.forget(id)
 }
 
-// result is what became of a turn, as a label.
+// result is what became of a reconcile, as a label.
 func result(again time.Duration, err error) string {
 	switch {
 	case err != nil:

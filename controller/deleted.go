@@ -14,7 +14,7 @@ import (
 
 // reconcileDeleted takes away what is left of a deleted container and reports what only looks like it.
 func (k *Controller) reconcileDeleted(ctx context.Context, id string) (time.Duration, error) {
-	seen, err := k.observer.see(ctx, id)
+	seen, err := k.observer.observe(ctx, id)
 	if err != nil {
 		return 0, err
 	}
@@ -29,10 +29,10 @@ func (k *Controller) reconcileDeleted(ctx context.Context, id string) (time.Dura
 		left = true
 	}
 	if !left {
-		k.collecting.forget(id)
+		k.collectBackoffs.forget(id)
 		return 0, nil
 	}
-	if due := k.collecting.due(id); due > 0 {
+	if due := k.collectBackoffs.due(id); due > 0 {
 		return due, nil
 	}
 	for i := range seen {
@@ -42,40 +42,39 @@ func (k *Controller) reconcileDeleted(ctx context.Context, id string) (time.Dura
 			}
 		}
 	}
-	return k.collecting.tried(id), nil
+	return k.collectBackoffs.next(id), nil
 }
 
-// attempts are how often each of the deleted was collected, and when it is to be done next. What the engine does not let go of
-// is asked for less and less often.
-type attempts struct {
-	mu sync.Mutex
-	of map[string]*attempt
+// backoffs are how often something was tried for each id, and when it is to be tried next: less and less often.
+type backoffs struct {
+	mu   sync.Mutex
+	byID map[string]*backoff
 }
 
-type attempt struct {
+type backoff struct {
 	n    int
 	next time.Time
 }
 
-func newAttempts() *attempts { return &attempts{of: map[string]*attempt{}} }
+func newBackoffs() *backoffs { return &backoffs{byID: map[string]*backoff{}} }
 
-func (a *attempts) due(id string) time.Duration {
+func (a *backoffs) due(id string) time.Duration {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if one := a.of[id]; one != nil {
+	if one := a.byID[id]; one != nil {
 		return time.Until(one.next)
 	}
 	return 0
 }
 
-// tried notes an attempt and tells how long the next one waits.
-func (a *attempts) tried(id string) time.Duration {
+// next counts an attempt and returns how long the next one waits.
+func (a *backoffs) next(id string) time.Duration {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	one := a.of[id]
+	one := a.byID[id]
 	if one == nil {
-		one = &attempt{}
-		a.of[id] = one
+		one = &backoff{}
+		a.byID[id] = one
 	}
 	one.n++
 	wait := plan.RetryDelay(id, one.n)
@@ -83,10 +82,10 @@ func (a *attempts) tried(id string) time.Duration {
 	return wait
 }
 
-func (a *attempts) forget(id string) {
+func (a *backoffs) forget(id string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	delete(a.of, id)
+	delete(a.byID, id)
 }
 
 func (k *Controller) collect(ctx context.Context, o *plan.Container) error {
@@ -94,20 +93,20 @@ func (k *Controller) collect(ctx context.Context, o *plan.Container) error {
 	defer cancel()
 	k.logID(o.ID).Info().Str("operation", "collect").Str("docker_id", o.DockerID).Msg("removing what is left of a deleted container")
 	if o.Alive() {
-		if err := k.Runtime.Kill(ctx, o.DockerID, ""); err != nil && !gone(err) {
+		if err := k.Runtime.Kill(ctx, o.DockerID, ""); err != nil && !alreadyDone(err) {
 			return fmt.Errorf("kill a deleted container: %w", err)
 		}
 	}
 	err := k.Runtime.Remove(ctx, o.DockerID)
-	k.observer.doubt(o.ID, o.DockerID)
-	if err != nil && !gone(err) {
+	k.observer.invalidate(o.ID, o.DockerID)
+	if err != nil && !alreadyDone(err) {
 		return fmt.Errorf("remove a deleted container: %w", err)
 	}
 	return nil
 }
 
-// gone tells that an action found nothing to do: the container is absent or already in another state.
-func gone(err error) bool { return errors.Is(err, ErrAbsent) || errors.Is(err, ErrConflict) }
+// alreadyDone reports whether an action found nothing to do: the container is absent or already in another state.
+func alreadyDone(err error) bool { return errors.Is(err, ErrAbsent) || errors.Is(err, ErrConflict) }
 
 // reportForeign tells once of each container that bears a record's labels but is not its own.
 func (k *Controller) reportForeign(ctx context.Context, r *store.Record, foreign []plan.Container) {

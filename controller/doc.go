@@ -2,7 +2,7 @@
 //
 // # Guarantees
 //
-//   - One container is reconciled by one worker at a time; different ones in parallel. A turn reads what is declared and what
+//   - One container is reconciled by one worker at a time; different ones in parallel. It reads what is declared and what
 //     is there afresh; whatever woke it is only a hint.
 //   - What to do is decided by the pure package plan, one step at a time, and what a step does to a record is written by it
 //     alone. This package sees, acts, and has plan note what came of it. Every step may be repeated, so that dying between any

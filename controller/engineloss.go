@@ -118,7 +118,7 @@ func (k *Controller) suspect(ctx context.Context) {
 	if !ok {
 		return
 	}
-	err := k.note(ctx, r, &plan.Step{Action: plan.Suspect, Cause: api.CauseRecovery}, &plan.Result{}, &plan.Observation{At: k.clock.now()})
+	err := k.writeStep(ctx, r, &plan.Step{Action: plan.Suspect, Cause: api.CauseRecovery}, &plan.Result{}, &plan.Observation{At: k.clock.now()})
 	if err != nil {
 		k.logFor(r).Warn().Err(err).Str("operation", "observe").Msg("the suspicion could not be noted")
 	}

@@ -18,7 +18,7 @@ func (k *Controller) finalize(ctx context.Context, r *store.Record) error {
 			continue
 		}
 		if o, err := k.Runtime.Inspect(ctx, p.DockerName); err == nil && p.Owns(o.Token, o.DockerID, o.Name) {
-			k.observer.doubt(r.ID, o.DockerID)
+			k.observer.invalidate(r.ID, o.DockerID)
 			return nil
 		} else if err != nil && !errors.Is(err, ErrAbsent) {
 			return fmt.Errorf("look for a created container: %w", err)
@@ -37,7 +37,7 @@ func (k *Controller) finalize(ctx context.Context, r *store.Record) error {
 			return &leftoverError{api.CodeNotRemoved, err}
 		}
 	}
-	k.sweepSoon()
+	k.requestSweep()
 	event := api.Activity{ActivityType: api.ActivityDeleted, ContainerID: r.ID, Message: r.Name + " was deleted", Details: map[string]any{"name": r.Name, "deleted_by": r.DeletedBy}}.Event()
 	return k.Store.Bury(ctx, r.ID, event)
 }
@@ -58,7 +58,7 @@ func (e *leftoverError) explain() (reason string, told *api.Error) {
 
 func (k *Controller) removeVolumes(ctx context.Context, r *store.Record) error {
 	for _, name := range r.Current.Carried {
-		if err := k.Runtime.RemoveCarried(ctx, name); err != nil && !gone(err) {
+		if err := k.Runtime.RemoveCarried(ctx, name); err != nil && !alreadyDone(err) {
 			return fmt.Errorf("remove anonymous volume %s: %w", name, err)
 		}
 	}
@@ -69,7 +69,7 @@ func (k *Controller) removeVolumes(ctx context.Context, r *store.Record) error {
 		if m.IsHostPath() {
 			continue
 		}
-		if err := k.Runtime.RemoveVolume(ctx, m.Source, k.Store.Instance()); err != nil && !gone(err) {
+		if err := k.Runtime.RemoveVolume(ctx, m.Source, k.Store.Instance()); err != nil && !alreadyDone(err) {
 			return fmt.Errorf("remove volume %s: %w", m.Source, err)
 		}
 	}

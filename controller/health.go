@@ -8,9 +8,9 @@ import (
 	"github.com/flow-manager/flow-manager/store"
 )
 
-// hear takes in what the flow itself says: whether it is ready, and whether it is silent for too long. It makes silence a
-// matter of health like any other.
-func (k *Controller) hear(r *store.Record, o *plan.Observation) {
+// addHealth adds to an observation what the flow itself says: whether it is ready, and whether it is silent for too long. It
+// makes silence a matter of health like any other.
+func (k *Controller) addHealth(r *store.Record, o *plan.Observation) {
 	c := o.Current
 	if c == nil || !c.Alive() {
 		return

@@ -129,7 +129,7 @@ func (k *Controller) create(ctx context.Context, r *store.Record, next *plan.Ste
 	case err != nil:
 		return nil, err
 	}
-	k.observer.doubt(r.ID, dockerID)
+	k.observer.invalidate(r.ID, dockerID)
 	return &plan.Result{DockerID: dockerID}, nil
 }
 
@@ -145,8 +145,8 @@ func (k *Controller) nameTaken(ctx context.Context, r *store.Record, name string
 	case err != nil:
 		return fmt.Errorf("inspect the holder of the name: %w", err)
 	case r.Owns(o.Token, o.DockerID, o.Name):
-		k.observer.doubt(r.ID, o.DockerID)
-		return errLookAgain
+		k.observer.invalidate(r.ID, o.DockerID)
+		return errStateChanged
 	}
 	return api.Errorf(api.ConflictError, "the Docker name %q belongs to container %.12s, which is not the manager's; rename or remove that one, and this one gets its name", o.Name, o.DockerID).
 		With("docker_id", o.DockerID)

@@ -45,7 +45,7 @@ func (k *Controller) Register(r prometheus.Registerer) error {
 	var errs []error
 	for _, c := range []prometheus.Collector{m.reconciles, m.calls, m.events, m.resyncs, m.converged, m.restarted, states{k},
 		gauge("queue_depth", "Containers that wait for a worker.", func() float64 { return float64(k.queue.Len()) }),
-		gauge("queue_oldest_seconds", "How long the container that waits longest has waited for a worker; 0 where none waits.", func() float64 { return k.line.age().Seconds() }),
+		gauge("queue_oldest_seconds", "How long the container that waits longest has waited for a worker; 0 where none waits.", func() float64 { return k.agedQueue.age().Seconds() }),
 		gauge("foreign_containers", "Containers that bear our labels or hold a name of ours, and are not ours.", k.foreign),
 		gauge("loop_idle_seconds", "Time since the loop last took something from its queue.", func() float64 { return k.sinceProgress().Seconds() }),
 		gauge("engine_known", "1 while the engine is listed and its events are read.", func() float64 {

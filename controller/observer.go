@@ -30,29 +30,29 @@ const (
 // observer knows what containers bear our labels. Events and lists only mark what is worth a look; what is there is what
 // an inspection says. Nothing is known before the engine was listed whole, and while it is away.
 type observer struct {
-	runtime Runtime
-	resync  time.Duration
-	log     zerolog.Logger
-	changed func(id string)                               // something of id is worth a look; must not block
-	later   func(id string, after time.Duration)          // the same, after a while
-	admit   func(context.Context, []plan.Container) error // judges the engine before anything is known of it
-	found   func()                                        // the engine is known now
-	listed  func()                                        // it was listed again
-	away    func(error)
-	// unordered is told that the engine was lost though nobody had it stopped.
-	unordered func(context.Context)
-	seen      func(at time.Time) // an event of the engine was seen; must not block
-	metrics   *metrics
-	clock     *clock
+	runtime      Runtime
+	resync       time.Duration
+	log          zerolog.Logger
+	enqueue      func(id string)                               // something of id is worth a look; must not block
+	enqueueAfter func(id string, after time.Duration)          // the same, after a while
+	admitEngine  func(context.Context, []plan.Container) error // judges the engine before anything is known of it
+	onListed     func()                                        // the engine is known now
+	onResync     func()                                        // it was listed again
+	onLost       func(error)
+	// onUnorderedLoss is called when the engine was lost though nobody had it stopped.
+	onUnorderedLoss func(context.Context)
+	onEvent         func(at time.Time) // an event of the engine was seen; must not block
+	metrics         *metrics
+	clock           *clock
 
-	mu       sync.Mutex
-	known    bool
-	sudden   bool              // the engine went without having been stopped, or nobody was told so; whether it is lost is not known
-	newest   time.Time         // of the engine's events that were seen, by its clock
-	outages  []plan.Outage     // oldest first, by the engine's clock
-	closed   time.Time         // when the newest of them ended, by Go's monotonic clock
-	contains map[string]*entry // by Docker id
-	byID     map[string]map[string]*entry
+	mu          sync.Mutex
+	known       bool
+	sudden      bool              // the engine went without having been stopped, or nobody was told so; whether it is lost is not known
+	newestEvent time.Time         // of the engine's events that were seen, by its clock
+	outages     []plan.Outage     // oldest first, by the engine's clock
+	closed      time.Time         // when the newest of them ended, by Go's monotonic clock
+	byDockerID  map[string]*entry // by Docker id
+	byID        map[string]map[string]*entry
 }
 
 const (
@@ -82,37 +82,37 @@ type entry struct {
 const detachedWait = time.Second
 
 func newObserver(r Runtime, resync time.Duration, log zerolog.Logger, c *clock) *observer {
-	return &observer{runtime: r, resync: resync, log: log, clock: c, contains: map[string]*entry{}, byID: map[string]map[string]*entry{}}
+	return &observer{runtime: r, resync: resync, log: log, clock: c, byDockerID: map[string]*entry{}, byID: map[string]map[string]*entry{}}
 }
 
 // run keeps a session with the engine until ctx ends; each begins with a subscription and a whole list.
 func (b *observer) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		err := b.session(ctx)
-		known := b.lose()
+		known := b.markUnknown()
 		if ctx.Err() != nil {
 			return
 		}
 		if !known && errors.Is(err, ErrUnavailable) {
-			b.lost(ctx)
+			b.reportLost(ctx)
 		}
 		if known {
 			b.noteSudden()
 		}
-		b.away(err)
+		b.onLost(err)
 		pause(ctx, reconnectDelay)
 	}
 }
 
-// lost tells that the engine is lost, where it went without having been stopped: it cannot be reached, or another process is in its
-// place already.
-func (b *observer) lost(ctx context.Context) {
+// reportLost calls onUnorderedLoss where the engine went without having been stopped. It is called when the engine cannot be
+// reached, or another process is in its place already.
+func (b *observer) reportLost(ctx context.Context) {
 	b.mu.Lock()
 	sudden := b.sudden
 	b.sudden = false
 	b.mu.Unlock()
 	if sudden {
-		b.unordered(ctx)
+		b.onUnorderedLoss(ctx)
 	}
 }
 
@@ -125,7 +125,7 @@ func (b *observer) noteSudden() {
 // orderedLocked reports whether the engine asked containers to end before it went, as one does that is being stopped. What we ask to
 // end says nothing about that.
 func (b *observer) orderedLocked() bool {
-	for _, e := range b.contains {
+	for _, e := range b.byDockerID {
 		ours := !e.ours.IsZero() && b.clock.now().Now.Sub(e.ours) < outageLead
 		if !ours && !e.killed.IsZero() && b.clock.wall().Sub(e.killed) < outageLead {
 			return true
@@ -138,7 +138,7 @@ func (b *observer) orderedLocked() bool {
 func (b *observer) ending(dockerID string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if e, ok := b.contains[dockerID]; ok {
+	if e, ok := b.byDockerID[dockerID]; ok {
 		e.ours = b.clock.now().Now
 	}
 }
@@ -178,8 +178,8 @@ func (b *observer) session(ctx context.Context) error {
 	group.Go(func() error {
 		select {
 		case <-subscribed:
-			b.catchUp(ctx)
-			return b.listing(ctx)
+			b.replayMissed(ctx)
+			return b.listLoop(ctx)
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -187,7 +187,7 @@ func (b *observer) session(ctx context.Context) error {
 	return group.Wait()
 }
 
-func (b *observer) listing(ctx context.Context) error {
+func (b *observer) listLoop(ctx context.Context) error {
 	if err := b.list(ctx, true); err != nil {
 		return err
 	}
@@ -210,17 +210,17 @@ func (b *observer) list(ctx context.Context, first bool) error {
 		return fmt.Errorf("list containers: %w", err)
 	}
 	if first {
-		if err := b.admit(ctx, seen); err != nil {
+		if err := b.admitEngine(ctx, seen); err != nil {
 			return err
 		}
 	}
 	for _, id := range b.merge(seen, first) {
-		b.changed(id)
+		b.enqueue(id)
 	}
 	if first {
-		b.found()
+		b.onListed()
 	} else {
-		b.listed()
+		b.onResync()
 	}
 	if len(seen) >= manyContainers {
 		debug.FreeOSMemory()
@@ -236,7 +236,7 @@ func (b *observer) merge(seen []plan.Container, first bool) []string {
 	listed := make(map[string]bool, len(seen))
 	for _, o := range seen {
 		listed[o.DockerID] = true
-		e, ok := b.contains[o.DockerID]
+		e, ok := b.byDockerID[o.DockerID]
 		if !ok {
 			e = b.addLocked(o.ID, o.DockerID)
 		}
@@ -245,7 +245,7 @@ func (b *observer) merge(seen []plan.Container, first bool) []string {
 		}
 		e.Digest = o.Digest
 	}
-	for dockerID, e := range b.contains {
+	for dockerID, e := range b.byDockerID {
 		if !listed[dockerID] {
 			e.dirty, worth[e.ID] = true, true
 		}
@@ -262,14 +262,14 @@ func (b *observer) merge(seen []plan.Container, first bool) []string {
 	return ids
 }
 
-// differs tells whether a list shows something else than was inspected last: events may have been lost in between.
+// differs reports whether a list shows something else than was inspected last: events may have been lost in between.
 func (e *entry) differs(listed *plan.Container) bool {
 	return e.State != listed.State || e.Name != listed.Name || listed.Alive() && listed.Health != "" && e.Health != listed.Health
 }
 
 func (b *observer) addLocked(id, dockerID string) *entry {
 	e := &entry{Container: plan.Container{ID: id, DockerID: dockerID}, dirty: true}
-	b.contains[dockerID] = e
+	b.byDockerID[dockerID] = e
 	if b.byID[id] == nil {
 		b.byID[id] = map[string]*entry{}
 	}
@@ -284,7 +284,7 @@ func (b *observer) event(e Event) {
 		b.detach(e.DockerID)
 		return
 	}
-	b.note(e)
+	b.recordEvent(e)
 	if e.Kind != Killed { // its end is told
 		b.mark(e.ID, e.DockerID)
 	}
@@ -295,23 +295,23 @@ func (b *observer) event(e Event) {
 func (b *observer) detach(dockerID string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if e, ok := b.contains[dockerID]; ok && e.Alive() {
+	if e, ok := b.byDockerID[dockerID]; ok && e.Alive() {
 		e.detached = true
-		b.later(e.ID, detachedWait)
+		b.enqueueAfter(e.ID, detachedWait)
 	}
 }
 
-// note keeps what only events tell: whether a run was asked to end before it did.
-func (b *observer) note(told Event) {
+// recordEvent keeps what only events tell: whether a run was asked to end before it did.
+func (b *observer) recordEvent(told Event) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !told.At.Equal(b.newest) { // not the latest: the engine's clock may have been set back
-		b.newest = told.At
+	if !told.At.Equal(b.newestEvent) { // not the latest: the engine's clock may have been set back
+		b.newestEvent = told.At
 		if !b.unsettledLocked() {
-			b.seen(told.At)
+			b.onEvent(told.At)
 		}
 	}
-	e, ok := b.contains[told.DockerID]
+	e, ok := b.byDockerID[told.DockerID]
 	if !ok {
 		e = b.addLocked(told.ID, told.DockerID)
 	}
@@ -330,16 +330,16 @@ func (b *observer) unsettledLocked() bool {
 	return n > 0 && (b.outages[n-1].To.IsZero() || time.Since(b.closed) < outageSettles)
 }
 
-// own reports whether the newest run is known to have ended by itself: its end was told, and no signal before it.
-func (e *entry) own() bool {
+// endedByItself reports whether the newest run is known to have ended by itself: its end was told, and no signal before it.
+func (e *entry) endedByItself() bool {
 	return !e.Alive() && !e.ended.Before(e.StartedAt) && !e.ended.IsZero() && e.killed.Before(e.StartedAt)
 }
 
-// catchUp asks the engine what happened while nobody listened. Where it is the process of before, its events tell how each run
+// replayMissed asks the engine what happened while nobody listened. Where it is the process of before, its events tell how each run
 // ended, and the gap was no outage. Where it began later, all that ended meanwhile may have ended with the one before.
-func (b *observer) catchUp(ctx context.Context) {
+func (b *observer) replayMissed(ctx context.Context) {
 	b.mu.Lock()
-	since := b.newest
+	since := b.newestEvent
 	b.mu.Unlock()
 	if since.IsZero() {
 		return
@@ -352,10 +352,10 @@ func (b *observer) catchUp(ctx context.Context) {
 		return
 	}
 	for _, e := range replay.Events {
-		b.note(e)
+		b.recordEvent(e)
 	}
 	if replay.Younger {
-		b.lost(ctx)
+		b.reportLost(ctx)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -370,24 +370,24 @@ func (b *observer) catchUp(ctx context.Context) {
 
 // mark notes that something happened to a container. It never blocks for long and is called by the reader of events.
 func (b *observer) mark(id, dockerID string) {
-	b.doubt(id, dockerID)
-	b.changed(id)
+	b.invalidate(id, dockerID)
+	b.enqueue(id)
 }
 
-// doubt has a container looked at before anybody relies on what is known of it. Whoever calls it looks again by itself: to have
+// invalidate has a container inspected before anybody relies on what is known of it. Whoever calls it looks again by itself: to have
 // the record looked at for it would make a hot loop of a call that fails.
-func (b *observer) doubt(id, dockerID string) {
+func (b *observer) invalidate(id, dockerID string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	e, ok := b.contains[dockerID]
+	e, ok := b.byDockerID[dockerID]
 	if !ok {
 		e = b.addLocked(id, dockerID)
 	}
 	e.dirty = true
 }
 
-// lose forgets nothing but trusts nothing either. It reports whether the engine was known until now.
-func (b *observer) lose() (known bool) {
+// markUnknown forgets nothing but trusts nothing either. It reports whether the engine was known until now.
+func (b *observer) markUnknown() (known bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	known = b.known
@@ -396,14 +396,14 @@ func (b *observer) lose() (known bool) {
 		b.outages = b.outages[max(0, len(b.outages)-maxOutages):]
 	}
 	b.known = false
-	for _, e := range b.contains {
+	for _, e := range b.byDockerID {
 		e.dirty = true
 	}
 	return known
 }
 
-// brokeAround tells whether what ended then may have ended because the engine did.
-func (b *observer) brokeAround(at time.Time) bool {
+// duringOutage reports whether what ended then may have ended because the engine did.
+func (b *observer) duringOutage(at time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, o := range b.outages {
@@ -420,11 +420,11 @@ func (b *observer) ready() bool {
 	return b.known
 }
 
-// report tells whether a foreign container is to be told of: once while it is there.
+// report reports whether a foreign container is to be told of: once while it is there.
 func (b *observer) report(dockerID string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	e, ok := b.contains[dockerID]
+	e, ok := b.byDockerID[dockerID]
 	if !ok || e.reported {
 		return false
 	}
@@ -436,8 +436,8 @@ func (b *observer) report(dockerID string) bool {
 func (b *observer) all() []plan.Container {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	seen := make([]plan.Container, 0, len(b.contains))
-	for _, e := range b.contains {
+	seen := make([]plan.Container, 0, len(b.byDockerID))
+	for _, e := range b.byDockerID {
 		if e.Name != "" {
 			seen = append(seen, e.Container)
 		}
@@ -445,8 +445,8 @@ func (b *observer) all() []plan.Container {
 	return seen
 }
 
-// see gives what bears id, inspecting what is marked.
-func (b *observer) see(ctx context.Context, id string) ([]plan.Container, error) {
+// observe returns what bears id. It inspects what is marked.
+func (b *observer) observe(ctx context.Context, id string) ([]plan.Container, error) {
 	var errs []error
 	for _, dockerID := range b.dirty(id) {
 		errs = append(errs, b.inspect(ctx, id, dockerID))
@@ -459,7 +459,7 @@ func (b *observer) see(ctx context.Context, id string) ([]plan.Container, error)
 	seen := make([]plan.Container, 0, len(b.byID[id]))
 	for _, e := range b.byID[id] {
 		c := e.Container
-		c.Own, c.Killed = e.own(), !e.killed.Before(e.StartedAt) && !e.killed.IsZero()
+		c.Own, c.Killed = e.endedByItself(), !e.killed.Before(e.StartedAt) && !e.killed.IsZero()
 		if c.Alive() {
 			c.Lasted = b.clock.now().Now.Sub(c.Began)
 		}
@@ -493,12 +493,12 @@ func (b *observer) inspect(ctx context.Context, id, dockerID string) error {
 		b.dropLocked(id, dockerID)
 		return nil
 	case err != nil:
-		if e, ok := b.contains[dockerID]; ok {
+		if e, ok := b.byDockerID[dockerID]; ok {
 			e.dirty = true
 		}
 		return fmt.Errorf("inspect %s: %w", dockerID, err)
 	}
-	if e, ok := b.contains[dockerID]; ok {
+	if e, ok := b.byDockerID[dockerID]; ok {
 		o.ID, o.Digest = id, e.Digest
 		b.timeLocked(e, &o)
 		e.Container = o
@@ -522,7 +522,7 @@ const clockSlack = time.Second
 func (b *observer) started(dockerID string, asked time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if e, ok := b.contains[dockerID]; ok {
+	if e, ok := b.byDockerID[dockerID]; ok {
 		e.startAsked, e.startDone = asked, b.clock.now().Now
 	}
 }
@@ -547,7 +547,7 @@ func (b *observer) newestOutages() []plan.Outage {
 }
 
 func (b *observer) dropLocked(id, dockerID string) {
-	delete(b.contains, dockerID)
+	delete(b.byDockerID, dockerID)
 	delete(b.byID[id], dockerID)
 	if len(b.byID[id]) == 0 {
 		delete(b.byID, id)
@@ -559,7 +559,7 @@ func (b *observer) tokens() (tokens map[string]bool, whole bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	tokens, whole = map[string]bool{}, b.known
-	for _, e := range b.contains {
+	for _, e := range b.byDockerID {
 		tokens[e.Token] = true
 		whole = whole && !e.dirty
 	}

@@ -11,12 +11,12 @@ import (
 func TestObserver_NewestThoughTheClockIsSetBack(t *testing.T) {
 	b := newObserver(newFakeEngine(), time.Minute, zerolog.Nop(), newClock(time.Now, time.Time{}))
 	var seen time.Time
-	b.changed, b.seen, b.metrics = func(string) {}, func(at time.Time) { seen = at }, newMetrics()
+	b.enqueue, b.onEvent, b.metrics = func(string) {}, func(at time.Time) { seen = at }, newMetrics()
 	now := time.Now()
 	for _, at := range []time.Time{now, now.Add(-time.Hour)} {
 		b.event(Event{ID: "a", DockerID: "b", At: at})
-		if !seen.Equal(at) || !b.newest.Equal(at) {
-			t.Errorf("the newest is of %v and %v, and came at %v", seen, b.newest, at)
+		if !seen.Equal(at) || !b.newestEvent.Equal(at) {
+			t.Errorf("the newest is of %v and %v, and came at %v", seen, b.newestEvent, at)
 		}
 	}
 }

@@ -30,7 +30,7 @@ type expenses struct {
 
 func newRates() *rates { return &rates{of: map[string]*expenses{}} }
 
-// due is how long a record's turn has to wait. A new declaration begins anew.
+// due is how long a record has to wait. A new declaration begins anew.
 func (l *rates) due(r *store.Record) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -142,7 +142,7 @@ func (h *rehearsal) happensTo(c *plan.Container, next *plan.Step) {
 
 // Effect tells what would become of a record that is not declared yet, by playing the plan for it.
 func (k *Controller) Effect(ctx context.Context, r *store.Record, exists bool) (api.Effect, error) {
-	seen, err := k.observer.see(ctx, r.ID)
+	seen, err := k.observer.observe(ctx, r.ID)
 	if err != nil {
 		return api.Effect{}, api.Errorf(api.DockerUnavailable, "what this would change cannot be told while the engine is away").Because(err)
 	}
@@ -173,7 +173,7 @@ func effect(took []plan.Action, exists bool) api.Effect {
 
 // Explain tells what is declared, what is there, and what the loop would do next and why.
 func (k *Controller) Explain(ctx context.Context, r *store.Record) (api.Explanation, error) {
-	o, err := k.see(ctx, r)
+	o, err := k.observe(ctx, r)
 	if err != nil {
 		return api.Explanation{}, api.Errorf(api.DockerUnavailable, "what is next cannot be told while the engine is away").Because(err)
 	}
@@ -184,7 +184,7 @@ func (k *Controller) Explain(ctx context.Context, r *store.Record) (api.Explanat
 	}
 	e.Declared.Generation, e.Declared.Spec = r.Generation, r.Spec
 	e.Observed = r.Status
-	e.RecentActions = append(e.RecentActions, k.actions.recent(r.ID)...)
+	e.RecentActions = append(e.RecentActions, k.recentActions.recent(r.ID)...)
 	e.LastExit, e.FailedUpdate = lastExit(r), failedUpdate(r)
 	if did := r.Status.LastAction; did != nil && len(e.RecentActions) == 0 {
 		e.RecentActions = append(e.RecentActions, *did)

@@ -27,7 +27,7 @@ func (k *Controller) judgeRestore(ctx context.Context, seen []plan.Container) er
 	if at == "" {
 		return nil
 	}
-	would := k.foretell(seen)
+	would := k.predict(seen)
 	if !k.AcceptRestore {
 		return fmt.Errorf("%w: the store is a backup, or a copy that was put back, as was noticed at %s, and nothing is done by it until it is started once with --accept-restore. It would then %s", ErrStoreRestored, at, would)
 	}
@@ -98,8 +98,8 @@ func takeOver(r *store.Record, c *plan.Container, seen []plan.Container) {
 	plan.TakeOver(r, c, stands)
 }
 
-// foretell says what the loop would do first, by what a list shows.
-func (k *Controller) foretell(seen []plan.Container) string {
+// predict says what the loop would do first, by what a list shows.
+func (k *Controller) predict(seen []plan.Container) string {
 	byID := map[string][]plan.Container{}
 	for _, o := range seen {
 		byID[o.ID] = append(byID[o.ID], o)
@@ -119,7 +119,7 @@ func (k *Controller) foretell(seen []plan.Container) string {
 		o.At = k.clock.now()
 		delete(byID, r.ID)
 		next := plan.Plan(r, &o)
-		if verb := outlook(next.Action); verb != "" {
+		if verb := predictedVerb(next.Action); verb != "" {
 			would[verb] = append(would[verb], r.Name)
 		}
 		for _, c := range o.Foreign {
@@ -140,8 +140,8 @@ func (k *Controller) foretell(seen []plan.Container) string {
 	return sentence(would)
 }
 
-// outlook is a word for what an action leads to; none for what changes no container.
-func outlook(a plan.Action) string {
+// predictedVerb is a word for what an action leads to; none for what changes no container.
+func predictedVerb(a plan.Action) string {
 	switch a {
 	case plan.Intend, plan.Create, plan.IntendReplacement, plan.Attempt, plan.Promote:
 		return "make anew"
@@ -177,7 +177,7 @@ func sentence(would map[string][]string) string {
 	return strings.Join(parts, "; ")
 }
 
-// heldBack tells whether an engine was listed and is not acted upon for a reason of ours.
+// heldBack reports whether an engine was listed and is not acted upon for a reason of ours.
 func heldBack(err error) bool {
 	return errors.Is(err, ErrEngineChanged) || errors.Is(err, ErrStoreRestored)
 }

@@ -17,8 +17,8 @@ import (
 // already. The exit and the backoff are kept in memory and written as soon as a commit works. Where the process dies before,
 // the exits of that time were not counted; no container is made or started twice for it.
 
-// unwrittenPace is how often a record is looked at meanwhile; what the flow does wakes it as ever.
-const unwrittenPace = 2 * time.Second
+// degradedInterval is how often a record is looked at meanwhile; what the flow does wakes it as ever.
+const degradedInterval = 2 * time.Second
 
 // stash holds, by id, the controller's half of records as it is to be written. Nobody else writes that half.
 type stash struct {
@@ -35,8 +35,8 @@ type stashed struct {
 func newStash() *stash { return &stash{notes: map[string]stashed{}} }
 
 // overlay is a record as it would be, had it been written.
-func (u *stash) overlay(r *store.Record) *store.Record {
-	n, ok := u.get(r.ID)
+func (s *stash) overlay(r *store.Record) *store.Record {
+	n, ok := s.get(r.ID)
 	if !ok {
 		return r
 	}
@@ -46,28 +46,28 @@ func (u *stash) overlay(r *store.Record) *store.Record {
 }
 
 // put notes what a step does to an overlaid record.
-func (u *stash) put(r *store.Record, next *plan.Step, res *plan.Result, o *plan.Observation) {
+func (s *stash) put(r *store.Record, next *plan.Step, res *plan.Result, o *plan.Observation) {
 	c := *r
 	events := plan.Apply(&c, next, res, o)
-	u.mu.Lock()
-	defer u.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if len(events) == 0 {
-		events = u.notes[r.ID].events
+		events = s.notes[r.ID].events
 	}
-	u.notes[r.ID] = stashed{c.Status, c.Tracking, events}
+	s.notes[r.ID] = stashed{c.Status, c.Tracking, events}
 }
 
-func (u *stash) get(id string) (stashed, bool) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	n, ok := u.notes[id]
+func (s *stash) get(id string) (stashed, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n, ok := s.notes[id]
 	return n, ok
 }
 
-func (u *stash) forget(id string) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	delete(u.notes, id)
+func (s *stash) forget(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.notes, id)
 }
 
 // flush writes what could not be written of a record, before anything else is decided about it.
@@ -91,26 +91,26 @@ func (k *Controller) flush(ctx context.Context, id string) error {
 func (k *Controller) reconcileDegraded(ctx context.Context, id string) (time.Duration, error) {
 	committed, ok := k.Store.Get(id)
 	if !ok {
-		return unwrittenPace, nil // what is left of a deleted container stays for now
+		return degradedInterval, nil // what is left of a deleted container stays for now
 	}
 	r := k.stash.overlay(committed)
 	if left := k.rates.due(r); left > 0 {
 		return left, nil
 	}
-	o, err := k.see(ctx, r)
+	o, err := k.observe(ctx, r)
 	if err != nil {
 		return 0, err
 	}
 	next := plan.PlanDegraded(r, o)
 	if next.Resting() {
-		return min(orPace(next.Left()), unwrittenPace), nil
+		return min(orDegradedInterval(next.Left()), degradedInterval), nil
 	}
 	return time.Millisecond, k.takeDegraded(ctx, r, &next, o)
 }
 
-func orPace(left time.Duration) time.Duration {
+func orDegradedInterval(left time.Duration) time.Duration {
 	if left == 0 {
-		return unwrittenPace
+		return degradedInterval
 	}
 	return left
 }
@@ -120,9 +120,9 @@ func (k *Controller) takeDegraded(ctx context.Context, r *store.Record, next *pl
 	res, err := k.act(ctx, r, o, next)
 	log := k.logFor(r).With().Str("operation", string(next.Action)).Str("cause", next.Cause).Logger()
 	switch {
-	case errors.Is(err, errCopying), errors.Is(err, errLookAgain):
+	case errors.Is(err, errCopying), errors.Is(err, errStateChanged):
 		return nil
-	case err != nil && nobodys(ctx, err):
+	case err != nil && unrelatedError(ctx, err):
 		return err
 	case err != nil:
 		log.Warn().Err(err).Msg("this step did not work; trying again later, though the store cannot be written")

@@ -94,7 +94,7 @@ func TestUnwritten_CrashesAreRestartedWithTheirBackoff(t *testing.T) {
 			if calls := w.engine.told(); i > 0 && calls != "" {
 				t.Errorf("after %d exits: %q before it was due", i+1, calls)
 			}
-			w.after(pause*4/10 + unwrittenPace)
+			w.after(pause*4/10 + degradedInterval)
 			if c, _ := w.engine.named("web"); c.State != "running" {
 				t.Errorf("after %d exits: %s", i+1, c.State)
 			}

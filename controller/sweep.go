@@ -52,11 +52,11 @@ func (k *Controller) keptCode() map[string]bool {
 	return kept
 }
 
-// sweep removes unused code after each list of the engine.
-func (k *Controller) sweep(ctx context.Context) {
+// sweepLoop removes unused code after each list of the engine.
+func (k *Controller) sweepLoop(ctx context.Context) {
 	for {
 		select {
-		case <-k.swept:
+		case <-k.sweepRequests:
 		case <-ctx.Done():
 			return
 		}
@@ -66,10 +66,10 @@ func (k *Controller) sweep(ctx context.Context) {
 	}
 }
 
-// sweepSoon never blocks.
-func (k *Controller) sweepSoon() {
+// requestSweep never blocks.
+func (k *Controller) requestSweep() {
 	select {
-	case k.swept <- struct{}{}:
+	case k.sweepRequests <- struct{}{}:
 	default:
 	}
 }

@@ -83,7 +83,8 @@ type Server struct {
 	eventCache eventCache
 	tails      tails
 
-	// mu guards who is told, and broadcastRevision, up to which they have been told. A session that has a stream is told of changes by that.
+	// mu guards who is told, and broadcastRevision, up to which they have been told. A session that has a stream is told of
+	// changes by that.
 	mu                sync.Mutex
 	sessions          map[session.Session]*stream
 	broadcastRevision uint64

@@ -9,9 +9,9 @@ import (
 
 // newQueue makes the work queue on a queue whose oldest id can be asked for.
 func newQueue() (workqueue.TypedDelayingInterface[string], *agedQueue) {
-	l := &agedQueue{}
-	queue := workqueue.NewTypedWithConfig(workqueue.TypedQueueConfig[string]{Queue: l})
-	return workqueue.NewTypedDelayingQueueWithConfig(workqueue.TypedDelayingQueueConfig[string]{Queue: queue}), l
+	aged := &agedQueue{}
+	queue := workqueue.NewTypedWithConfig(workqueue.TypedQueueConfig[string]{Queue: aged})
+	return workqueue.NewTypedDelayingQueueWithConfig(workqueue.TypedDelayingQueueConfig[string]{Queue: queue}), aged
 }
 
 // agedQueue is where ids wait for a worker, first in, first out. It is the queue's storage and not a MetricsProvider of it,
@@ -27,37 +27,37 @@ type waiting struct {
 }
 
 // Touch implements workqueue.Queue: an id that is added again keeps its place.
-func (l *agedQueue) Touch(string) {}
+func (q *agedQueue) Touch(string) {}
 
 // Push implements workqueue.Queue.
-func (l *agedQueue) Push(id string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.waiting = append(l.waiting, waiting{id, time.Now()})
+func (q *agedQueue) Push(id string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.waiting = append(q.waiting, waiting{id, time.Now()})
 }
 
 // Len implements workqueue.Queue.
-func (l *agedQueue) Len() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.waiting)
+func (q *agedQueue) Len() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.waiting)
 }
 
 // Pop implements workqueue.Queue.
-func (l *agedQueue) Pop() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	id := l.waiting[0].id
-	l.waiting = l.waiting[1:]
+func (q *agedQueue) Pop() string {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	id := q.waiting[0].id
+	q.waiting = q.waiting[1:]
 	return id
 }
 
 // age is how long the oldest id has waited, 0 where none waits.
-func (l *agedQueue) age() time.Duration {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.waiting) == 0 {
+func (q *agedQueue) age() time.Duration {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.waiting) == 0 {
 		return 0
 	}
-	return time.Since(l.waiting[0].since)
+	return time.Since(q.waiting[0].since)
 }

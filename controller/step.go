@@ -11,8 +11,8 @@ import (
 	"github.com/flow-manager/flow-manager/store"
 )
 
-// errLookAgain means that a container was found in another state than was seen: the next look shows which.
-var errLookAgain = errors.New("it is in another state than was seen")
+// errStateChanged means that a container was found in another state than was seen: the next look shows which.
+var errStateChanged = errors.New("it is in another state than was seen")
 
 // act takes a step and tells what it brought, nil where nothing is left to be written. Each of its branches may be repeated
 // after dying anywhere within.
@@ -31,43 +31,43 @@ func (k *Controller) act(ctx context.Context, r *store.Record, o *plan.Observati
 	case plan.Listen:
 		return nil, k.listen(r)
 	case plan.RecordExit, plan.Commit, plan.Rollback:
-		return k.exit(ctx, r, o, next), nil
+		return k.exitResult(ctx, r, o, next), nil
 	case plan.ExplicitStart, plan.BeginRestart:
-		return k.afresh(ctx, r, next.On)
+		return k.observeAgain(ctx, r, next.On)
 	case plan.Finalize:
 		return nil, k.finalize(ctx, r)
 	case plan.Stop, plan.Kill, plan.Remove, plan.Start, plan.Pause, plan.Unpause, plan.Limit, plan.Connect, plan.Rename:
-		return k.ask(ctx, r, o, next)
+		return k.engineStep(ctx, r, o, next)
 	}
 	return &plan.Result{}, nil
 }
 
-// ask has the engine do what a step says. Whatever came of it, the container is looked at before the next step.
-func (k *Controller) ask(ctx context.Context, r *store.Record, o *plan.Observation, next *plan.Step) (*plan.Result, error) {
+// engineStep has the engine do what a step says. Whatever came of it, the container is looked at before the next step.
+func (k *Controller) engineStep(ctx context.Context, r *store.Record, o *plan.Observation, next *plan.Step) (*plan.Result, error) {
 	asked := k.clock.now().Now
 	if next.Action == plan.Stop || next.Action == plan.Kill {
 		k.observer.ending(next.On.DockerID)
 	}
-	err := k.call(ctx, r, next)
+	err := k.callEngine(ctx, r, next)
 	if next.Action == plan.Start {
 		k.observer.started(next.On.DockerID, asked)
 	}
-	k.observer.doubt(r.ID, next.On.DockerID)
+	k.observer.invalidate(r.ID, next.On.DockerID)
 	switch {
 	case err == nil:
 		return &plan.Result{}, nil
-	case errors.Is(err, errLookAgain):
+	case errors.Is(err, errStateChanged):
 		return nil, err
 	case next.Action == plan.Rename && errors.Is(err, ErrConflict):
 		return nil, k.nameTaken(ctx, r, next.Name)
-	case gone(err):
-		return nil, k.impasse(ctx, r, next, err)
+	case alreadyDone(err):
+		return nil, k.unexpectedState(ctx, r, next, err)
 	}
 	return nil, err
 }
 
-// call makes the one engine call of a step.
-func (k *Controller) call(ctx context.Context, r *store.Record, next *plan.Step) error {
+// callEngine makes the one engine call of a step.
+func (k *Controller) callEngine(ctx context.Context, r *store.Record, next *plan.Step) error {
 	id := next.On.DockerID
 	switch next.Action {
 	case plan.Start:
@@ -111,17 +111,17 @@ func stopSignal(s *api.Spec) string {
 	return s.StopSignal
 }
 
-// impasse is an action that found its container in another state than was seen. Usually the next look shows why; an
+// unexpectedState handles an action that found its container in another state than was seen. Usually the next look shows why; an
 // action that meets it again and again counts as failed.
-func (k *Controller) impasse(ctx context.Context, r *store.Record, next *plan.Step, cause error) error {
-	o, err := k.see(ctx, r)
+func (k *Controller) unexpectedState(ctx context.Context, r *store.Record, next *plan.Step, cause error) error {
+	o, err := k.observe(ctx, r)
 	if err != nil {
 		return err
 	}
 	if again := plan.Plan(r, o); again.Action == next.Action && again.On != nil && again.On.DockerID == next.On.DockerID {
 		return fmt.Errorf("the engine does not take it in this state: %w", cause)
 	}
-	return errLookAgain
+	return errStateChanged
 }
 
 // start checks what may have changed since the declaration before the process comes to life.
@@ -137,7 +137,7 @@ func (k *Controller) start(ctx context.Context, r *store.Record, c *plan.Contain
 		return err
 	}
 	if !k.starts.begin(r.ID) {
-		return errLookAgain
+		return errStateChanged
 	}
 	err = k.Runtime.Start(ctx, c.DockerID)
 	if err == nil || !errors.Is(err, ErrAbsent) {
@@ -173,23 +173,23 @@ func (k *Controller) listen(r *store.Record) error {
 	return nil
 }
 
-// afresh looks at a container once more. Whether a run had ended before it was asked for another one may not be left to
+// observeAgain looks at a container once more. Whether a run had ended before it was asked for another one may not be left to
 // events that can be lost.
-func (k *Controller) afresh(ctx context.Context, r *store.Record, c *plan.Container) (*plan.Result, error) {
-	k.observer.doubt(r.ID, c.DockerID)
-	seen, err := k.observer.see(ctx, r.ID)
+func (k *Controller) observeAgain(ctx context.Context, r *store.Record, c *plan.Container) (*plan.Result, error) {
+	k.observer.invalidate(r.ID, c.DockerID)
+	seen, err := k.observer.observe(ctx, r.ID)
 	if err != nil {
 		return nil, err
 	}
 	o := plan.Classify(r, seen)
 	if o.Current == nil {
-		return nil, errLookAgain
+		return nil, errStateChanged
 	}
 	return &plan.Result{Seen: o.Current}, nil
 }
 
-// exit tells how a run ended, and the last that it said: masked.
-func (k *Controller) exit(ctx context.Context, r *store.Record, o *plan.Observation, next *plan.Step) *plan.Result {
+// exitResult tells how a run ended, and the last that it said: masked.
+func (k *Controller) exitResult(ctx context.Context, r *store.Record, o *plan.Observation, next *plan.Step) *plan.Result {
 	c := next.On
 	if next.Action == plan.Rollback {
 		c = o.Current

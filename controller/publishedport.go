@@ -12,8 +12,8 @@ import (
 	"github.com/flow-manager/flow-manager/store"
 )
 
-// publishing is a port of the host that a container has or asks for.
-type publishing struct {
+// publishedPort is a port of the host that a container has or asks for.
+type publishedPort struct {
 	protocol string
 	address  netip.Addr // invalid: every one
 	port     int
@@ -23,7 +23,7 @@ type publishing struct {
 // AdmitPorts refuses host ports that s asks for twice, or that others have: declared ones, and ones picked for them. It
 // reads its arguments only, so that the store can ask within a transaction. The error is an *api.Error.
 func (k *Controller) AdmitPorts(s *api.Spec, others iter.Seq[*store.Record]) error {
-	wanted := k.Policy.publishings(s.Ports)
+	wanted := k.Policy.publishedPorts(s.Ports)
 	if len(wanted) == 0 {
 		return nil
 	}
@@ -35,7 +35,7 @@ func (k *Controller) AdmitPorts(s *api.Spec, others iter.Seq[*store.Record]) err
 		}
 	}
 	for r := range others {
-		for _, held := range append(k.Policy.publishings(r.Spec.Ports), k.Policy.publishings(r.Current.Ports)...) {
+		for _, held := range append(k.Policy.publishedPorts(r.Spec.Ports), k.Policy.publishedPorts(r.Current.Ports)...) {
 			for _, w := range wanted {
 				if w.overlaps(held) {
 					return api.Errorf(api.ConflictError, "host port %s is container %s's; declare another one, or 0 to have one picked", w, r.Name).With("holder", r.Name)
@@ -46,13 +46,13 @@ func (k *Controller) AdmitPorts(s *api.Spec, others iter.Seq[*store.Record]) err
 	return nil
 }
 
-// publishings leaves out those that are still to be picked.
-func (p *Policy) publishings(ports map[string]api.HostPort) []publishing {
-	list := make([]publishing, 0, len(ports))
+// publishedPorts leaves out those that are still to be picked.
+func (p *Policy) publishedPorts(ports map[string]api.HostPort) []publishedPort {
+	list := make([]publishedPort, 0, len(ports))
 	for _, inside := range slices.Sorted(maps.Keys(ports)) {
 		_, protocol, err := api.ParsePort(inside)
 		if outside := ports[inside]; err == nil && outside.Port != 0 {
-			list = append(list, publishing{protocol, parseAddress(cmp.Or(outside.Address, p.PublishAddress)), outside.Port, inside})
+			list = append(list, publishedPort{protocol, parseAddress(cmp.Or(outside.Address, p.PublishAddress)), outside.Port, inside})
 		}
 	}
 	return list
@@ -67,12 +67,12 @@ func parseAddress(text string) netip.Addr {
 	return address.Unmap()
 }
 
-func (p publishing) overlaps(q publishing) bool {
+func (p publishedPort) overlaps(q publishedPort) bool {
 	return p.protocol == q.protocol && p.port == q.port && (p.address == q.address || !p.address.IsValid() || !q.address.IsValid())
 }
 
 // String is how people write it.
-func (p publishing) String() string {
+func (p publishedPort) String() string {
 	address := "*"
 	if p.address.IsValid() {
 		address = p.address.String()

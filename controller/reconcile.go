@@ -14,7 +14,7 @@ import (
 const (
 	// callTimeout bounds one engine call of a worker.
 	callTimeout = 30 * time.Second
-	// maxSteps bounds one turn; a plan that has not settled by then is put at the end of the queue.
+	// maxSteps bounds one reconcile; a plan that has not settled by then is put at the end of the queue.
 	maxSteps = 12
 )
 
@@ -35,7 +35,7 @@ func (k *Controller) reconcile(stopping, ctx context.Context, id string) (time.D
 		if left := k.rates.due(r); left > 0 {
 			return left, nil
 		}
-		o, err := k.see(ctx, r)
+		o, err := k.observe(ctx, r)
 		if err != nil {
 			return 0, err
 		}
@@ -44,16 +44,16 @@ func (k *Controller) reconcile(stopping, ctx context.Context, id string) (time.D
 		if next.Resting() {
 			return restFor(&next), k.rest(ctx, r, &next, o)
 		}
-		if err := k.do(ctx, r, o, &next); err != nil {
+		if err := k.takeStep(ctx, r, o, &next); err != nil {
 			return 0, err
 		}
 	}
 	return time.Millisecond, nil
 }
 
-// see gathers all that plan is to know beside the record.
-func (k *Controller) see(ctx context.Context, r *store.Record) (*plan.Observation, error) {
-	seen, err := k.observer.see(ctx, r.ID)
+// observe gathers all that plan is to know beside the record.
+func (k *Controller) observe(ctx context.Context, r *store.Record) (*plan.Observation, error) {
+	seen, err := k.observer.observe(ctx, r.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -64,12 +64,12 @@ func (k *Controller) see(ctx context.Context, r *store.Record) (*plan.Observatio
 		o.Mount = k.Endpoints.Mount(r.ID)
 	}
 	if c := o.Current; c != nil && !c.Alive() {
-		c.Interrupted = c.Ran() && (!c.Own && k.observer.brokeAround(c.FinishedAt) || k.rebooted(r, c))
+		c.Interrupted = c.Ran() && (!c.Own && k.observer.duringOutage(c.FinishedAt) || k.rebooted(r, c))
 	}
 	o.StartDue = k.starts.due(r.ID)
 	o.Pulling = k.pullsFor(r, o.Current != nil)
 	o.Copying, o.Checking = k.copiesFor(r)
-	k.hear(r, &o)
+	k.addHealth(r, &o)
 	return &o, nil
 }
 
@@ -89,7 +89,7 @@ func restFor(next *plan.Step) time.Duration {
 // rest brings the status up to date; where nothing changed nothing is written.
 func (k *Controller) rest(ctx context.Context, r *store.Record, next *plan.Step, o *plan.Observation) error {
 	k.Fail("before-status")
-	err := k.note(ctx, r, next, &plan.Result{}, o)
+	err := k.writeStep(ctx, r, next, &plan.Result{}, o)
 	k.Fail("after-status")
 	if errors.Is(err, store.ErrNotFound) {
 		return nil
@@ -97,8 +97,8 @@ func (k *Controller) rest(ctx context.Context, r *store.Record, next *plan.Step,
 	return err
 }
 
-// note writes what a step does to a record.
-func (k *Controller) note(ctx context.Context, r *store.Record, next *plan.Step, res *plan.Result, o *plan.Observation) error {
+// writeStep writes what a step does to a record.
+func (k *Controller) writeStep(ctx context.Context, r *store.Record, next *plan.Step, res *plan.Result, o *plan.Observation) error {
 	written, err := k.Store.Observe(ctx, r.ID, func(c *store.Record) []api.Event {
 		old := c.Status
 		events := plan.Apply(c, next, res, o)
@@ -111,7 +111,7 @@ func (k *Controller) note(ctx context.Context, r *store.Record, next *plan.Step,
 	if written.Revision != r.Revision {
 		k.rates.spend(r.ID)
 	}
-	k.actions.note(r.ID, written.Status.LastAction)
+	k.recentActions.note(r.ID, written.Status.LastAction)
 	return nil
 }
 
@@ -122,19 +122,19 @@ func (k *Controller) measure(r *store.Record, old *api.Status, at plan.Instant) 
 	}
 }
 
-// do takes one step. What the engine refuses becomes the failure of the step's track; that the engine is away is nobody's.
-func (k *Controller) do(ctx context.Context, r *store.Record, o *plan.Observation, next *plan.Step) error {
+// takeStep takes one step. What the engine refuses becomes the failure of the step's track; that the engine is away is nobody's.
+func (k *Controller) takeStep(ctx context.Context, r *store.Record, o *plan.Observation, next *plan.Step) error {
 	began := time.Now()
 	res, err := k.act(ctx, r, o, next)
 	log := k.logFor(r).With().Str("operation", string(next.Action)).Str("cause", next.Cause).Dur("took", time.Since(began)).Logger()
 	switch {
-	case errors.Is(err, errPulling), errors.Is(err, errCopying), errors.Is(err, errLookAgain):
+	case errors.Is(err, errPulling), errors.Is(err, errCopying), errors.Is(err, errStateChanged):
 		log.Debug().Msg(err.Error())
 		return nil
 	case err == nil:
 		log.Debug().Msg("done")
-		return k.noted(ctx, r, next, res, o)
-	case nobodys(ctx, err):
+		return k.writeSuccess(ctx, r, next, res, o)
+	case unrelatedError(ctx, err):
 		return err
 	}
 	log.Warn().Err(err).Msg("this step did not work; trying again later")
@@ -143,11 +143,11 @@ func (k *Controller) do(ctx context.Context, r *store.Record, o *plan.Observatio
 		reason, told = f.reason, f.told
 	}
 	told = told.Masked(k.redactor(r))
-	return k.note(ctx, r, next, &plan.Result{Refused: &plan.Refusal{Reason: reason, Type: told.Type, Message: told.Message}}, o)
+	return k.writeStep(ctx, r, next, &plan.Result{Refused: &plan.Refusal{Reason: reason, Type: told.Type, Message: told.Message}}, o)
 }
 
-// noted writes a step that worked.
-func (k *Controller) noted(ctx context.Context, r *store.Record, next *plan.Step, res *plan.Result, o *plan.Observation) error {
+// writeSuccess writes a step that worked.
+func (k *Controller) writeSuccess(ctx context.Context, r *store.Record, next *plan.Step, res *plan.Result, o *plan.Observation) error {
 	if res == nil {
 		return nil // it is written already, or there is nothing to write
 	}
@@ -157,7 +157,7 @@ func (k *Controller) noted(ctx context.Context, r *store.Record, next *plan.Step
 	k.failAt(beforeNote(), next)
 	res.Detail = k.redactor(r).Text(next.Detail) // it may quote a name that somebody else gave
 	o.At = k.clock.now()
-	err := k.note(ctx, r, next, res, o)
+	err := k.writeStep(ctx, r, next, res, o)
 	k.failAt(afterNote(), next)
 	k.Fail("step-" + string(next.Action))
 	return err
@@ -180,8 +180,8 @@ func afterNote() map[plan.Action]string {
 	return map[plan.Action]string{plan.Intend: "after-intent", plan.IntendReplacement: "after-intent", plan.Create: "after-record"}
 }
 
-// nobodys reports whether an error says nothing of the record that a step was taken for.
-func nobodys(ctx context.Context, err error) bool {
+// unrelatedError reports whether an error says nothing of the record that a step was taken for.
+func unrelatedError(ctx context.Context, err error) bool {
 	return ctx.Err() != nil || errors.Is(err, ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errUnsettled) || isStoreError(err)
 }
 
