@@ -206,3 +206,18 @@ func TestApply_ASuspicionEndsWithALongRun(t *testing.T) {
 		t.Error("it is suspected still")
 	}
 }
+
+// Code that what runs could not be asked to stop for was not tried: it is tried again, later each time.
+func TestApply_CodeIsTriedOnceWhatRunsWasAskedToStop(t *testing.T) {
+	s := newScene().coded().with(recoded)
+	for n := 1; n <= 3; n++ {
+		s.does(t, SwitchCode, &Result{Code: &store.Taken{Code: s.r.Code, Digest: "two"}})
+		s.does(t, Stop, &Result{Refused: &Refusal{Reason: "EngineError", Type: api.DockerAPIError, Message: "no"}})
+		s.does(t, Rollback, &Result{Detail: "no"})
+		if f := s.r.Tracks.Update.Failure; f == nil || f.Attempts != n || f.Reason != UpdateFailed || f.Message != "no" || Exhausted(s.r) {
+			t.Fatalf("after %d attempts: %+v, %+v", n, f, s.r.Trials)
+		}
+		s.rests(t)
+		s.o.At.Now = s.o.At.Now.Add(RetryDelay("id", n))
+	}
+}
