@@ -222,6 +222,7 @@ func editRun(r *store.Record, s *Step, res *Result, o *Observation) {
 		n.RestartFrom, n.RestartAsked = "", false
 	case RecordStop:
 		r.Current.Stop = nil
+		clearSuspicion(n, s.On)
 		if ended(r, s.On) != EndCounted {
 			n.ID, n.End = Run(s.On), EndAsked
 		}
@@ -527,9 +528,6 @@ func settle(r *store.Record, s *Step, o *Observation) {
 		r.Run.Ready = Run(c)
 	}
 	r.Run.Connected = r.Run.Connected || o.Connected
-	if age(o, c) >= LongRun {
-		r.Run.Suspected = 0 // the engine has outlasted this start by far
-	}
 	if available(r, o, c) && r.Handover == nil && r.Run.Available != Run(c) && ended(r, c) == "" {
 		r.Run.Available, r.Current.Stable = Run(c), true
 	}

@@ -195,15 +195,12 @@ func TestJudge_WhatWasStartedByOthersRuns(t *testing.T) {
 
 // An engine that was lost long before says nothing of a container that has run well since.
 func TestApply_ASuspicionEndsWithALongRun(t *testing.T) {
-	s := newScene().with(func(s *scene) { s.r.Run.Suspected = 1 })
-	next := s.next()
-	if left := next.Left(); left != LongRun-time.Minute {
-		t.Errorf("it is looked at in %s", left)
-	}
-	s.o.At.Now = s.o.At.Now.Add(LongRun)
-	s.rests(t)
-	if s.r.Run.Suspected != 0 {
-		t.Error("it is suspected still")
+	for _, age := range []time.Duration{time.Minute, LongRun} {
+		s := newScene().since(age).with(func(s *scene) { s.r.Run.Suspected = 1 }).ended(1)
+		s.does(t, RecordExit, &Result{})
+		if suspected := s.r.Run.Suspected > 0; suspected != (age < LongRun) {
+			t.Errorf("after a run of %s it is suspected: %t", age, suspected)
+		}
 	}
 }
 
