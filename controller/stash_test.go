@@ -310,3 +310,26 @@ func TestUnwritten_AFailedStartIsPutOff(t *testing.T) {
 		}
 	})
 }
+
+// That the engine is away is no failure of a container, on a full disk either.
+func TestUnwritten_AnEngineThatIsAwayIsNoFailure(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.onSmallDisk()
+		w.declareOnly("ballast")
+		w.declare("web", nil)
+		w.after(time.Minute)
+		w.fillDisk()
+		since := w.store.Revision()
+		w.refuse("start", ErrUnavailable)
+		w.engine.exit("web", 1)
+		w.after(10 * time.Second)
+		w.resizeDisk("16m")
+		w.after(5 * time.Second)
+		if n := w.reports(since, "StartFailed"); n > 0 {
+			t.Errorf("%d reports of a start that failed", n)
+		}
+		if c := w.status("web").Condition(api.Degraded); c.Reason == "StartFailed" {
+			t.Errorf("degraded: %s: %s", c.Reason, c.Message)
+		}
+	})
+}

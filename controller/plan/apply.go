@@ -69,7 +69,9 @@ func Apply(r *store.Record, s *Step, res *Result, o *Observation) []api.Event {
 func worked(r *store.Record, s *Step, res *Result, at Instant) {
 	t := TrackOf(r, s.Track)
 	if engine(s.Action) {
-		t.Failure = nil
+		if s.Action != Rollback { // which may be because of one
+			t.Failure = nil
+		}
 		r.Status.LastAction = &api.LastAction{Action: Word(s.Action), Cause: s.Cause, Detail: res.Detail, At: at.Wall(at.Now)}
 	}
 	if s.Cause == api.CauseDrift && engine(s.Action) && s.Action != Remove {
@@ -220,6 +222,7 @@ func editRun(r *store.Record, s *Step, res *Result, o *Observation) {
 		n.RestartFrom, n.RestartAsked = "", false
 	case RecordStop:
 		r.Current.Stop = nil
+		clearSuspicion(n, s.On)
 		if ended(r, s.On) != EndCounted {
 			n.ID, n.End = Run(s.On), EndAsked
 		}
@@ -356,7 +359,7 @@ func editUpdate(r *store.Record, s *Step, res *Result, o *Observation) []api.Eve
 	case Commit:
 		return commit(r, s, res, o)
 	case Rollback:
-		return rollback(r, res, o)
+		return rollback(r, s, res, o)
 	}
 	return nil
 }
@@ -372,8 +375,7 @@ func abandon(r *store.Record, s *Step, res *Result, o *Observation) {
 	mine, untouched := t.Token == r.Candidate.Token && t.Attempts > 0, o.Current != nil && o.Current.Alive() && r.Current.Stop == nil
 	switch {
 	case mine && untouched:
-		t.Attempts-- // nothing was kept from its work for it
-		r.NoteTrial(t)
+		notTried(r, t)
 	case mine && res.Detail != "":
 		takenBack(r, tried, nil, res, o)
 		return
@@ -426,6 +428,18 @@ func commit(r *store.Record, s *Step, res *Result, o *Observation) []api.Event {
 	return []api.Event{updateFailed(r, res.Detail, "is left as it is")}
 }
 
+// runsOn reports whether what was to run other code could not even be asked to stop.
+func runsOn(r *store.Record, o *Observation) bool {
+	c := o.Current
+	return c != nil && c.Alive() && stale(r) && r.Current.Stop == nil
+}
+
+// notTried takes an attempt back for which nothing was kept from its work.
+func notTried(r *store.Record, t store.Trial) {
+	t.Attempts--
+	r.NoteTrial(t)
+}
+
 // ofTrial is how the run on trial ended, nil where the newest run was asked to end: what failed came after it.
 func ofTrial(r *store.Record, res *Result, o *Observation) *store.Exit {
 	if c := o.Current; c != nil && ended(r, c) == EndAsked {
@@ -435,13 +449,8 @@ func ofTrial(r *store.Record, res *Result, o *Observation) *store.Exit {
 }
 
 // rollback lets what stood before take over again: because the one on trial failed, or because it is declared again.
-func rollback(r *store.Record, res *Result, o *Observation) []api.Event {
-	var events []api.Event
-	last := ofTrial(r, res, o)
-	if res.Detail != "" {
-		events = append(crash(r, o.Current, last, exit{ended: UpdateFailed}, o.At), updateFailed(r, res.Detail, "was taken back"))
-	}
-	tried := madeFrom(&r.Current)
+func rollback(r *store.Record, s *Step, res *Result, o *Observation) []api.Event {
+	tried, last, untouched := madeFrom(&r.Current), ofTrial(r, res, o), runsOn(r, o)
 	takeOver(r)
 	forgive(r)
 	if c := o.Previous; c != nil && c.Ran() {
@@ -449,10 +458,16 @@ func rollback(r *store.Record, res *Result, o *Observation) []api.Event {
 	} else if c := o.Current; c != nil && c.Ran() && r.Current.DockerID == c.DockerID && (!c.Alive() || stale(r)) {
 		r.Run.ID, r.Run.End = Run(c), EndAsked
 	}
-	if res.Detail != "" {
-		takenBack(r, tried, last, res, o)
+	if res.Detail != "" && untouched {
+		notTried(r, r.Trial(tried))
+		return note(r, &r.Tracks.Update, Update, s, &Refusal{UpdateFailed, api.DockerAPIError, res.Detail}, o)
 	}
-	return events
+	r.Tracks.Update.Failure = nil
+	if res.Detail == "" {
+		return nil
+	}
+	takenBack(r, tried, last, res, o)
+	return append(crash(r, o.Current, last, exit{ended: UpdateFailed}, o.At), updateFailed(r, res.Detail, "was taken back"))
 }
 
 // takeOver lets what stood before stand again. An update went back to it, so that it counts as known to work.
@@ -513,9 +528,6 @@ func settle(r *store.Record, s *Step, o *Observation) {
 		r.Run.Ready = Run(c)
 	}
 	r.Run.Connected = r.Run.Connected || o.Connected
-	if age(o, c) >= LongRun {
-		r.Run.Suspected = 0 // the engine has outlasted this start by far
-	}
 	if available(r, o, c) && r.Handover == nil && r.Run.Available != Run(c) && ended(r, c) == "" {
 		r.Run.Available, r.Current.Stable = Run(c), true
 	}

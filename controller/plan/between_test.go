@@ -195,14 +195,26 @@ func TestJudge_WhatWasStartedByOthersRuns(t *testing.T) {
 
 // An engine that was lost long before says nothing of a container that has run well since.
 func TestApply_ASuspicionEndsWithALongRun(t *testing.T) {
-	s := newScene().with(func(s *scene) { s.r.Run.Suspected = 1 })
-	next := s.next()
-	if left := next.Left(); left != LongRun-time.Minute {
-		t.Errorf("it is looked at in %s", left)
+	for _, age := range []time.Duration{time.Minute, LongRun} {
+		s := newScene().since(age).with(func(s *scene) { s.r.Run.Suspected = 1 }).ended(1)
+		s.does(t, RecordExit, &Result{})
+		if suspected := s.r.Run.Suspected > 0; suspected != (age < LongRun) {
+			t.Errorf("after a run of %s it is suspected: %t", age, suspected)
+		}
 	}
-	s.o.At.Now = s.o.At.Now.Add(LongRun)
-	s.rests(t)
-	if s.r.Run.Suspected != 0 {
-		t.Error("it is suspected still")
+}
+
+// Code that what runs could not be asked to stop for was not tried: it is tried again, later each time.
+func TestApply_CodeIsTriedOnceWhatRunsWasAskedToStop(t *testing.T) {
+	s := newScene().coded().with(recoded)
+	for n := 1; n <= 3; n++ {
+		s.does(t, SwitchCode, &Result{Code: &store.Taken{Code: s.r.Code, Digest: "two"}})
+		s.does(t, Stop, &Result{Refused: &Refusal{Reason: "EngineError", Type: api.DockerAPIError, Message: "no"}})
+		s.does(t, Rollback, &Result{Detail: "no"})
+		if f := s.r.Tracks.Update.Failure; f == nil || f.Attempts != n || f.Reason != UpdateFailed || f.Message != "no" || Exhausted(s.r) {
+			t.Fatalf("after %d attempts: %+v, %+v", n, f, s.r.Trials)
+		}
+		s.rests(t)
+		s.o.At.Now = s.o.At.Now.Add(RetryDelay("id", n))
 	}
 }

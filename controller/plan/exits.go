@@ -95,6 +95,7 @@ func ExitCause(c *Container) string {
 // applyExit writes what the restart policy makes of an exit.
 func applyExit(r *store.Record, s *Step, res *Result, at Instant) {
 	c, n := s.On, &r.Run
+	clearSuspicion(n, c)
 	e := judgeExit(r, c)
 	decided := ended(r, c) == EndCounted && n.Ended == "" // to be restarted, and counted for it
 	if c.Interrupted && c.Ran() {
@@ -123,6 +124,14 @@ func applyExit(r *store.Record, s *Step, res *Result, at Instant) {
 	}
 	if !decided {
 		r.Status.RestartCount++
+	}
+}
+
+// clearSuspicion forgets a loss of the engine that a run has outlasted by far: the start that led to it did the engine no harm.
+// Of one that the engine interrupted it is not known how long it ran.
+func clearSuspicion(n *store.Run, c *Container) {
+	if c.Lasted >= LongRun && !c.Interrupted {
+		n.Suspected = 0
 	}
 }
 

@@ -216,15 +216,12 @@ func unhealthy(r *store.Record, o *Observation, c *Container) (v verdict, decide
 	return v, true
 }
 
-// availing waits until a run has lasted for as long as an update is watched, and one under suspicion until it is cleared.
+// availing waits until a run has lasted for as long as an update is watched.
 func availing(r *store.Record, o *Observation, c *Container) verdict {
-	switch {
-	case r.Run.Available != Run(c) && isReady(r, o, c):
-		return waits(Waiting{Left: max(0, monitor(r)-age(o, c))})
-	case r.Run.Suspected > 0:
-		return waits(Waiting{Left: max(0, LongRun-age(o, c))})
+	if r.Run.Available == Run(c) || !isReady(r, o, c) {
+		return idle()
 	}
-	return idle()
+	return waits(Waiting{Left: max(0, monitor(r)-age(o, c))})
 }
 
 // age is how long a container's run has lasted. One that seems to begin later than now begins now.
