@@ -33,7 +33,7 @@ type simWorld struct {
 	boots     int
 	dirs      int
 	owed      []simAsked // what was not answered when the newest life ended
-	jumped    int64 // how far the host's clock had jumped when the newest life began
+	jumped    int64      // how far the host's clock had jumped when the newest life began
 	folders   map[string]bool
 	made      map[string]int // how often each folder was made
 	listening map[string]bool
