@@ -841,8 +841,8 @@ func TestController_PausedAgain(t *testing.T) {
 				t.Fatalf("it is %s", c.State)
 			}
 		}
-		if r, err := w.store.Resolve("web"); err != nil || r.Tracks.Process.Repairs > 0 {
-			t.Errorf("%d changes of outside hands are counted: %v", r.Tracks.Process.Repairs, err)
+		if r, err := w.store.Resolve("web"); err != nil || r.Tracks.Process.Repairs != nil {
+			t.Errorf("%d changes of outside hands are counted: %v", r.Tracks.Process.Repaired().N, err)
 		}
 	})
 }
@@ -874,8 +874,8 @@ func TestController_NoStartWithoutItsNetwork(t *testing.T) {
 		})
 		w.after(10 * time.Minute)
 		r, err := w.store.Resolve("web")
-		if err != nil || r.Status.State != api.StateRunning || r.Tracks.Settings.Repairs > 0 {
-			t.Errorf("it is %s, and %d changes of outside hands are counted: %v", r.Status.State, r.Tracks.Settings.Repairs, err)
+		if err != nil || r.Status.State != api.StateRunning || r.Tracks.Settings.Repairs != nil {
+			t.Errorf("it is %s, and %d changes of outside hands are counted: %v", r.Status.State, r.Tracks.Settings.Repaired().N, err)
 		}
 	})
 }

@@ -215,9 +215,22 @@ type Tracks struct {
 type Track struct {
 	// Failure is the newest step that did not work; it is gone once one does, or once its input is another.
 	Failure *Failure `json:"failure,omitempty"`
-	// Repairs counts what outside hands changed and was put right, in a row; Repaired is when the newest was.
-	Repairs  int       `json:"repairs,omitempty"`
-	Repaired time.Time `json:"repaired,omitzero"`
+	// Repairs is what outside hands changed and was put right, nil where they did not.
+	Repairs *Repairs `json:"repairs,omitempty"`
+}
+
+// Repairs counts repairs in a row; At is when the newest was.
+type Repairs struct {
+	N  int       `json:"n"`
+	At time.Time `json:"at"`
+}
+
+// Repaired is what was put right, zero where nothing was.
+func (t *Track) Repaired() Repairs {
+	if t.Repairs == nil {
+		return Repairs{}
+	}
+	return *t.Repairs
 }
 
 // Failure says what could not be done, how often in a row, why, and how long the next attempt waits.

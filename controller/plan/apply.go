@@ -75,10 +75,11 @@ func worked(r *store.Record, s *Step, res *Result, at Instant) {
 		r.Status.LastAction = &api.LastAction{Action: Word(s.Action), Cause: s.Cause, Detail: res.Detail, At: at.Wall(at.Now)}
 	}
 	if s.Cause == api.CauseDrift && engine(s.Action) && s.Action != Remove {
-		if at.Now.Sub(t.Repaired) >= LongRun {
-			t.Repairs = 0
+		done := t.Repaired()
+		if at.Now.Sub(done.At) >= LongRun {
+			done.N = 0
 		}
-		t.Repairs, t.Repaired = t.Repairs+1, at.Now
+		t.Repairs = &store.Repairs{N: done.N + 1, At: at.Now}
 	}
 }
 

@@ -116,7 +116,7 @@ func planCases() []planCase {
 			s.with(failing(Process, Stop, "EngineError"))
 		}), "Retrying 4s", "running", "Running"},
 		{"its socket cannot be opened", newScene().with(failing(Process, Listen, "SocketFailed")).with(func(s *scene) { s.o.SocketMissing = true }), "Retrying 4s", "running", "Running"},
-		{"changed by others again and again: put right later", newScene().is("paused").with(func(s *scene) { s.r.Tracks.Process.Repairs, s.r.Tracks.Process.Repaired = 4, aTime }), "Retrying " + RetryDelay("id", 2).String(), "paused", "Paused"},
+		{"changed by others again and again: put right later", newScene().is("paused").with(func(s *scene) { s.r.Tracks.Process.Repairs = &store.Repairs{N: 4, At: aTime} }), "Retrying " + RetryDelay("id", 2).String(), "paused", "Paused"},
 
 		// Restart: another run of the same container than the one noted.
 		{"restart: its run is noted", newScene().with(restart), "begin-restart for restart", "running", "Running"},

@@ -181,11 +181,12 @@ func clockTime(o *Observation, left time.Duration) string {
 // repairDue is how long a track waits before it puts right once more what outside hands change.
 func repairDue(r *store.Record, o *Observation, track TrackID) time.Duration {
 	t := TrackOf(r, track)
-	since := max(0, o.At.Now.Sub(t.Repaired))
-	if t.Repairs < freeRepairs || since >= LongRun {
+	done := t.Repaired()
+	since := max(0, o.At.Now.Sub(done.At))
+	if done.N < freeRepairs || since >= LongRun {
 		return 0
 	}
-	return max(0, RetryDelay(r.ID, t.Repairs-freeRepairs+1)-since)
+	return max(0, RetryDelay(r.ID, done.N-freeRepairs+1)-since)
 }
 
 // repair is a step that puts right what an outside hand changed, or the wait for it.
@@ -215,7 +216,7 @@ func Newest(r *store.Record) time.Time {
 	wait(r.Run.Backoff)
 	for track := range tracks {
 		t := TrackOf(r, track)
-		note(t.Repaired)
+		note(t.Repaired().At)
 		if t.Failure != nil {
 			note(t.Failure.Wait.Since)
 		}

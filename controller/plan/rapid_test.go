@@ -87,8 +87,8 @@ func longest(r *store.Record) time.Duration {
 	wait(r.Run.Backoff)
 	for track := range tracks {
 		t := TrackOf(r, track)
-		if t.Repairs >= freeRepairs {
-			most = max(most, RetryDelay(r.ID, t.Repairs-freeRepairs+1))
+		if t.Repaired().N >= freeRepairs {
+			most = max(most, RetryDelay(r.ID, t.Repaired().N-freeRepairs+1))
 		}
 		if t.Failure != nil {
 			wait(&t.Failure.Wait)
@@ -108,8 +108,8 @@ func TestPlan_WaitsAreLengths(t *testing.T) {
 			if t.Failure != nil {
 				most = t.Failure.Wait.Length
 			}
-			if t.Repairs >= freeRepairs {
-				most = max(most, RetryDelay(r.ID, t.Repairs-freeRepairs+1))
+			if t.Repaired().N >= freeRepairs {
+				most = max(most, RetryDelay(r.ID, t.Repaired().N-freeRepairs+1))
 			}
 			return most
 		},

@@ -132,7 +132,7 @@ func (w world) track(r *store.Record, track TrackID) {
 			ErrorType: api.DockerAPIError, Message: "it does not work", Attempts: w.number(label+" attempts", 1, 14), At: aTime, Wait: *wait, Generation: 3}
 	}
 	if w.number(label+" repaired", 0, 3) == 0 {
-		t.Repairs, t.Repaired = w.number(label+" repairs", 1, 6), aTime.Add(time.Duration(w.number(label+" at", -10, 30))*time.Second)
+		t.Repairs = &store.Repairs{N: w.number(label+" repairs", 1, 6), At: aTime.Add(time.Duration(w.number(label+" at", -10, 30)) * time.Second)}
 	}
 }
 
