@@ -16,6 +16,10 @@ import (
 // simSlack is how old a declaration may be that a step was decided by: looking takes at most that long.
 const simSlack = 2*callTimeout + 5*time.Second
 
+// simLate is how much longer than it has to a restart may take, where the engine was there and nobody else meddled: what a minute
+// has room for may be used up.
+const simLate = 90 * time.Second
+
 // simTurn is longer than a turn of the loop takes from reading a declaration to its first call, where nothing is slow.
 const simTurn = 100 * time.Millisecond
 
@@ -359,9 +363,21 @@ func (c *court) judgeRestart(o *simContainer, f *simFile) {
 		c.violate("%s is started again after it succeeded", o.Name)
 	case p.MaxAttempts > 0 && f.streak > p.MaxAttempts:
 		c.violate("%s is started for the %dth time, its policy gives up after %d", o.Name, f.streak, p.MaxAttempts)
+	case c.heldUp(o, f):
+		c.violate("%s is started %v after its exit: something else held it up", o.Name, time.Since(f.exit.at))
 	case time.Since(f.exit.at) < due*9/10:
 		c.violate("%s is started %v after exit %d in a row, which has to wait %v", o.Name, time.Since(f.exit.at), f.streak, due)
 	}
+}
+
+// heldUp reports whether a start came much later than its backoff, though nothing is wrong with its process.
+func (c *court) heldUp(o *simContainer, f *simFile) bool {
+	r, ok := c.model.life.store.Get(o.ID)
+	if !ok || f.exit.sick || r.Tracks.Process.Failure != nil {
+		return false
+	}
+	most := nominalDelay(r.Run.Streak)*11/10 + simLate
+	return time.Since(f.exit.at) > most && time.Since(c.lost) > most && time.Since(f.hands) > most
 }
 
 func nominalDelay(streak int) time.Duration {
