@@ -72,7 +72,7 @@ type entry struct {
 	killed, ended time.Time
 	// startAsked and startDone are when, by the steady clock, its newest start by us was asked for and done.
 	startAsked, startDone time.Time
-	// ours is when, by the steady clock, we asked it to end last.
+	// ours is when, by the host's clock, which is the engine's, we asked it to end last.
 	ours time.Time
 	// detached tells that it was taken off a network and not inspected since.
 	detached bool
@@ -126,7 +126,7 @@ func (b *observer) noteSudden() {
 // end says nothing about that.
 func (b *observer) orderedLocked() bool {
 	for _, e := range b.contains {
-		ours := !e.ours.IsZero() && b.clock.now().Now.Sub(e.ours) < outageLead
+		ours := e.killed.Sub(e.ours).Abs() < 2*clockSlack
 		if !ours && !e.killed.IsZero() && b.clock.wall().Sub(e.killed) < outageLead {
 			return true
 		}
@@ -139,7 +139,7 @@ func (b *observer) ending(dockerID string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if e, ok := b.contains[dockerID]; ok {
-		e.ours = b.clock.now().Now
+		e.ours = b.clock.wall()
 	}
 }
 
