@@ -72,8 +72,6 @@ type entry struct {
 	killed, ended time.Time
 	// startAsked and startDone are when, by the steady clock, its newest start by us was asked for and done.
 	startAsked, startDone time.Time
-	// ours is when, by the steady clock, we asked it to end last.
-	ours time.Time
 	// detached tells that it was taken off a network and not inspected since.
 	detached bool
 }
@@ -122,25 +120,14 @@ func (b *observer) noteSudden() {
 	b.sudden = !b.orderedLocked()
 }
 
-// orderedLocked reports whether the engine asked containers to end before it went, as one does that is being stopped. What we ask to
-// end says nothing about that.
+// orderedLocked reports whether containers were asked to end before the engine went, as by one that is being stopped.
 func (b *observer) orderedLocked() bool {
 	for _, e := range b.byDockerID {
-		ours := !e.ours.IsZero() && b.clock.now().Now.Sub(e.ours) < outageLead
-		if !ours && !e.killed.IsZero() && b.clock.wall().Sub(e.killed) < outageLead {
+		if !e.killed.IsZero() && b.clock.wall().Sub(e.killed) < outageLead {
 			return true
 		}
 	}
 	return false
-}
-
-// ending notes that a container is asked to end by us.
-func (b *observer) ending(dockerID string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if e, ok := b.byDockerID[dockerID]; ok {
-		e.ours = b.clock.now().Now
-	}
 }
 
 // probePending reports whether the first health probe of a record's container is still to come.

@@ -45,9 +45,6 @@ func (k *Controller) act(ctx context.Context, r *store.Record, o *plan.Observati
 // engineStep has the engine do what a step says. Whatever came of it, the container is looked at before the next step.
 func (k *Controller) engineStep(ctx context.Context, r *store.Record, o *plan.Observation, next *plan.Step) (*plan.Result, error) {
 	asked := k.clock.now().Now
-	if next.Action == plan.Stop || next.Action == plan.Kill {
-		k.observer.ending(next.On.DockerID)
-	}
 	err := k.callEngine(ctx, r, next)
 	if next.Action == plan.Start {
 		k.observer.started(next.On.DockerID, asked)
