@@ -95,9 +95,13 @@ func replacement(r *store.Record, o *Observation) verdict {
 		return v
 	}
 	v := candidate(r, o, Attempt)
-	if v.step.Action == Attempt && !interrupts(r, o.Current) {
-		v.step.Action = Promote
+	switch {
+	case v.step.Action != Attempt || interrupts(r, o.Current):
+		return v
+	case o.Current.Alive():
+		return idle() // it is not to run, and makes room once it has stopped
 	}
+	v.step.Action = Promote
 	return v
 }
 
