@@ -218,3 +218,24 @@ func TestApply_CodeIsTriedOnceWhatRunsWasAskedToStop(t *testing.T) {
 		s.o.At.Now = s.o.At.Now.Add(RetryDelay("id", n))
 	}
 }
+
+// Nothing takes the place of what is being stopped: its record would be told to be stopped while it runs.
+func TestPlan_WhatIsBeingStoppedKeepsItsPlace(t *testing.T) {
+	s := newScene().with(retemplate).following("d2", "created").declared(api.DesiredStopped)
+	s.does(t, Stop, &Result{})
+	if next := s.next(); !next.Resting() || !next.Open() {
+		t.Errorf("%s is next", told(next))
+	}
+	s.ended(0)
+	s.does(t, RecordStop, &Result{})
+	s.does(t, Promote, &Result{})
+}
+
+// A start that failed waits no longer once other limits are declared.
+func TestPlan_OtherLimitsAreAnotherStart(t *testing.T) {
+	s := newScene().ended(1).dealt(EndAsked).with(failing(Process, Start, StartFailed))
+	s.r.Spec.Resources.MemoryBytes = 64 << 20
+	s.declared(api.DesiredRunning)
+	s.does(t, Limit, &Result{})
+	s.does(t, Start, &Result{})
+}

@@ -144,7 +144,7 @@ func sameVolumes(a, b map[string]string) bool {
 func input(r *store.Record, track TrackID) string {
 	switch track {
 	case Process:
-		return fmt.Sprintf("%s %s %d %d", r.Current.Token, r.Spec.DesiredState, r.Asked.Start, r.Asked.Restart)
+		return fmt.Sprintf("%s %s %d %d %+v", r.Current.Token, r.Spec.DesiredState, r.Asked.Start, r.Asked.Restart, WantedLimits(r))
 	case Update:
 		return fmt.Sprintf("%s %s %d %d", Template(r), r.Spec.Image, r.Asked.Pull, r.Asked.Retry)
 	case Settings:

@@ -95,12 +95,13 @@ func replacement(r *store.Record, o *Observation) verdict {
 		return v
 	}
 	v := candidate(r, o, Attempt)
-	if c := o.Current; v.step.Action == Attempt && !WantsRun(r) && c.Alive() { // or it would run on, and what stands be told as stopped
-		return waits(Waiting{Reason: "WaitingForStop", Message: fmt.Sprintf("container %s has to stop first", c.Name), Open: true})
+	switch {
+	case v.step.Action != Attempt || interrupts(r, o.Current):
+		return v
+	case o.Current.Alive():
+		return waits(Waiting{Reason: "WaitingForStop", Message: fmt.Sprintf("container %s has to stop first", o.Current.Name), Open: true})
 	}
-	if v.step.Action == Attempt && !interrupts(r, o.Current) {
-		v.step.Action = Promote
-	}
+	v.step.Action = Promote
 	return v
 }
 
