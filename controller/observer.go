@@ -351,7 +351,8 @@ func (b *observer) replayMissed(ctx context.Context) {
 	case replay.Same && open:
 		b.outages = slices.Clone(b.outages[:len(b.outages)-1])
 	case replay.Younger && !open:
-		b.outages = append(slices.Clone(b.outages), plan.Outage{From: since.Add(-outageLead)})
+		// What ends once the engine is back is told by it: an outage that nobody watched is over with its first event.
+		b.outages = append(slices.Clone(b.outages), plan.Outage{From: since.Add(-outageLead), To: replay.First})
 	}
 }
 

@@ -50,6 +50,8 @@ type Replay struct {
 	// Same tells that it is the engine process of then: it remembers that event. Younger tells that it began later: it
 	// remembers less than it could, and not that event. Neither: nobody knows.
 	Same, Younger bool
+	// First is when the first event was that it remembers since then, anybody's; zero where there is none.
+	First time.Time
 }
 
 // Template is everything that a container is made from.

@@ -316,6 +316,9 @@ func (e *simEngine) replayLocked(since time.Time) Replay {
 		if told.At.Before(since) {
 			continue
 		}
+		if replay.First.IsZero() {
+			replay.First = told.At
+		}
 		replay.Same = replay.Same || told.At.Equal(since)
 		if told.ID != "" {
 			replay.Events = append(replay.Events, told)

@@ -64,7 +64,9 @@ func (r *Runtime) Replay(ctx context.Context, since time.Time) (controller.Repla
 	for {
 		select {
 		case m := <-messages:
-			n++
+			if n++; n == 1 {
+				replay.First = time.Unix(0, m.TimeNano)
+			}
 			replay.Same = replay.Same || m.TimeNano == since.UnixNano()
 			if m.Type == events.ContainerEventType && m.Actor.Attributes[labelID] != "" {
 				replay.Events = append(replay.Events, event(&m))
