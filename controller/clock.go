@@ -10,8 +10,9 @@ import (
 // maxDrift is how far the host's clock may be from where it was before people are shown other times.
 const maxDrift = time.Second
 
-// clock runs evenly, whatever happens to the host's clock. It never goes back behind a moment that an earlier process noted, so
-// that a wait that was noted then lasts at most for what was left of it.
+// clock runs evenly, whatever happens to the host's clock. Under one boot of the host it goes on where it was in the process before,
+// by the host's own count of its uptime; under another one it never goes back behind a moment that was noted. So a wait that was
+// noted lasts at most for what was left of it.
 type clock struct {
 	wall   func() time.Time
 	began  time.Time // with Go's monotonic reading
@@ -19,6 +20,13 @@ type clock struct {
 
 	mu   sync.Mutex
 	skew time.Duration // of the host's clock
+}
+
+// resumedClock goes on with a clock that showed zero at a moment of the host's uptime.
+func resumedClock(wall func() time.Time, zero time.Time, uptime time.Duration) *clock {
+	c := &clock{wall: wall, began: time.Now(), origin: zero.Add(uptime).UTC()}
+	c.skew = wall().Sub(c.origin)
+	return c
 }
 
 // newClock begins at the host's time, or at the newest moment that is noted, whichever is later.

@@ -42,6 +42,8 @@ type Config struct {
 	AcceptRestore bool
 	// Now is the host's clock; nil is time.Now.
 	Now func() time.Time
+	// Uptime is how long the host has run, however its clock was set; nil where that is not known.
+	Uptime func() time.Duration
 	// Boot is the host's boot id, "" where it is not known: what ran under another one was interrupted.
 	Boot string
 	// Engine is told when the engine goes away, with why, and with nil when it is known again; it may be nil.
@@ -114,7 +116,7 @@ func New(c Config) *Controller {
 	m := newMetrics()
 	limits := newRates()
 	c.Runtime = counted{c.Runtime, m.calls, limits}
-	k := &Controller{Config: c, metrics: m, clock: newClock(c.Now, newestMoment(c.Store))}
+	k := &Controller{Config: c, metrics: m, clock: clockOf(&c)}
 	k.observer = newObserver(c.Runtime, c.Resync, c.Log, k.clock)
 	k.queue, k.agedQueue = newQueue()
 	k.observer.enqueue, k.observer.admitEngine, k.observer.onListed, k.observer.onResync = k.queue.Add, k.admitEngine, k.engineListed, k.queueMissing
@@ -132,6 +134,25 @@ func New(c Config) *Controller {
 	k.stash = newStash()
 	k.engineState.Store(&engineState{err: errStarting, announced: true})
 	return k
+}
+
+// clockOf goes on with the clock of the process before, where the host has not been started anew since.
+func clockOf(c *Config) *clock {
+	if boot, zero := c.Store.Clock(); c.Uptime != nil && boot != "" && boot == c.Boot {
+		return resumedClock(c.Now, zero, c.Uptime())
+	}
+	return newClock(c.Now, newestMoment(c.Store))
+}
+
+// noteClock has the next process go on with this clock. Without that it begins anew, behind all that is noted.
+func (k *Controller) noteClock(ctx context.Context) {
+	if boot, _ := k.Store.Clock(); k.Uptime == nil || k.Boot == "" || boot == k.Boot {
+		return
+	}
+	zero := k.clock.now().Now.Add(-k.Uptime())
+	if err := k.Store.SetClock(ctx, k.Boot, zero); err != nil {
+		k.Log.Warn().Err(err).Str("operation", "note_clock").Msg("the clock could not be noted; after a restart and a change of the host's clock, waits may begin anew")
+	}
 }
 
 // newestMoment is how far the clocks of earlier processes had come.
@@ -152,6 +173,7 @@ const finishTimeout = 10 * time.Second
 // Run reconciles until ctx ends, and returns when what it began has ended. A step that is under way is finished: a call
 // that is cut off may still take effect, and nobody would have written it down.
 func (k *Controller) Run(ctx context.Context) error {
+	k.noteClock(ctx)
 	records, revision := k.Store.List()
 	k.forgetDeleted()
 	k.openEndpoints(records)

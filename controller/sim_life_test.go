@@ -155,7 +155,7 @@ func (w *simWorld) boot(dir string) error {
 		w.broke(err)
 	}
 	l.control = New(Config{Store: l.store, Runtime: &simPort{number: w.lives, engine: w.engine, life: l}, Endpoints: &simEndpoints{w, l}, Snapshots: &simSnapshots{w.code, w, l}, Policy: codePolicy(),
-		Log: zerolog.New(&simLog{w}), Workers: 4, Now: w.engine.wall, Boot: fmt.Sprint("boot-", w.boots), Fail: func(string) { l.point() }})
+		Log: zerolog.New(&simLog{w}), Workers: 4, Now: w.engine.wall, Uptime: w.uptime, Boot: fmt.Sprint("boot-", w.boots), Fail: func(string) { l.point() }})
 	if err := l.serve(ctx); err != nil {
 		return err
 	}
@@ -307,3 +307,6 @@ func field(line []byte, key string) string {
 	value, _, _ := bytes.Cut(rest, []byte(`"`))
 	return string(value)
 }
+
+// uptime is how long the world is there: no clock that jumps changes that.
+func (w *simWorld) uptime() time.Duration { return time.Since(w.court.began) }

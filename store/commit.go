@@ -41,6 +41,7 @@ type effect struct {
 	key      *keyEntry
 	declared *Declared // kept, so that it can be gone back to
 	engine   string
+	clock    *steady
 	accept   bool // what was restored
 	// strangers are the create tokens of containers that accept leaves alone.
 	strangers []string
@@ -301,6 +302,9 @@ func (tx *txn) writeEffect(e *effect) (bool, error) {
 	if e.key != nil {
 		errs = append(errs, tx.writeKey(e.key))
 	}
+	if e.clock != nil {
+		errs = append(errs, tx.putMeta("clock", e.clock.String()))
+	}
 	if e.engine != "" {
 		errs = append(errs, tx.putMeta("engine", e.engine))
 	}
@@ -361,6 +365,9 @@ func (s *Store) publishEffect(e *effect) {
 		delete(s.records, e.drop.ID)
 		delete(s.names, e.drop.Name)
 		s.graves.add(e.drop)
+	}
+	if e.clock != nil {
+		s.clock = *e.clock
 	}
 	if e.engine != "" {
 		s.engine = e.engine

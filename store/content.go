@@ -17,6 +17,7 @@ import (
 // content is what a file holds, as far as it can be read, and what of it cannot be.
 type content struct {
 	engineEvent                       int64
+	clock                             steady
 	revision                          uint64
 	epoch, instance, engine, restored string
 	strangers                         []string
@@ -77,6 +78,7 @@ func (c *content) readMeta(tx *bolt.Tx) error {
 	}
 	c.epoch, c.instance, c.engine, c.restored = get("epoch"), get("instance"), get("engine"), get("restored")
 	c.strangers = strings.Fields(get("strangers"))
+	c.clock = readSteady(get("clock"))
 	c.engineEvent, _ = strconv.ParseInt(get("engine_event"), 10, 64) // what cannot be read is not known
 	if c.epoch == "" || c.instance == "" {
 		return damaged("its epoch or its instance is missing")

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/flow-manager/flow-manager/api"
@@ -51,6 +52,38 @@ func tombstone(r *Record, now time.Time) *Tombstone {
 // SetEngine remembers the engine that this store's containers live in.
 func (s *Store) SetEngine(ctx context.Context, id string) error {
 	return s.do(ctx, func(*txn) (effect, error) { return effect{engine: id}, nil })
+}
+
+// Clock is under which boot of the host the controller's clock was begun, and what it would have shown at that boot; "" where
+// none is noted.
+func (s *Store) Clock() (boot string, zero time.Time) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.clock.boot, s.clock.zero
+}
+
+// SetClock notes that.
+func (s *Store) SetClock(ctx context.Context, boot string, zero time.Time) error {
+	return s.do(ctx, func(*txn) (effect, error) { return effect{clock: &steady{boot, zero.UTC()}}, nil })
+}
+
+// steady is a clock that runs evenly.
+type steady struct {
+	boot string
+	zero time.Time
+}
+
+// String is the form in the file.
+func (c steady) String() string { return c.boot + " " + c.zero.Format(time.RFC3339Nano) }
+
+// readSteady is the inverse of String; what cannot be read is not known.
+func readSteady(text string) steady {
+	boot, at, _ := strings.Cut(text, " ")
+	zero, err := time.Parse(time.RFC3339Nano, at)
+	if err != nil {
+		return steady{}
+	}
+	return steady{boot, zero}
 }
 
 // AcceptRestore lets what a restored store declares be acted upon. strangers are create tokens of containers that it has made and

@@ -43,6 +43,7 @@ type Store struct {
 	mu          sync.RWMutex
 	engine      string
 	restored    string
+	clock       steady
 	strangers   []string // create tokens of containers that a restored store did not know, and ids of discarded records
 	revision    uint64
 	records     map[string]*Record

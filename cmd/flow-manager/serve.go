@@ -21,6 +21,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"github.com/flow-manager/flow-manager/api"
 	"github.com/flow-manager/flow-manager/api/auth"
@@ -51,6 +52,13 @@ func serveCommand() *cobra.Command {
 	}
 	addFlags(cmd.Flags())
 	return cmd
+}
+
+// uptime is how long the host has run, sleep included. It does not fail with the clock that Linux has had since 2.6.39.
+func uptime() time.Duration {
+	var t unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &t)
+	return time.Duration(t.Nano())
 }
 
 // kernelBootID is the kernel's name for this run of the host, or "" where it does not tell.
@@ -128,7 +136,7 @@ func (m *manager) open(s *settings) error {
 	}
 	m.controller = controller.New(controller.Config{
 		Store: m.store, Runtime: m.runtime, Prober: m.runtime, Endpoints: m.hub, Snapshots: snapshots, Policy: s.policy(), Log: m.log, Workers: s.Workers, Pulls: s.Pulls,
-		Resync: s.ResyncInterval, Ports: s.ports, AcceptEngine: s.AcceptEngine, AcceptRestore: s.AcceptRestore, Boot: bootID(), Engine: m.announceEngine, Progress: m.announcePull, Fail: fail,
+		Resync: s.ResyncInterval, Ports: s.ports, AcceptEngine: s.AcceptEngine, AcceptRestore: s.AcceptRestore, Boot: bootID(), Uptime: uptime, Engine: m.announceEngine, Progress: m.announcePull, Fail: fail,
 	})
 	m.server = server.New(server.Backend{
 		Store: m.store, Messenger: messenger{m.hub}, Stats: m.controller, Logs: m.runtime, StatusInterval: s.StatusInterval, Engine: m.controller, Policy: m.controller, Planner: m.controller, Log: m.log, Version: version(), Fail: fail,
