@@ -857,7 +857,7 @@ func TestController_NoStartWithoutItsNetwork(t *testing.T) {
 					return nil
 				}
 				for _, c := range w.engine.containers {
-					c.Networks = map[string]string{}
+					c.Networks = []string{}
 				}
 				return errEngine
 			}

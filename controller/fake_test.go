@@ -254,7 +254,7 @@ func (e *fakeEngine) Limit(_ context.Context, dockerID string, r api.Resources) 
 
 func (e *fakeEngine) Connect(_ context.Context, dockerID, network, _ string) error {
 	return e.with("connect", dockerID, func(c *fakeContainer) error {
-		c.Networks = map[string]string{network: "id of " + network}
+		c.Networks = []string{network}
 		return nil
 	})
 }

@@ -545,7 +545,7 @@ func (w *world) connects(connected bool) {
 func TestFault_ChangesByOthersArePutRight(t *testing.T) {
 	tests := map[string]func(c *fakeContainer){
 		"limit":   func(c *fakeContainer) { c.Limits.MemoryBytes = 1 << 30 },
-		"connect": func(c *fakeContainer) { c.Networks = map[string]string{} },
+		"connect": func(c *fakeContainer) { c.Networks = []string{} },
 	}
 	for call, change := range tests {
 		t.Run(call, func(t *testing.T) {
@@ -556,7 +556,7 @@ func TestFault_ChangesByOthersArePutRight(t *testing.T) {
 				hand := func() {
 					w.engine.behind(func() {
 						for _, c := range w.engine.containers {
-							c.RestartPolicy, c.Limits, c.Networks = "no", c.template.Spec.Resources, map[string]string{"bridge": "b"}
+							c.RestartPolicy, c.Limits, c.Networks = "no", c.template.Spec.Resources, []string{"bridge"}
 							change(c)
 						}
 					})
@@ -590,7 +590,7 @@ func TestFault_AContainerTakenOffItsNetworkIsPutBack(t *testing.T) {
 		w.engine.told()
 		w.engine.mu.Lock()
 		for _, c := range w.engine.containers {
-			c.Networks = map[string]string{}
+			c.Networks = []string{}
 			for _, tell := range w.engine.tells {
 				tell(Event{DockerID: c.DockerID, Kind: Detached, At: time.Now()})
 				tell(Event{DockerID: "somebody else's", Kind: Detached, At: time.Now()})

@@ -251,7 +251,8 @@ func (b *observer) merge(seen []plan.Container, first bool) []string {
 
 // differs reports whether a list shows something else than was inspected last: events may have been lost in between.
 func (e *entry) differs(listed *plan.Container) bool {
-	return e.State != listed.State || e.Name != listed.Name || listed.Alive() && listed.Health != "" && e.Health != listed.Health
+	apart := listed.Networks != nil && e.Networks != nil && !slices.Equal(e.Networks, listed.Networks) // twice since the last list, perhaps
+	return apart || e.State != listed.State || e.Name != listed.Name || listed.Alive() && listed.Health != "" && e.Health != listed.Health
 }
 
 func (b *observer) addLocked(id, dockerID string) *entry {

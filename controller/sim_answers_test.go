@@ -123,11 +123,18 @@ func (c *court) answers(e *simEngine, one simAsked, a *simAnswer) {
 		return
 	}
 	_, overtaken := a.Details["superseded_by"]
+	before := c.told[one.id][one.generation]
+	if c.told[one.id] == nil {
+		c.told[one.id] = map[int64]bool{}
+	}
+	c.told[one.id][one.generation] = before || a.OK
 	switch {
 	case overtaken && d.generation <= one.generation && !d.deleted:
 		c.violate("generation %d of %s is told to be overtaken, and is the newest", one.generation, d.name)
 	case !one.patient && a.ErrorType == api.TimeoutError && !e.ailingLocked(d.id):
 		c.violate("all is as declared, and nothing is known of what became of generation %d of %s", one.generation, d.name)
+	case a.OK && before: // what it came to was told before: that is history, and stands
+		return
 	case !a.OK, !one.patient, one.again, d.generation != one.generation, c.shaky, f.blind, time.Now().Before(f.doubt), time.Since(f.hands) <= simSlack, time.Since(c.lost) <= simSlack:
 		return
 	}

@@ -28,6 +28,7 @@ const simCalls = 30_000
 
 // court holds what the manager does against the rules. The engine's mutex guards it.
 type court struct {
+	told    map[string]map[int64]bool // generations whose outcome was told, by record id
 	model   *simModel
 	began   time.Time
 	files   map[string]*simFile // by record id
@@ -77,7 +78,7 @@ type simExit struct {
 }
 
 func newCourt() *court {
-	return &court{model: &simModel{live: map[string]*simDeclared{}, all: map[string]*simDeclared{}}, began: time.Now(),
+	return &court{told: map[string]map[int64]bool{}, model: &simModel{live: map[string]*simDeclared{}, all: map[string]*simDeclared{}}, began: time.Now(),
 		over: make(chan struct{}), files: map[string]*simFile{}, exempt: map[string]bool{}, stood: map[string]bool{}, reached: map[string]int{}}
 }
 

@@ -134,7 +134,7 @@ func (e *simEngine) createLocked(t Template) (string, error) {
 		c.Anonymous = map[string]string{simTarget: c.volume}
 	}
 	c.limited = t.Spec.Resources
-	c.Limits, c.RestartPolicy, c.Networks = t.Spec.Resources, "no", map[string]string{t.Spec.Network: "id of " + t.Spec.Network}
+	c.Limits, c.RestartPolicy, c.Networks = t.Spec.Resources, "no", []string{t.Spec.Network}
 	c.ID, c.Token, c.Hash, c.Instance, c.ImageID = t.ID, t.Token, t.Hash, t.Instance, t.Spec.Image
 	if e.court.replaced(&t) {
 		c.ours, c.born = false, c.Container
@@ -151,7 +151,7 @@ func (e *simEngine) startLocked(c *simContainer, byHand bool) error {
 	case c.State != "created" && c.State != "exited":
 		return ErrConflict
 	case c.template.Spec.Image == "broken":
-		c.StartError, c.ExitCode, c.Networks = "no such command", 127, map[string]string{}
+		c.StartError, c.ExitCode, c.Networks = "no such command", 127, []string{}
 		e.court.file(c.ID).failed[c.Hash] = true
 		return ErrInvalid
 	}

@@ -23,7 +23,7 @@ func (c *court) completes() {
 	for id, d := range c.model.all {
 		r, ok := c.model.life.store.Get(id)
 		f := c.file(id)
-		if ok && d.unsure == nil && !f.halted[f.run] && r.Run.Ended == plan.Completed && r.Run.ID == f.run && r.Status.ObservedGeneration == d.generation {
+		if asked := ok && (r.Asked.Start > r.Done.Start || r.Asked.Restart > r.Done.Restart); ok && !asked && d.unsure == nil && !f.halted[f.run] && r.Run.Ended == plan.Completed && r.Run.ID == f.run && r.Status.ObservedGeneration == d.generation {
 			f.done = f.run
 		}
 	}

@@ -60,7 +60,7 @@ func (p *simPort) admit(call, name, ref string) (*simFault, error) {
 		e.court.note("fault: %s %s: err %v, after %v, delay %v", call, name, f.err, f.after, f.delay)
 		e.court.disturbName(name, f.delay)
 		for id, d := range e.court.model.all {
-			if d.name == name && call == "start" {
+			if d.name == name && (call == "start" || call == "stop" || call == "kill") { // an update that it happens to is taken back
 				e.court.file(id).failed[""] = true
 			}
 		}
@@ -230,7 +230,7 @@ func (c *simContainer) listed() plan.Container {
 	if c.State == "running" {
 		health = c.Health
 	}
-	return plan.Container{DockerID: c.DockerID, Name: c.Name, ID: c.ID, Token: c.Token, Hash: c.Hash, State: c.State, Health: health,
+	return plan.Container{DockerID: c.DockerID, Name: c.Name, ID: c.ID, Token: c.Token, Hash: c.Hash, State: c.State, Health: health, Networks: c.Networks,
 		Digest: fmt.Sprint(c.State, " ", c.Name, " ", c.ExitCode, " ", health, " ", c.Networks)}
 }
 

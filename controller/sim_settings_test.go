@@ -4,6 +4,7 @@ package controller
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/flow-manager/flow-manager/api"
@@ -62,16 +63,16 @@ func (e *simEngine) alterLocked(c *simContainer, arg int) {
 
 // connectLocked attaches a container to a network.
 func (e *simEngine) connectLocked(c *simContainer, network string) error {
-	if c.Networks[network] != "" {
+	if slices.Contains(c.Networks, network) {
 		return ErrConflict
 	}
-	c.Networks = map[string]string{network: "id of " + network}
+	c.Networks = []string{network}
 	return nil
 }
 
 // disconnectLocked takes a container off all its networks. No event of the container tells of that.
 func (e *simEngine) disconnectLocked(c *simContainer) {
-	c.Networks = map[string]string{}
+	c.Networks = []string{}
 }
 
 // settingsAsDeclared tells how what the engine holds a container to differs from what stands.
@@ -82,7 +83,7 @@ func settingsAsDeclared(c *simContainer, wanted api.Resources, r *store.Record) 
 		return fmt.Errorf("its limits are %+v and not %+v", c.Limits, wanted)
 	case c.RestartPolicy != "no":
 		return fmt.Errorf("the engine's own policy for it is %q", c.RestartPolicy)
-	case c.Networks[r.Spec.Network] == "":
+	case !slices.Contains(c.Networks, r.Spec.Network):
 		return fmt.Errorf("it is attached to %v and not to %s", c.Networks, r.Spec.Network)
 	}
 	return nil

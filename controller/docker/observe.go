@@ -2,13 +2,14 @@ package docker
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
+	"unique"
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/mount"
+	"github.com/docker/docker/api/types/network"
 
 	"github.com/flow-manager/flow-manager/api"
 	"github.com/flow-manager/flow-manager/controller/plan"
@@ -25,16 +26,21 @@ func summary(c *container.Summary) plan.Container {
 		o.Name = strings.TrimPrefix(c.Names[0], "/")
 	}
 	o.Health = map[string]string{"healthy": api.HealthHealthy, "unhealthy": api.HealthUnhealthy, "health: starting": api.HealthStarting}[status]
-	o.Digest = strings.Join([]string{c.State, o.Name, status, attachedTo(c)}, " ")
+	if c.NetworkSettings != nil {
+		o.Networks = attachments(c.NetworkSettings.Networks)
+	}
+	o.Digest = strings.Join(append([]string{c.State, o.Name, status}, o.Networks...), " ")
 	return o
 }
 
-// attachedTo names the networks that a list shows.
-func attachedTo(c *container.Summary) string {
-	if c.NetworkSettings == nil {
-		return ""
+// attachments are the names of the networks that an answer of the engine shows, sorted; nil where it shows none of that.
+func attachments(networks map[string]*network.EndpointSettings) []string {
+	names := make([]string, 0, len(networks))
+	for name := range networks {
+		names = append(names, unique.Make(name).Value()) // many containers, few networks
 	}
-	return strings.Join(slices.Sorted(maps.Keys(c.NetworkSettings.Networks)), " ")
+	slices.Sort(names)
+	return names
 }
 
 func labelled(labels map[string]string) plan.Container {
@@ -57,7 +63,9 @@ func observed(c *container.InspectResponse) (plan.Container, error) {
 			o.Limits.PidsLimit = *h.PidsLimit
 		}
 	}
-	o.Networks = networks(c)
+	if c.NetworkSettings != nil {
+		o.Networks = attachments(c.NetworkSettings.Networks)
+	}
 	o.Health = api.HealthNone
 	if c.State.Health != nil {
 		o.Health, o.FailingStreak = health(string(c.State.Health.Status)), c.State.Health.FailingStreak
@@ -71,21 +79,6 @@ func observed(c *container.InspectResponse) (plan.Container, error) {
 	}
 	o.FinishedAt, err = instant(c.State.FinishedAt)
 	return o, err
-}
-
-// networks are those that a container is attached to, by name, with their ids.
-func networks(c *container.InspectResponse) map[string]string {
-	if c.NetworkSettings == nil {
-		return nil
-	}
-	attached := map[string]string{}
-	for name, n := range c.NetworkSettings.Networks {
-		attached[name] = ""
-		if n != nil {
-			attached[name] = n.NetworkID
-		}
-	}
-	return attached
 }
 
 // anonymous are the volumes that the engine made for what the image asks for, by target.

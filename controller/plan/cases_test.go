@@ -108,7 +108,7 @@ func planCases() []planCase {
 		{"its socket is opened before a start", newScene().ended(1).counted("").with(func(s *scene) { s.o.SocketMissing = true }), "listen for recovery", "restarting", "BackOff"},
 		{"its limits were changed", newScene().with(func(s *scene) { s.c.RestartPolicy, s.c.Limits.PidsLimit = "no", 7 }), "limit for drift", "running", "Running"},
 		{"its restart policy was changed", newScene().with(func(s *scene) { s.c.RestartPolicy = "always" }), "limit for drift", "running", "Running"},
-		{"it was taken off its network", newScene().with(func(s *scene) { s.c.Networks = map[string]string{} }), "connect for drift", "running", "Running"},
+		{"it was taken off its network", newScene().with(func(s *scene) { s.c.Networks = []string{} }), "connect for drift", "running", "Running"},
 		{"the folder of its socket is another one, and it never connected", newScene().with(func(s *scene) { s.r.Current.Mount, s.o.Mount = "one", "two" }), "", "running", "Running"},
 		{"the folder of its socket is another one, and it has connected", newScene().with(func(s *scene) { s.r.Current.Mount, s.o.Mount, s.r.Run.Connected = "one", "two", true }), "renew for drift", "running", "Running"},
 		{"the folder of its socket is another one, and it cannot be stopped for that", newScene().with(func(s *scene) {

@@ -61,7 +61,7 @@ func (f *formatOne) seen(r *store.Record, after time.Duration) *Observation {
 	var all []Container
 	for _, c := range f.Records[r.Name].Containers {
 		if c.RestartPolicy == "" {
-			c.RestartPolicy, c.Networks = "no", map[string]string{r.Spec.Network: "n"}
+			c.RestartPolicy, c.Networks = "no", []string{r.Spec.Network}
 			for _, p := range r.AllPlacements() {
 				if p.Owns(c.Token, c.DockerID, c.Name) {
 					c.Limits = p.Resources

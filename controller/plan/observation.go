@@ -31,8 +31,8 @@ type Container struct {
 	// Limits are what the engine holds it to, RestartPolicy the engine's own, which is to be "no".
 	Limits        api.Resources
 	RestartPolicy string
-	// Networks are those that it is attached to, by name; nil where that is not known.
-	Networks map[string]string
+	// Networks are the names of those that it is attached to, sorted; nil where that is not known.
+	Networks []string
 	// Began is when its newest run began by the controller's steady clock, Lasted how long that lasted once it has ended.
 	Began  time.Time
 	Lasted time.Duration

@@ -62,8 +62,7 @@ func detached(r *store.Record, c *Container) bool {
 	if c.Networks == nil || network == "" || network == api.NetworkNone || network == api.NetworkHost {
 		return false
 	}
-	_, attached := c.Networks[network]
-	return !attached
+	return !slices.Contains(c.Networks, network)
 }
 
 // WantedNetwork is that of the generation that stands, "" where it is not known.

@@ -177,7 +177,7 @@ func (w world) container(p store.Placement) Container {
 		c.StartError = oneOf(w, p.Token+" start error", "", "the shim is gone")
 	}
 	if w.number(p.Token+" limits", 0, 3) == 0 {
-		c.RestartPolicy, c.Limits, c.Networks = "always", api.Resources{PidsLimit: 7}, map[string]string{}
+		c.RestartPolicy, c.Limits, c.Networks = "always", api.Resources{PidsLimit: 7}, []string{}
 	}
 	return c
 }
