@@ -57,6 +57,7 @@ const (
 	ReasonPolicyViolation       = "PolicyViolation"
 	ReasonInvalidSpec           = "InvalidSpec"
 	ReasonEngineError           = "EngineError"
+	ReasonEngineTimeout         = "EngineTimeout"
 	ReasonActionFailed          = "ActionFailed"
 
 	ReasonEngineUnavailable = "EngineUnavailable"
@@ -130,6 +131,7 @@ func Reasons() []Word {
 		{ReasonNoSpace, "A file system of the host is full; free some space."},
 		{ReasonPolicyViolation, "The manager's policy does not allow it any more; declare what it allows, or have it allowed."},
 		{ReasonInvalidSpec, "The engine cannot make this container; declare another one, by what the message says."},
+		{ReasonEngineTimeout, "The engine does not answer a step in time, again and again; look at its log and its disk."},
 		{ReasonEngineError, "The engine refused a step, and it is tried again; the message has what it says."},
 		{ReasonActionFailed, "A step did not work, and it is tried again; the message says why."},
 		{VolumesNotRemoved, "It is being deleted, and its volumes cannot be removed yet; it is tried again."},

@@ -67,6 +67,16 @@ func (a *backoffs) due(id string) time.Duration {
 	return 0
 }
 
+// count is how many attempts there were in a row.
+func (a *backoffs) count(id string) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if one := a.byID[id]; one != nil {
+		return one.n
+	}
+	return 0
+}
+
 // next counts an attempt and returns how long the next one waits.
 func (a *backoffs) next(id string) time.Duration {
 	a.mu.Lock()

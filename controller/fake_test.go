@@ -39,6 +39,8 @@ type fakeEngine struct {
 	before, after func(call string) error
 	// starting sees each container that is about to start.
 	starting func(c *fakeContainer)
+	// never is a call that is not answered.
+	never string
 	// stopTakes is how long a container takes to end once it is asked to.
 	stopTakes time.Duration
 	// startError is why containers cannot be started, by Docker id; "" is all.
@@ -191,7 +193,14 @@ func (e *fakeEngine) Start(_ context.Context, dockerID string) error {
 	})
 }
 
-func (e *fakeEngine) Kill(_ context.Context, dockerID, signal string) error {
+func (e *fakeEngine) Kill(ctx context.Context, dockerID, signal string) error {
+	e.mu.Lock()
+	never := e.never == "kill"+signal
+	e.mu.Unlock()
+	if never {
+		<-ctx.Done()
+		return ctx.Err()
+	}
 	return e.with("kill"+signal, dockerID, func(c *fakeContainer) error {
 		switch {
 		case c.State != "running" && c.State != "paused":

@@ -796,3 +796,58 @@ func TestFault_TheLastWordsOfAFailedUpdateAreKept(t *testing.T) {
 		}
 	})
 }
+
+// An engine that answers, but one call of it never: that is told, and the record is not looked at for ever in silence.
+func TestFault_ACallThatIsNeverAnswered(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.declare("web", nil)
+		w.after(time.Minute)
+		w.engine.mu.Lock()
+		w.engine.never = "killSIGTERM"
+		w.engine.mu.Unlock()
+		g := w.ask("web", store.IntentStopped, (*store.Wish).AskStop)
+		w.after(5 * time.Minute)
+		if reason := w.reason(); reason != api.ReasonEngineTimeout {
+			t.Errorf("degraded because of %q", reason)
+		}
+		if o := w.judged("web", g); o == nil || o.ErrorType != api.TimeoutError {
+			t.Errorf("the stop: %+v", o)
+		}
+		w.engine.mu.Lock()
+		w.engine.never = ""
+		w.engine.mu.Unlock()
+		w.after(10 * time.Minute)
+		if st := w.status("web"); st.State != api.StateStopped || w.reason() != "" {
+			t.Errorf("once it is answered: %s", api.Encode(st))
+		}
+	})
+}
+
+// One that was given up because it was not well, and is well again by itself, ends like any other.
+func TestFault_GivenUpAndWellAgain(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.declare("web", func(s *api.Spec) { s.RestartPolicy.MaxAttempts = 1 })
+		for range 2 {
+			w.engine.sicken("web", "no")
+			w.after(5 * time.Second)
+		}
+		if st := w.status("web"); st.State != api.StateRunning || st.Health != api.HealthUnhealthy {
+			t.Fatalf("given up: %s", api.Encode(st))
+		}
+		w.engine.behind(func() {
+			for _, c := range w.engine.containers {
+				c.Health, c.FailingStreak = api.HealthHealthy, 0
+			}
+		})
+		w.after(time.Hour)
+		if st := w.status("web"); st.Condition(api.Available).Status != api.True {
+			t.Errorf("well again: %s", api.Encode(st))
+		}
+		c, _ := w.engine.named("web")
+		w.engine.exitOf(c.DockerID, 1)
+		w.after(time.Minute)
+		if st := w.status("web"); st.State != api.StateRunning || st.RestartCount != 2 {
+			t.Errorf("after its end: %s", api.Encode(st))
+		}
+	})
+}

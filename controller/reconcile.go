@@ -134,7 +134,7 @@ func (k *Controller) takeStep(ctx context.Context, r *store.Record, o *plan.Obse
 	case err == nil:
 		log.Debug().Msg("done")
 		return k.writeSuccess(ctx, r, next, res, o)
-	case unrelatedError(ctx, err):
+	case unrelatedError(ctx, err) && !k.silent(r, err):
 		return err
 	}
 	log.Warn().Err(err).Msg("this step did not work; trying again later")
@@ -144,6 +144,14 @@ func (k *Controller) takeStep(ctx context.Context, r *store.Record, o *plan.Obse
 	}
 	told = told.Masked(k.redactor(r))
 	return k.writeStep(ctx, r, next, &plan.Result{Refused: &plan.Refusal{Reason: reason, Type: told.Type, Message: told.Message}}, o)
+}
+
+// silentTurns is how many turns in a row may end because the engine does not answer, before that is told as a failure.
+const silentTurns = 3
+
+// silent reports whether a step failed because the engine does not answer it, again and again, though it answers others.
+func (k *Controller) silent(r *store.Record, err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) && !isStoreError(err) && k.observer.ready() && k.retryBackoffs.count(r.ID) >= silentTurns
 }
 
 // writeSuccess writes a step that worked.
@@ -218,6 +226,8 @@ func explain(next *plan.Step, r *store.Record, err error) (reason string, told *
 		return failed.explain(r)
 	}
 	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return api.ReasonEngineTimeout, api.Errorf(api.TimeoutError, "the engine did not %s the container within %s, again and again, though it answers otherwise; look at the engine's log and at its disk. It is tried again", plan.Word(next.Action), callTimeout)
 	case next.Action == plan.Create && errors.Is(err, ErrAbsent):
 		missing := imageNotFound(r)
 		return missing.reason, missing.told

@@ -358,7 +358,7 @@ func editUpdate(r *store.Record, s *Step, res *Result, o *Observation) []api.Eve
 	case Promote:
 		promote(r)
 	case Commit:
-		return commit(r, s, res, o)
+		return commit(r, res, o)
 	case Rollback:
 		return rollback(r, s, res, o)
 	}
@@ -408,7 +408,7 @@ func promote(r *store.Record) {
 }
 
 // commit ends a trial. With a detail, the container stays though it has failed.
-func commit(r *store.Record, s *Step, res *Result, o *Observation) []api.Event {
+func commit(r *store.Record, res *Result, o *Observation) []api.Event {
 	t := r.Trial(madeFrom(&r.Current))
 	if r.Previous.Token != r.Current.Token {
 		r.Supersede(r.Previous)
@@ -529,6 +529,9 @@ func settle(r *store.Record, s *Step, o *Observation) {
 		r.Run.Ready = Run(c)
 	}
 	r.Run.Connected = r.Run.Connected || o.Connected
+	if n := &r.Run; ended(r, c) == EndCounted && n.Ended != "" && available(r, o, c) {
+		n.ID, n.End, n.Ended = "", "", "" // it was given up, and is well again by itself: its end will be another one
+	}
 	if available(r, o, c) && r.Handover == nil && r.Run.Available != Run(c) && ended(r, c) == "" {
 		r.Run.Available, r.Current.Stable = Run(c), true
 	}
