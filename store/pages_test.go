@@ -75,7 +75,7 @@ func TestVerify_Refuses(t *testing.T) {
 		"two that lead to one":                  func(l *layout) { copy(l.child(l.branches[0], 1)[:8], l.child(l.branches[0], 0)[:8]) },
 		"one that leads beyond the last":        func(l *layout) { put64(l.child(l.branches[0], 0), l.meta.used) },
 		"one that leads to the first pages":     func(l *layout) { put64(l.child(l.branches[0], 0), 1) },
-		"a page that is another":                func(l *layout) { put64(l.leaf(), 7) },
+		"a page that is another":                func(l *layout) { put64(l.leaf(), machine.Uint64(l.leaf())+1) },
 		"a page that goes on beyond the last":   func(l *layout) { put32(l.leaf()[12:], 1<<30) },
 		"a page that goes on into the next":     func(l *layout) { put32(l.leaf()[12:], 2) },
 		"a page of no kind":                     func(l *layout) { put16(l.leaf()[8:], 3) },
