@@ -367,7 +367,7 @@ func TestController_LeavesForeignContainersAlone(t *testing.T) {
 			t.Errorf("the foreign one: %+v", c)
 		}
 		w.engine.behind(func() { clear(w.engine.containers) })
-		w.after(10 * time.Second)
+		w.after(10 * time.Minute) // longer than any backoff, which depends on the id, and than a resync
 		if st := w.status("web"); st.State != api.StateRunning || st.LastError != nil {
 			t.Errorf("after it went: %s", api.Encode(st))
 		}

@@ -143,6 +143,7 @@ func (k *Controller) takeStep(ctx context.Context, r *store.Record, o *plan.Obse
 		reason, told = f.reason, f.told
 	}
 	told = told.Masked(k.redactor(r))
+	o.At = k.clock.now() // the wait for the next attempt begins now, however long this one took
 	return k.writeStep(ctx, r, next, &plan.Result{Refused: &plan.Refusal{Reason: reason, Type: told.Type, Message: told.Message}}, o)
 }
 

@@ -135,6 +135,7 @@ func (k *Controller) takeDegraded(ctx context.Context, r *store.Record, next *pl
 		k.metrics.restarted.Observe(o.At.Wall(k.clock.now().Now).Sub(next.On.FinishedAt).Seconds())
 	}
 	if res != nil {
+		o.At = k.clock.now()
 		k.stash.put(r, next, res, o)
 	}
 	return nil
