@@ -23,15 +23,9 @@ func counts(t *testing.T) (*quietServer, *servertest.Parts, func()) {
 	b := backed(s, p)
 	b.StatusInterval = 30 * time.Second
 	server := New(b)
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- server.Run(ctx) }()
+	end := servertest.Run(server, s)
 	return &quietServer{server, t}, p, func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-		if err := s.Close(); err != nil {
+		if err := end(); err != nil {
 			t.Error(err)
 		}
 	}

@@ -2,7 +2,6 @@ package server
 
 import (
 	"cmp"
-	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -50,17 +49,11 @@ func (w *world) open() {
 		w.rt.Fatal(err)
 	}
 	w.server = New(backed(w.store, &servertest.Parts{}))
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- w.server.Run(ctx) }()
+	end := servertest.Run(w.server, w.store)
 	w.log = w.store.Watch(w.store.Revision())
 	w.stop = func() {
 		w.cut()
-		cancel()
-		if err := <-ended; err != nil {
-			w.rt.Error(err)
-		}
-		if err := w.store.Close(); err != nil {
+		if err := end(); err != nil {
 			w.rt.Error(err)
 		}
 	}

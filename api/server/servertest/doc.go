@@ -3,12 +3,13 @@
 //
 //	p := &servertest.Parts{}
 //	s := server.New(server.Backend{Store: st, Messenger: p, Stats: p, Logs: p, Engine: p, Policy: p, Planner: p, Log: zerolog.Nop()})
-//	go s.Run(ctx)
+//	end := servertest.Run(s, st)
 //	client, err := servertest.Open(s, session.Principal{Name: "ann", Role: api.Operator})
 //	asked := client.Ask(api.ApplyContainer, json.RawMessage(`{"name":"web","image":"app"}`))
 //	asked.Ack()     // what it was acknowledged by, nil so far
 //	client.Events() // what the client was told since it was asked last
 //	client.Close()
+//	end()
 //
 // A request is handled on the goroutine that asks, one at a time in each session, and Handle has returned when Ask does. Nothing
 // here waits but a client for what it is sent, and a stream for a client that is Slow, so all of it works in a bubble of

@@ -1,7 +1,6 @@
 package servertest_test
 
 import (
-	"context"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -26,15 +25,9 @@ func serve(t *testing.T) (app *server.Server, st *store.Store, end func()) {
 	}
 	p := &servertest.Parts{}
 	app = server.New(server.Backend{Store: st, Messenger: p, Stats: p, Logs: p, Engine: p, Policy: p, Planner: p, Log: zerolog.Nop()})
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- app.Run(ctx) }()
+	stop := servertest.Run(app, st)
 	return app, st, func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-		if err := st.Close(); err != nil {
+		if err := stop(); err != nil {
 			t.Error(err)
 		}
 	}
