@@ -19,27 +19,25 @@ func (k *Controller) reconcileDeleted(ctx context.Context, id string) (time.Dura
 		return 0, err
 	}
 	stone, known := k.Store.Tombstone(id)
-	left := false
+	var left []*plan.Container
 	for i := range seen {
 		c := &seen[i]
 		if !known || !stone.Owns(c.Token, c.DockerID, c.Name) {
 			k.reportStranger(c)
 			continue
 		}
-		left = true
+		left = append(left, c)
 	}
-	if !left {
+	if len(left) == 0 {
 		k.collectBackoffs.forget(id)
 		return 0, nil
 	}
 	if due := k.collectBackoffs.due(id); due > 0 {
 		return due, nil
 	}
-	for i := range seen {
-		if c := &seen[i]; stone.Owns(c.Token, c.DockerID, c.Name) {
-			if err := k.collect(ctx, c); err != nil {
-				k.logID(id).Warn().Err(err).Str("operation", "collect").Msg("what is left of a deleted container could not be removed; trying again later")
-			}
+	for _, c := range left {
+		if err := k.collect(ctx, c); err != nil {
+			k.logID(id).Warn().Err(err).Str("operation", "collect").Msg("what is left of a deleted container could not be removed; trying again later")
 		}
 	}
 	return k.collectBackoffs.next(id), nil

@@ -142,9 +142,21 @@ func (k *Controller) takeStep(ctx context.Context, r *store.Record, o *plan.Obse
 	if f := k.probe(ctx, r, next, err); f != nil {
 		reason, told = f.reason, f.told
 	}
-	told = told.Masked(k.redactor(r))
 	o.At = k.clock.now() // the wait for the next attempt begins now, however long this one took
-	return k.writeStep(ctx, r, next, &plan.Result{Refused: &plan.Refusal{Reason: reason, Type: told.Type, Message: told.Message}}, o)
+	return k.writeStep(ctx, r, next, k.refused(r, reason, told), o)
+}
+
+// refused is what a step brought that did not work, masked.
+func (k *Controller) refused(r *store.Record, reason string, told *api.Error) *plan.Result {
+	told = told.Masked(k.redactor(r))
+	return &plan.Result{Refused: &plan.Refusal{Reason: reason, Type: told.Type, Message: told.Message}}
+}
+
+// measureRestart times the start that follows an exit.
+func (k *Controller) measureRestart(next *plan.Step, o *plan.Observation) {
+	if next.Action == plan.Start && next.Cause == api.CauseExit {
+		k.metrics.restarted.Observe(o.At.Wall(k.clock.now().Now).Sub(next.On.FinishedAt).Seconds())
+	}
 }
 
 // silentTurns is how many turns in a row may end because the engine does not answer, before that is told as a failure.
@@ -160,9 +172,7 @@ func (k *Controller) writeSuccess(ctx context.Context, r *store.Record, next *pl
 	if res == nil {
 		return nil // it is written already, or there is nothing to write
 	}
-	if next.Action == plan.Start && next.Cause == api.CauseExit {
-		k.metrics.restarted.Observe(o.At.Wall(k.clock.now().Now).Sub(next.On.FinishedAt).Seconds())
-	}
+	k.measureRestart(next, o)
 	k.failAt(beforeNote(), next)
 	res.Detail = k.redactor(r).Text(next.Detail) // it may quote a name that somebody else gave
 	o.At = k.clock.now()

@@ -127,12 +127,12 @@ func (k *Controller) takeDegraded(ctx context.Context, r *store.Record, next *pl
 	case err != nil:
 		log.Warn().Err(err).Msg("this step did not work; trying again later, though the store cannot be written")
 		reason, told := explain(next, r, err)
-		res = &plan.Result{Refused: &plan.Refusal{Reason: reason, Type: told.Type, Message: told.Masked(k.redactor(r)).Message}}
+		res = k.refused(r, reason, told)
 	case next.Action == plan.Start:
 		log.Info().Msg("started again, though the store cannot be written")
 	}
-	if err == nil && next.Action == plan.Start && next.Cause == api.CauseExit {
-		k.metrics.restarted.Observe(o.At.Wall(k.clock.now().Now).Sub(next.On.FinishedAt).Seconds())
+	if err == nil {
+		k.measureRestart(next, o)
 	}
 	if res != nil {
 		o.At = k.clock.now()
