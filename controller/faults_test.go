@@ -166,7 +166,7 @@ func TestFault_ATakenNameHoldsUpNothing(t *testing.T) {
 			w.engine.addLocked("web").State = "running"
 		})
 		w.after(10 * time.Second)
-		if reason := w.reason(); reason != plan.NameConflict {
+		if reason := w.reason(); reason != api.ReasonNameConflict {
 			t.Errorf("degraded because of %q", reason)
 		}
 		w.engine.told()

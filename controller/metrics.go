@@ -76,7 +76,7 @@ func (k *Controller) foreign() float64 {
 	}
 	records, _ := k.Store.List()
 	for _, r := range records {
-		if f := r.Tracks.Name.Failure; f != nil && f.Reason == plan.NameConflict {
+		if f := r.Tracks.Name.Failure; f != nil && f.Reason == api.ReasonNameConflict {
 			n++
 		}
 	}

@@ -223,7 +223,7 @@ func explain(next *plan.Step, r *store.Record, err error) (reason string, told *
 			if next.Action == plan.Intend || next.Action == plan.IntendReplacement {
 				return api.ReasonNoFreePort, e
 			}
-			return plan.NameConflict, e
+			return api.ReasonNameConflict, e
 		}
 		if reason, known := e.Details["reason"].(string); known {
 			return reason, e
@@ -245,7 +245,7 @@ func explain(next *plan.Step, r *store.Record, err error) (reason string, told *
 	case next.Action == plan.Create && errors.Is(err, ErrInvalid):
 		return api.ReasonInvalidSpec, api.Errorf(api.DockerAPIError, "the engine cannot make this container: %v", err)
 	case next.Action == plan.Start:
-		return plan.StartFailed, api.Errorf(api.DockerAPIError, "the engine could not start the container: %v", err)
+		return api.ReasonStartFailed, api.Errorf(api.DockerAPIError, "the engine could not start the container: %v", err)
 	case next.Action == plan.Limit:
 		return api.ReasonLimitsRefused, api.Errorf(api.DockerAPIError, "the engine does not hold the container to %s: %v; declare limits that it can have while it runs, or roll back", limitsText(r.Spec.Resources), err)
 	}

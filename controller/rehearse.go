@@ -211,7 +211,7 @@ func failedUpdate(r *store.Record) *api.FailedUpdate {
 	if t.Failed == "" {
 		return nil
 	}
-	failed := &api.FailedUpdate{Reason: plan.UpdateFailed, Ending: api.Ending{Logs: []string{}}}
+	failed := &api.FailedUpdate{Reason: api.ReasonUpdateFailed, Ending: api.Ending{Logs: []string{}}}
 	if t.Exit != nil {
 		failed.Ending = ending(t.Exit)
 	}

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/flow-manager/flow-manager/api"
-	"github.com/flow-manager/flow-manager/controller/plan"
 )
 
 // become puts the only container of the engine into a state.
@@ -90,7 +89,7 @@ func TestController_AContainerThatTheEngineDoesNotStartAnyMoreIsReplaced(t *test
 				})
 				w.engine.exit("web", 1)
 				w.after(55 * time.Second) // the seventh start fails after 63 s, give or take a tenth
-				if st := w.status("web"); st.Condition(api.Degraded).Reason != plan.StartFailed || st.DockerID != stuck.DockerID {
+				if st := w.status("web"); st.Condition(api.Degraded).Reason != api.ReasonStartFailed || st.DockerID != stuck.DockerID {
 					t.Errorf("given up too soon: %s", api.Encode(st))
 				}
 				w.after(5 * time.Minute)

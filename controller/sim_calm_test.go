@@ -162,12 +162,12 @@ func (w *simWorld) excuses(r *store.Record, d *simDeclared) map[plan.TrackID]*st
 			held[track] = f
 		}
 	}
-	excuse(plan.Process, w.engine.brokenLocked(r.Current.DockerID), plan.StartFailed)
+	excuse(plan.Process, w.engine.brokenLocked(r.Current.DockerID), api.ReasonStartFailed)
 	excuse(plan.Update, d.spec.Image == "missing", "ImageNotFound")
 	if c := w.engine.containers[r.Current.DockerID]; c != nil {
 		excuse(plan.Settings, w.engine.refusesLocked(c, plan.WantedLimits(r)), "LimitsRefused")
 	}
-	excuse(plan.Name, w.engine.squatterLocked(d.name), plan.NameConflict)
+	excuse(plan.Name, w.engine.squatterLocked(d.name), api.ReasonNameConflict)
 	return held
 }
 
@@ -190,7 +190,7 @@ func (w *simWorld) asDeclared(d *simDeclared, r *store.Record, c *simContainer, 
 	switch {
 	case why != "" && !w.court.file(d.id).failed[api.TemplateHash(&r.Spec)] && !w.court.file(d.id).failed[""]:
 		return errors.New("nothing ever happened to it, and yet: " + why)
-	case why != "" && (st.LastError == nil || degraded.Reason != plan.UpdateFailed && !strings.Contains(degraded.Message, plan.UpdateFailed+": ")):
+	case why != "" && (st.LastError == nil || degraded.Reason != api.ReasonUpdateFailed && !strings.Contains(degraded.Message, api.ReasonUpdateFailed+": ")):
 		return fmt.Errorf("its status does not tell that %s: %s", why, api.Encode(st))
 	case strings.Contains(why, "it exited with code") && lastSaid(r) == "":
 		return fmt.Errorf("nobody knows any more what it said last: %s", why)

@@ -30,12 +30,6 @@ type Refusal struct {
 	Message string
 }
 
-// Reasons that change what is done next.
-const (
-	NameConflict = "NameConflict"
-	UpdateFailed = "UpdateFailed"
-)
-
 // Apply does to a record what a step that was taken does to it, and returns the durable events that tell of it. The record may
 // have been declared anew since the step was planned.
 func Apply(r *store.Record, s *Step, res *Result, o *Observation) []api.Event {
@@ -92,7 +86,7 @@ func engine(a Action) bool {
 // refuse notes what a step met, and how long the next attempt waits.
 func refuse(r *store.Record, s *Step, f *Refusal, o *Observation) []api.Event {
 	switch {
-	case s.Action == Create && !s.Candidate && f.Reason == NameConflict && r.Current.DockerID == "" && r.Current.DockerName == r.Name:
+	case s.Action == Create && !s.Candidate && f.Reason == api.ReasonNameConflict && r.Current.DockerID == "" && r.Current.DockerName == r.Name:
 		r.Current.DockerName = Aside(r, r.Current.Token) // it is made all the same, and named once it can be
 		return note(r, &r.Tracks.Name, Name, s, f, o)
 	case ofHandover(r, s, o):

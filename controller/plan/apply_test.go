@@ -79,7 +79,7 @@ func TestApply_AnAttemptCountsFromTheStop(t *testing.T) {
 		s.does(t, Attempt, &Result{})
 		s.does(t, Stop, refused)
 		s.does(t, Abandon, &Result{Detail: "no"})
-		if f := s.r.Tracks.Update.Failure; f == nil || f.Attempts != n || f.Reason != UpdateFailed {
+		if f := s.r.Tracks.Update.Failure; f == nil || f.Attempts != n || f.Reason != api.ReasonUpdateFailed {
 			t.Fatalf("after %d attempts: %+v", n, f)
 		}
 		if trial := s.r.Trial(Template(s.r)); trial.Attempts != 0 {
@@ -182,7 +182,7 @@ func TestApply_ANewerRequestIsNotDone(t *testing.T) {
 func TestApply_ATakenNameIsDoneWithout(t *testing.T) {
 	s := newScene().with(removedByOthers)
 	s.r.Current.DockerID = ""
-	s.does(t, Create, &Result{Refused: &Refusal{Reason: NameConflict, Type: api.ConflictError, Message: "taken"}})
+	s.does(t, Create, &Result{Refused: &Refusal{Reason: api.ReasonNameConflict, Type: api.ConflictError, Message: "taken"}})
 	if f := s.r.Tracks.Name.Failure; s.r.Current.DockerName != Aside(s.r, "t1") || f == nil || s.r.Tracks.Update.Failure != nil {
 		t.Errorf("it is to be made as %s; %+v", s.r.Current.DockerName, s.r.Tracks)
 	}
@@ -207,7 +207,7 @@ func TestApply_WhatRunsOnceIsNotRunAgain(t *testing.T) {
 func TestApply_ARefusedStepOfAHandoverGoesBack(t *testing.T) {
 	s := newScene().proving().fresh()
 	shared := s.r.Handover
-	s.does(t, Start, &Result{Refused: &Refusal{Reason: StartFailed, Type: api.DockerAPIError, Message: "no such command"}})
+	s.does(t, Start, &Result{Refused: &Refusal{Reason: api.ReasonStartFailed, Type: api.DockerAPIError, Message: "no such command"}})
 	if shared.Failed != "" || s.r.Handover.Failed != "no such command" || s.r.Tracks.Update.Failure != nil {
 		t.Errorf("shared %+v, now %+v", shared, s.r.Handover)
 	}

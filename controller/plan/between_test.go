@@ -85,7 +85,7 @@ func TestApply_AStopForAnUpdateIsNoCrash(t *testing.T) {
 	s.ended(143)
 	s.does(t, RecordStop, &Result{})
 	s.does(t, IntendStart, &Result{})
-	s.does(t, Start, &Result{Refused: &Refusal{Reason: StartFailed, Type: api.DockerAPIError, Message: "no such network"}})
+	s.does(t, Start, &Result{Refused: &Refusal{Reason: api.ReasonStartFailed, Type: api.DockerAPIError, Message: "no such network"}})
 	o := s.seen()
 	next := Plan(s.r, o)
 	events := Apply(s.r, &next, &Result{Detail: next.Detail, Exit: &store.Exit{Code: 143, Cause: "signal 15"}}, o)
@@ -211,7 +211,7 @@ func TestApply_CodeIsTriedOnceWhatRunsWasAskedToStop(t *testing.T) {
 		s.does(t, SwitchCode, &Result{Code: &store.Taken{Code: s.r.Code, Digest: "two"}})
 		s.does(t, Stop, &Result{Refused: &Refusal{Reason: "EngineError", Type: api.DockerAPIError, Message: "no"}})
 		s.does(t, Rollback, &Result{Detail: "no"})
-		if f := s.r.Tracks.Update.Failure; f == nil || f.Attempts != n || f.Reason != UpdateFailed || f.Message != "no" || Exhausted(s.r) {
+		if f := s.r.Tracks.Update.Failure; f == nil || f.Attempts != n || f.Reason != api.ReasonUpdateFailed || f.Message != "no" || Exhausted(s.r) {
 			t.Fatalf("after %d attempts: %+v, %+v", n, f, s.r.Trials)
 		}
 		s.rests(t)
@@ -233,7 +233,7 @@ func TestPlan_WhatIsBeingStoppedKeepsItsPlace(t *testing.T) {
 
 // A start that failed waits no longer once other limits are declared.
 func TestPlan_OtherLimitsAreAnotherStart(t *testing.T) {
-	s := newScene().ended(1).dealt(EndAsked).with(failing(Process, Start, StartFailed))
+	s := newScene().ended(1).dealt(EndAsked).with(failing(Process, Start, api.ReasonStartFailed))
 	s.r.Spec.Resources.MemoryBytes = 64 << 20
 	s.declared(api.DesiredRunning)
 	s.does(t, Limit, &Result{})

@@ -157,7 +157,7 @@ func planCases() []planCase {
 
 		// On trial: what stood before is kept until the new one has proven itself.
 		{"names are changed before the start", newScene().trial().ended(143).fresh(), "rename for update", "created", "Created"},
-		{"a name that could not be had holds up no start", newScene().trial().fresh().with(failing(Name, Rename, NameConflict)), "start for update", "created", "Created"},
+		{"a name that could not be had holds up no start", newScene().trial().fresh().with(failing(Name, Rename, api.ReasonNameConflict)), "start for update", "created", "Created"},
 		{"it is started", newScene().proving().fresh(), "start for update", "created", "Created"},
 		{"what will run is written down before", newScene().proving().fresh().with(func(s *scene) { s.r.Run.Begun = false }), "intend-start for update", "created", "Created"},
 		{"it is watched", newScene().proving().with(justStarted), "Monitoring 5s", "running", "Running"},
@@ -242,7 +242,7 @@ func planCases() []planCase {
 
 		// Delete wins over anything under way.
 		{"deleted in a backoff", newScene().ended(1).counted("").with(backoff).deleted(), "remove for declaration", "removing", "Removing"},
-		{"deleted after a failure", newScene().ended(1).with(failing(Process, Start, StartFailed)).deleted(), "remove for declaration", "removing", "Removing"},
+		{"deleted after a failure", newScene().ended(1).with(failing(Process, Start, api.ReasonStartFailed)).deleted(), "remove for declaration", "removing", "Removing"},
 		{"deleted though a former one could not be killed", newScene().with(formerRuns).with(failing(Removal, Kill, "EngineError")).deleted(), "stop for declaration", "removing", "Removing"},
 		{"deleted while it is being stopped", newScene().with(func(s *scene) { s.r.Current.Stop = soon() }).deleted(), "Stopping 4s", "removing", "Removing"},
 		{"deleted while it is being stopped, its grace over", newScene().with(func(s *scene) { s.r.Current.Stop = over() }).deleted(), "kill for declaration", "removing", "Removing"},
@@ -253,17 +253,17 @@ func planCases() []planCase {
 		{"deleted without its socket: none is opened", newScene().with(func(s *scene) { s.o.SocketMissing = true }).deleted(), "stop for declaration", "removing", "Removing"},
 
 		// A failure is one of its track, and of what the step was for.
-		{"a failure is retried when due", newScene().ended(1).with(failing(Process, Start, StartFailed)), "Retrying 4s", "restarting", "BackOff"},
-		{"a stop does not wait for a start that failed", newScene().ended(1).with(failing(Process, Start, StartFailed)).declared(api.DesiredStopped), "", "stopped", "Stopped"},
-		{"an explicit start does not wait for one that failed", newScene().ended(1).with(failing(Process, Start, StartFailed)).with(explicitStart), "explicit-start for declaration", "restarting", "BackOff"},
-		{"another update waits for no start that failed", newScene().ended(1).with(failing(Process, Start, StartFailed)).with(retemplate), "intend-replacement for update", "restarting", "BackOff"},
+		{"a failure is retried when due", newScene().ended(1).with(failing(Process, Start, api.ReasonStartFailed)), "Retrying 4s", "restarting", "BackOff"},
+		{"a stop does not wait for a start that failed", newScene().ended(1).with(failing(Process, Start, api.ReasonStartFailed)).declared(api.DesiredStopped), "", "stopped", "Stopped"},
+		{"an explicit start does not wait for one that failed", newScene().ended(1).with(failing(Process, Start, api.ReasonStartFailed)).with(explicitStart), "explicit-start for declaration", "restarting", "BackOff"},
+		{"another update waits for no start that failed", newScene().ended(1).with(failing(Process, Start, api.ReasonStartFailed)).with(retemplate), "intend-replacement for update", "restarting", "BackOff"},
 		{"an update that failed waits for itself alone", newScene().with(retemplate).with(failing(Update, IntendReplacement, "ImageNotFound")).with(thirdTemplate), "intend-replacement for update", "running", "Running"},
 		{"nothing beside holds up a crash restart", newScene().ended(1).counted("").with(failedBeside), "start for exit", "restarting", "BackOff"},
 		{"nothing beside holds up a stop", newScene().with(failedBeside).declared(api.DesiredStopped), "stop for declaration", "running", "Running"},
 		{"nothing beside holds up a restart", newScene().with(failedBeside).with(restart), "begin-restart for restart", "running", "Running"},
 		{"nothing beside holds up a pause", newScene().with(failedBeside).declared(api.DesiredPaused), "pause for declaration", "running", "Running"},
-		{"a taken name and refused limits hold up no update", newScene().with(failing(Settings, Limit, "LimitsRefused"), failing(Name, Rename, NameConflict)).with(retemplate), "intend-replacement for update", "running", "Running"},
-		{"a taken name holds up no limits", newScene().with(failing(Name, Rename, NameConflict)).with(func(s *scene) { s.r.Spec.Resources.MemoryBytes = 64 << 20 }), "limit for declaration", "running", "Running"},
+		{"a taken name and refused limits hold up no update", newScene().with(failing(Settings, Limit, "LimitsRefused"), failing(Name, Rename, api.ReasonNameConflict)).with(retemplate), "intend-replacement for update", "running", "Running"},
+		{"a taken name holds up no limits", newScene().with(failing(Name, Rename, api.ReasonNameConflict)).with(func(s *scene) { s.r.Spec.Resources.MemoryBytes = 64 << 20 }), "limit for declaration", "running", "Running"},
 		{"refused limits hold up no name", newScene().with(failing(Settings, Limit, "LimitsRefused")).with(func(s *scene) { s.c.Name = "away" }), "rename for drift", "running", "Running"},
 	}
 }

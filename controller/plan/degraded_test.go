@@ -25,7 +25,7 @@ func TestPlanDegraded(t *testing.T) {
 		}, "forgive for recovery"},
 		{"its restart is not due", backoff, "BackOff 4s"},
 		{"it was not well", func(s *scene) { s.r.Run.Exit = &store.Exit{Unhealthy: true} }, "start for unhealthy"},
-		{"its last start failed", failing(Process, Start, StartFailed), "Retrying 4s"},
+		{"its last start failed", failing(Process, Start, api.ReasonStartFailed), "Retrying 4s"},
 		{"its update, its limits and its name failed", failedBeside, "start for exit"},
 		{"it has ended for good", func(s *scene) { s.counted(GaveUp) }, ""},
 		{"another template is declared", retemplate, "start for exit"},

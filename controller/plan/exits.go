@@ -10,10 +10,10 @@ import (
 
 // Why a restart policy leaves an ended container alone.
 const (
-	Completed   = "Completed"
-	Failed      = "Failed"
-	GaveUp      = "GaveUp"
-	Interrupted = "Interrupted"
+	Completed   = api.ReasonCompleted
+	Failed      = api.ReasonFailed
+	GaveUp      = api.ReasonGaveUp
+	Interrupted = api.ReasonInterrupted
 )
 
 // exit is what the restart policy says about the end of a run: a restart after a delay, or none because of ended.

@@ -95,7 +95,7 @@ func abandon(r *store.Record, s *Step, res *Result, o *Observation) {
 		return
 	}
 	if res.Detail != "" {
-		note(r, &r.Tracks.Update, Update, s, &Refusal{UpdateFailed, api.DockerAPIError, res.Detail}, o)
+		note(r, &r.Tracks.Update, Update, s, &Refusal{api.ReasonUpdateFailed, api.DockerAPIError, res.Detail}, o)
 	}
 }
 
@@ -174,14 +174,14 @@ func rollback(r *store.Record, s *Step, res *Result, o *Observation) []api.Event
 	}
 	if res.Detail != "" && untouched {
 		notTried(r, r.Trial(tried))
-		return note(r, &r.Tracks.Update, Update, s, &Refusal{UpdateFailed, api.DockerAPIError, res.Detail}, o)
+		return note(r, &r.Tracks.Update, Update, s, &Refusal{api.ReasonUpdateFailed, api.DockerAPIError, res.Detail}, o)
 	}
 	r.Tracks.Update.Failure = nil
 	if res.Detail == "" {
 		return nil
 	}
 	takenBack(r, tried, last, res, o)
-	return append(crash(r, o.Current, last, exit{ended: UpdateFailed}, o.At), updateFailed(r, res.Detail, "was taken back"))
+	return append(crash(r, o.Current, last, exit{ended: api.ReasonUpdateFailed}, o.At), updateFailed(r, res.Detail, "was taken back"))
 }
 
 // takeOver lets what stood before stand again. An update went back to it, so that it counts as known to work.
@@ -205,7 +205,7 @@ func takenBack(r *store.Record, tried string, last *store.Exit, res *Result, o *
 	if tried != Template(r) || Exhausted(r) {
 		return
 	}
-	f := &Refusal{UpdateFailed, api.DockerAPIError, TakenBack(r)}
+	f := &Refusal{api.ReasonUpdateFailed, api.DockerAPIError, TakenBack(r)}
 	r.Tracks.Update.Failure = &store.Failure{Input: input(r, Update), Action: string(Rollback), Reason: f.Reason, ErrorType: f.Type, Message: f.Message, Attempts: t.Attempts,
 		At: o.At.Wall(o.At.Now), Wait: store.Wait{Since: o.At.Now, Length: RetryDelay(r.ID, t.Attempts)}, Generation: r.Generation}
 }

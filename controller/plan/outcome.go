@@ -159,7 +159,7 @@ func stoppedAs(r *store.Record, o *store.Outcome) *store.Outcome {
 	if f := r.Tracks.Removal.Failure; f != nil && stops(Action(f.Action)) {
 		return refused(o, f)
 	}
-	if st.Condition(api.Progressing).Reason == stoppingReason {
+	if st.Condition(api.Progressing).Reason == api.ReasonStopping {
 		return nil // the current one rests, and one that it took the place of is still being stopped
 	}
 	if st.State == api.StateCreated || st.State == api.StateStopped {
@@ -178,7 +178,7 @@ func stops(a Action) bool { return a == Stop || a == Kill || a == Unpause }
 // unserved tells why what is declared does not stand, nil where it does, or may yet.
 func unserved(r *store.Record, o *store.Outcome) *store.Outcome {
 	if why := TakenBack(r); why != "" && r.Handover == nil && r.Tracks.Update.Failure == nil {
-		o.ErrorType, o.Message, o.Details = api.DockerAPIError, why, map[string]any{"reason": UpdateFailed}
+		o.ErrorType, o.Message, o.Details = api.DockerAPIError, why, map[string]any{"reason": api.ReasonUpdateFailed}
 		lastWords(o, r.Trial(Template(r)).Exit)
 		return o
 	}
@@ -187,7 +187,7 @@ func unserved(r *store.Record, o *store.Outcome) *store.Outcome {
 			continue
 		}
 		failed := refused(o, t.Failure)
-		if t.Failure.Reason == UpdateFailed {
+		if t.Failure.Reason == api.ReasonUpdateFailed {
 			lastWords(failed, r.Trial(Template(r)).Exit)
 		}
 		return failed
@@ -231,7 +231,7 @@ func running(r *store.Record, o *store.Outcome) *store.Outcome {
 	case r.Asked.Start > r.Done.Start, r.Asked.Restart > r.Done.Restart, n.RestartFrom != "":
 		return nil
 	case n.Suspected >= engineLost:
-		o.ErrorType, o.Message, o.Details = api.DockerAPIError, st.Condition(api.Degraded).Message, map[string]any{"reason": "EngineLost"}
+		o.ErrorType, o.Message, o.Details = api.DockerAPIError, st.Condition(api.Degraded).Message, map[string]any{"reason": api.ReasonEngineLost}
 		return o
 	case over && n.Ended == Completed:
 		o.Level, o.State = store.LevelAvailable, api.StateExited
@@ -264,7 +264,7 @@ func level(st *api.Status) store.Level {
 func crashed(r *store.Record, o *store.Outcome) *store.Outcome {
 	o.ErrorType = api.DockerAPIError
 	o.Message = fmt.Sprintf("the container does not stay up: %s; look at its output and its command", ExitSaid(r))
-	o.Details = map[string]any{"reason": cmp.Or(r.Run.Ended, "CrashLoop"), "exit_code": r.Status.ExitCode, "crash_streak": r.Run.Streak}
+	o.Details = map[string]any{"reason": cmp.Or(r.Run.Ended, api.ReasonCrashLoop), "exit_code": r.Status.ExitCode, "crash_streak": r.Run.Streak}
 	lastWords(o, r.Run.Exit)
 	return o
 }

@@ -111,11 +111,11 @@ func TestJudge_ByHowItStands(t *testing.T) {
 		{"a stop, while an update's image is missing", newScene().stops().with(retemplate, noImage).ended(0).dealt(EndAsked), lasting(api.StateStopped)},
 		{"a pause, while an update's image is missing", newScene().pauses().with(retemplate, noImage).is("paused"), lasting(api.StatePaused)},
 		{"a start, while an update is pulling", newScene().starts().updates().with(pulling), lasting(api.StateRunning)},
-		{"a start, while limits are refused and the name is taken", newScene().starts().with(failing(Settings, Limit, "LimitsRefused"), failing(Name, Rename, NameConflict)).with(func(s *scene) {
+		{"a start, while limits are refused and the name is taken", newScene().starts().with(failing(Settings, Limit, "LimitsRefused"), failing(Name, Rename, api.ReasonNameConflict)).with(func(s *scene) {
 			s.r.Spec.Resources.MemoryBytes, s.c.Name = 64<<20, "away"
 			s.with(failing(Settings, Limit, "LimitsRefused"))
 		}), lasting(api.StateRunning)},
-		{"a start that the engine refuses", newScene().starts().ended(0).dealt(EndAsked).with(done, failing(Process, Start, StartFailed)), refusedFor(StartFailed)},
+		{"a start that the engine refuses", newScene().starts().ended(0).dealt(EndAsked).with(done, failing(Process, Start, api.ReasonStartFailed)), refusedFor(api.ReasonStartFailed)},
 		{"a start of what could never be made, for its image is missing", newScene().starts().with(removedByOthers).with(func(s *scene) { s.r.Current = store.Placement{} }, noImage), refusedFor("ImageNotFound")},
 		{"a start of what the engine is lost over", newScene().starts().with(done).ended(1).counted("").with(func(s *scene) { s.r.Run.Suspected = 2 }), refusedFor("EngineLost")},
 		{"a stop that has its grace", newScene().stops().with(func(s *scene) { s.r.Current.Stop = soon() }), came{}},
@@ -133,8 +133,8 @@ func TestJudge_ByHowItStands(t *testing.T) {
 		{"an update on trial", newScene().updates().trialOf().since(time.Second), came{}},
 		{"an update whose image is missing", newScene().updates().with(noImage), refusedFor("ImageNotFound")},
 		{"an update whose limits are refused", newScene().with(func(s *scene) { s.r.Spec.Resources.MemoryBytes = 64 << 20; s.r.Generation++ }).asks(store.IntentSpec).with(failing(Settings, Limit, "LimitsRefused")), refusedFor("LimitsRefused")},
-		{"an update whose name is taken", newScene().updates().with((*scene).reserve).with(func(s *scene) { s.c.Name = "away" }, failing(Name, Rename, NameConflict)), lasting(api.StateRunning)},
-		{"an update that was taken back", newScene().updates().with(takenBackOnce), refusedFor(UpdateFailed)},
+		{"an update whose name is taken", newScene().updates().with((*scene).reserve).with(func(s *scene) { s.c.Name = "away" }, failing(Name, Rename, api.ReasonNameConflict)), lasting(api.StateRunning)},
+		{"an update that was taken back", newScene().updates().with(takenBackOnce), refusedFor(api.ReasonUpdateFailed)},
 		{"an update of what rests", newScene().long(api.DesiredStopped).updates().with((*scene).reserve).ended(0).dealt(EndAsked), lasting(api.StateStopped)},
 		{"an update of what rests, whose image is missing", newScene().long(api.DesiredStopped).updates().ended(0).dealt(EndAsked).with(noImage), refusedFor("ImageNotFound")},
 

@@ -84,10 +84,10 @@ func beforeStart(r *store.Record, o *Observation, start verdict) verdict {
 func ready(r *store.Record, o *Observation, start verdict) verdict {
 	c := start.step.On
 	if other := rival(o, c); other != nil {
-		return waits(Waiting{Reason: "WaitingForStop", Message: fmt.Sprintf("container %s has to stop first", other.Name), Open: true})
+		return waits(Waiting{Reason: api.ReasonWaitingForStop, Message: fmt.Sprintf("container %s has to stop first", other.Name), Open: true})
 	}
 	if o.StartDue > 0 {
-		return waits(Waiting{Reason: "WaitingForTurn", Message: "the engine was lost a while ago, and containers are started one by one", Left: o.StartDue, Open: true})
+		return waits(Waiting{Reason: api.ReasonWaitingForTurn, Message: "the engine was lost a while ago, and containers are started one by one", Left: o.StartDue, Open: true})
 	}
 	v := beforeRun(o, start)
 	if v.step.Action == Start && unnoted(r, o, c) {
@@ -100,7 +100,7 @@ func ready(r *store.Record, o *Observation, start verdict) verdict {
 func beforeRun(o *Observation, next verdict) verdict {
 	switch {
 	case o.Checking:
-		return waits(Waiting{Reason: "CopyingCode", Message: "the code is being copied", Open: true})
+		return waits(Waiting{Reason: api.ReasonCopyingCode, Message: "the code is being copied", Open: true})
 	case o.SocketMissing:
 		return verdict{step: Step{Action: Listen, Track: next.step.Track, Cause: api.CauseRecovery}}
 	}

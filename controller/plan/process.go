@@ -177,7 +177,7 @@ func starting(r *store.Record, o *Observation, c *Container) verdict {
 		return do(RecordExit, c, api.CauseExit)
 	}
 	if left := n.Backoff.Left(o.At.Now); left > 0 {
-		return waits(Waiting{Reason: "BackOff", Message: "it is started at " + clockTime(o, left), Left: left})
+		return waits(Waiting{Reason: api.ReasonBackOff, Message: "it is started at " + clockTime(o, left), Left: left})
 	}
 	if n.Exit != nil && n.Exit.Unhealthy {
 		return do(Start, c, api.CauseUnhealthy)

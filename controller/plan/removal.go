@@ -81,13 +81,10 @@ func retire(r *store.Record, o *Observation, c *Container) verdict {
 	case c.Alive():
 		return stopping(r, o, c)
 	case c.State == "removing":
-		return waits(Waiting{Reason: "Removing", Message: "the engine is removing its container", Left: time.Second, Open: true}) // no time: each look would write another one
+		return waits(Waiting{Reason: api.ReasonRemoving, Message: "the engine is removing its container", Left: time.Second, Open: true}) // no time: each look would write another one
 	}
 	return do(Remove, c, api.CauseDeclaration)
 }
-
-// stoppingReason is the reason of a wait for a container that was asked to stop.
-const stoppingReason = "Stopping"
 
 // stopping asks, waits for the grace to be over, and kills.
 func stopping(r *store.Record, o *Observation, c *Container) verdict {
@@ -101,7 +98,7 @@ func stopping(r *store.Record, o *Observation, c *Container) verdict {
 	case grace == nil:
 		return do(Stop, c, api.CauseDeclaration)
 	case left > 0:
-		return waits(Waiting{Reason: stoppingReason, Message: fmt.Sprintf("it is killed at %s", clockTime(o, left)), Left: left, Open: true})
+		return waits(Waiting{Reason: api.ReasonStopping, Message: fmt.Sprintf("it is killed at %s", clockTime(o, left)), Left: left, Open: true})
 	}
 	return do(Kill, c, api.CauseDeclaration).because("it did not stop within its grace")
 }
@@ -134,14 +131,11 @@ const (
 	notFound  = 127
 )
 
-// StartFailed is the reason of a start that fails and nothing says why.
-const StartFailed = "StartFailed"
-
 // stuck reports whether a container is given up. An engine that dies while it starts one may leave something of that start
 // behind which no other start of this container gets past, and no restart of the engine clears; only another container does.
 func stuck(r *store.Record, c *Container) bool {
 	f := r.Tracks.Process.Failure
-	tried := f != nil && f.Input == input(r, Process) && f.Action == string(Start) && f.Reason == StartFailed && f.Attempts >= stuckStarts && f.Attempts%stuckStarts == 0
+	tried := f != nil && f.Input == input(r, Process) && f.Action == string(Start) && f.Reason == api.ReasonStartFailed && f.Attempts >= stuckStarts && f.Attempts%stuckStarts == 0
 	unexplained := c.StartError != "" && c.ExitCode != cannotRun && c.ExitCode != notFound
 	return tried && unexplained && !c.Alive() && WantsRun(r) && r.Handover == nil
 }

@@ -182,7 +182,7 @@ func failing(track TrackID, action Action, reason string) func(s *scene) {
 
 // failedBeside are failures of all that may not hold up the process.
 func failedBeside(s *scene) {
-	s.with(failing(Update, IntendReplacement, "ImageNotFound"), failing(Settings, Limit, "LimitsRefused"), failing(Name, Rename, NameConflict))
+	s.with(failing(Update, IntendReplacement, "ImageNotFound"), failing(Settings, Limit, "LimitsRefused"), failing(Name, Rename, api.ReasonNameConflict))
 }
 
 // soon is a wait of which four seconds are left, over one of which none are.

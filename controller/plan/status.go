@@ -121,28 +121,28 @@ func conditions(r *store.Record, o *Observation, s *Step) {
 	if w := s.Waiting(); w.Reason != "" {
 		set(api.Progressing, true, w.Reason, w.Message)
 	} else {
-		set(api.Progressing, false, "Settled", "")
+		set(api.Progressing, false, api.ReasonSettled, "")
 	}
 	reason, message := degraded(r, o)
-	set(api.Degraded, reason != "AsExpected", reason, message)
+	set(api.Degraded, reason != api.ReasonAsExpected, reason, message)
 }
 
 func readiness(r *store.Record, o *Observation) (bool, string) {
 	switch st := &r.Status; {
 	case st.State == api.StateRunning && st.Health == api.HealthStarting:
-		return false, "HealthStarting"
+		return false, api.ReasonHealthStarting
 	case st.State == api.StateRunning && st.Health == api.HealthUnhealthy:
-		return false, "Unhealthy"
+		return false, api.ReasonUnhealthy
 	case st.State == api.StateRunning && !isReady(r, o, o.Current):
-		return false, "WaitingForFlow"
+		return false, api.ReasonWaitingForFlow
 	case st.State == api.StateRunning:
-		return true, "Running"
+		return true, api.ReasonRunning
 	case st.State == api.StateExited:
 		return false, r.Run.Ended
 	default:
 		return false, map[string]string{
-			api.StateCreated: "Created", api.StateStopped: "Stopped", api.StatePaused: "Paused",
-			api.StateRestarting: "BackOff", api.StateRemoving: "Removing", api.StateDead: "Dead",
+			api.StateCreated: api.ReasonCreated, api.StateStopped: api.ReasonStopped, api.StatePaused: api.ReasonPaused,
+			api.StateRestarting: api.ReasonBackOff, api.StateRemoving: api.ReasonRemoving, api.StateDead: api.ReasonDead,
 		}[st.State]
 	}
 }
@@ -153,9 +153,9 @@ func availability(r *store.Record, o *Observation, ready bool, why string) (bool
 	case !ready:
 		return false, why
 	case r.Run.Available == Run(o.Current):
-		return true, "Lasting"
+		return true, api.ReasonLasting
 	}
-	return false, "MonitoringRun"
+	return false, api.ReasonMonitoringRun
 }
 
 // crashLoop is how many exits in a row make a loop.
@@ -173,7 +173,7 @@ type trouble struct{ reason, message string }
 func degraded(r *store.Record, o *Observation) (reason, message string) {
 	all := troubles(r, o)
 	if len(all) == 0 {
-		return "AsExpected", ""
+		return api.ReasonAsExpected, ""
 	}
 	said := all[0].message
 	for _, t := range all[1:] {
@@ -196,15 +196,15 @@ func troubles(r *store.Record, o *Observation) []trouble {
 	}
 	failure(&r.Tracks.Removal)
 	failure(&r.Tracks.Process)
-	add(r.Run.Suspected >= engineLost && WantsRun(r) && r.DeletedAt == nil, "EngineLost",
+	add(r.Run.Suspected >= engineLost && WantsRun(r) && r.DeletedAt == nil, api.ReasonEngineLost,
 		"the engine was lost each time that this container alone was being started, so it is not started any more; start it explicitly once the cause is mended")
 	add(r.Status.State == api.StateExited && r.Run.Ended != Completed, r.Run.Ended, exitMessage(r))
-	add(CrashLoops(r), "CrashLoop", ExitSaid(r))
+	add(CrashLoops(r), api.ReasonCrashLoop, ExitSaid(r))
 	failure(&r.Tracks.Update)
 	why := TakenBack(r)
-	add(r.Tracks.Update.Failure == nil && why != "", UpdateFailed, why+said(r.Trial(Template(r)).Exit))
+	add(r.Tracks.Update.Failure == nil && why != "", api.ReasonUpdateFailed, why+said(r.Trial(Template(r)).Exit))
 	failure(&r.Tracks.Settings)
-	add(MountLost(r, o), "SocketLost", "the folder of the flow's socket was made anew, and the container still has the old one; its next start gives it the new one")
+	add(MountLost(r, o), api.ReasonSocketLost, "the folder of the flow's socket was made anew, and the container still has the old one; its next start gives it the new one")
 	failure(&r.Tracks.Name)
 	return all
 }
@@ -290,5 +290,5 @@ func crash(r *store.Record, c *Container, said *store.Exit, e exit, at Instant) 
 
 func updateFailed(r *store.Record, why, what string) api.Event {
 	return api.Activity{ActivityType: api.ActivityError, ContainerID: r.ID, Message: "the update of " + r.Name + " " + what + ": " + why,
-		Details: map[string]any{"error_type": api.DockerAPIError, "reason": UpdateFailed, "name": r.Name}}.Event()
+		Details: map[string]any{"error_type": api.DockerAPIError, "reason": api.ReasonUpdateFailed, "name": r.Name}}.Event()
 }

@@ -73,9 +73,9 @@ func anew(r *store.Record, o *Observation) verdict {
 func bring(o *Observation, v verdict) verdict {
 	switch {
 	case o.Pulling:
-		return waits(Waiting{Reason: "Pulling", Message: "the image is being pulled", Open: true})
+		return waits(Waiting{Reason: api.ReasonPulling, Message: "the image is being pulled", Open: true})
 	case o.Copying:
-		return waits(Waiting{Reason: "CopyingCode", Message: "the code is being copied", Open: true})
+		return waits(Waiting{Reason: api.ReasonCopyingCode, Message: "the code is being copied", Open: true})
 	}
 	return v
 }
@@ -99,7 +99,7 @@ func replacement(r *store.Record, o *Observation) verdict {
 	case v.step.Action != Attempt || interrupts(r, o.Current):
 		return v
 	case o.Current.Alive():
-		return waits(Waiting{Reason: "WaitingForStop", Message: fmt.Sprintf("container %s has to stop first", o.Current.Name), Open: true})
+		return waits(Waiting{Reason: api.ReasonWaitingForStop, Message: fmt.Sprintf("container %s has to stop first", o.Current.Name), Open: true})
 	}
 	v.step.Action = Promote
 	return v
@@ -264,7 +264,7 @@ func unready(r *store.Record, c *Container) string {
 }
 
 func monitoring(o *Observation, left time.Duration) verdict {
-	return waits(Waiting{Reason: "Monitoring", Message: "the update has proven itself at " + clockTime(o, left), Left: left, Open: true})
+	return waits(Waiting{Reason: api.ReasonMonitoring, Message: "the update has proven itself at " + clockTime(o, left), Left: left, Open: true})
 }
 
 // failed is what the update policy makes of a container that did not prove itself.

@@ -49,7 +49,7 @@ func Because(r *store.Record, o *Observation, next *Step) string {
 func asIs(r *store.Record, o *Observation) string {
 	over := r.Run.Ended != "" && (o.Current == nil || !o.Current.Alive())
 	switch reason, message := degraded(r, o); {
-	case reason != "AsExpected" && !over:
+	case reason != api.ReasonAsExpected && !over:
 		return message
 	case over:
 		return "the container has ended, and its restart policy leaves it alone: " + r.Run.Ended

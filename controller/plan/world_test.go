@@ -128,7 +128,7 @@ func (w world) run(r *store.Record) {
 func (w world) track(r *store.Record, track TrackID) {
 	label, t := fmt.Sprint("track ", track), TrackOf(r, track)
 	if wait := w.wait(label); wait != nil {
-		t.Failure = &store.Failure{Input: oneOf(w, label+" input", input(r, track), "other"), Action: string(oneOf(w, label+" action", Start, Stop, Create)), Reason: oneOf(w, label+" reason", StartFailed, "EngineError", UpdateFailed),
+		t.Failure = &store.Failure{Input: oneOf(w, label+" input", input(r, track), "other"), Action: string(oneOf(w, label+" action", Start, Stop, Create)), Reason: oneOf(w, label+" reason", api.ReasonStartFailed, "EngineError", api.ReasonUpdateFailed),
 			ErrorType: api.DockerAPIError, Message: "it does not work", Attempts: w.number(label+" attempts", 1, 14), At: aTime, Wait: *wait, Generation: 3}
 	}
 	if w.number(label+" repaired", 0, 3) == 0 {
@@ -224,7 +224,7 @@ func (w world) anyScene() (*store.Record, *Observation) {
 func (w world) result(r *store.Record, o *Observation, next *Step) *Result {
 	res := &Result{Detail: oneOf(w, "detail", "", next.Detail)}
 	if mayFail(next.Action) && w.number("refused", 0, 3) == 0 {
-		res.Refused = &Refusal{Reason: oneOf(w, "refusal", NameConflict, StartFailed, "EngineError"), Type: api.DockerAPIError, Message: "it does not work"}
+		res.Refused = &Refusal{Reason: oneOf(w, "refusal", api.ReasonNameConflict, api.ReasonStartFailed, "EngineError"), Type: api.DockerAPIError, Message: "it does not work"}
 		return res
 	}
 	switch next.Action {
