@@ -98,16 +98,20 @@ func (e *fakeEngine) with(call, ref string, f func(c *fakeContainer) error) erro
 			return err
 		}
 		err = f(c)
-		e.tellLocked(c)
+		kind := Changed
+		if call == "start" && err == nil {
+			kind = Started
+		}
+		e.tellLocked(c, kind)
 		return err
 	})
 }
 
-func (e *fakeEngine) tellLocked(c *fakeContainer) {
+func (e *fakeEngine) tellLocked(c *fakeContainer, kind EventKind) {
 	if c.ID == "" {
 		return
 	}
-	e.sendLocked(c, Changed)
+	e.sendLocked(c, kind)
 }
 
 // sendLocked sends an event of a kind.
@@ -160,7 +164,7 @@ func (e *fakeEngine) Create(_ context.Context, t Template) (dockerID string, err
 		c := e.addLocked(t.DockerName)
 		c.ID, c.Token, c.Hash, c.Instance, c.Flow, c.template = t.ID, t.Token, t.Hash, t.Instance, t.Name, t
 		dockerID = c.DockerID
-		e.tellLocked(c)
+		e.tellLocked(c, Changed)
 		return nil
 	})
 	return dockerID, err
@@ -390,7 +394,7 @@ func (e *fakeEngine) behind(f func()) {
 	defer e.mu.Unlock()
 	f()
 	for _, c := range e.containers {
-		e.tellLocked(c)
+		e.tellLocked(c, Changed)
 	}
 }
 

@@ -50,6 +50,8 @@ type observer struct {
 	sudden      bool              // the engine went without having been stopped, or nobody was told so; whether it is lost is not known
 	newestEvent time.Time         // of the engine's events that were seen, by its clock
 	outages     []plan.Outage     // oldest first, by the engine's clock
+	replaced    bool              // what answers since the newest of them is known to be another process of the engine
+	newestKill  time.Time         // when a container was last told to be asked to end, by Go's monotonic clock
 	closed      time.Time         // when the newest of them ended, by Go's monotonic clock
 	byDockerID  map[string]*entry // by Docker id
 	byID        map[string]map[string]*entry
@@ -68,8 +70,9 @@ const (
 type entry struct {
 	plan.Container
 	dirty, reported bool
-	// killed and ended are when, by the engine's events, it was last asked to end and last ended.
-	killed, ended time.Time
+	// killed tells that its newest run was asked to end, ended when a run of it last did, by the engine's events.
+	killed bool
+	ended  time.Time
 	// startAsked and startDone are when, by the steady clock, its newest start by us was asked for and done.
 	startAsked, startDone time.Time
 	// detached tells that it was taken off a network and not inspected since.
@@ -122,12 +125,7 @@ func (b *observer) noteSudden() {
 
 // orderedLocked reports whether containers were asked to end before the engine went, as by one that is being stopped.
 func (b *observer) orderedLocked() bool {
-	for _, e := range b.byDockerID {
-		if !e.killed.IsZero() && b.clock.wall().Sub(e.killed) < outageLead {
-			return true
-		}
-	}
-	return false
+	return !b.newestKill.IsZero() && time.Since(b.newestKill) < outageLead
 }
 
 // probePending reports whether the first health probe of a record's container is still to come.
@@ -273,9 +271,11 @@ func (b *observer) event(e Event) {
 		return
 	}
 	b.recordEvent(e)
-	if e.Kind != Killed { // its end is told
-		b.mark(e.ID, e.DockerID)
+	if e.Kind == Killed {
+		b.noteKill() // its end is told
+		return
 	}
+	b.mark(e.ID, e.DockerID)
 }
 
 // detach notes that a container was taken off a network. It is looked at a while later: one that ends will have been looked at
@@ -287,6 +287,12 @@ func (b *observer) detach(dockerID string) {
 		e.detached = true
 		b.enqueueAfter(e.ID, detachedWait)
 	}
+}
+
+func (b *observer) noteKill() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.newestKill = time.Now()
 }
 
 // recordEvent keeps what only events tell: whether a run was asked to end before it did.
@@ -303,9 +309,12 @@ func (b *observer) recordEvent(told Event) {
 	if !ok {
 		e = b.addLocked(told.ID, told.DockerID)
 	}
+	// The order of events tells which run a signal was for. Their times do not: the clock may have been set back in between.
 	switch told.Kind {
+	case Started:
+		e.killed = false
 	case Killed:
-		e.killed = told.At
+		e.killed = true
 	case Ended:
 		e.ended = told.At
 	}
@@ -320,7 +329,7 @@ func (b *observer) unsettledLocked() bool {
 
 // endedByItself reports whether the newest run is known to have ended by itself: its end was told, and no signal before it.
 func (e *entry) endedByItself() bool {
-	return !e.Alive() && !e.ended.Before(e.StartedAt) && !e.ended.IsZero() && e.killed.Before(e.StartedAt)
+	return !e.Alive() && !e.ended.Before(e.StartedAt) && !e.ended.IsZero() && !e.killed
 }
 
 // replayMissed asks the engine what happened while nobody listened. Where it is the process of before, its events tell how each run
@@ -349,9 +358,11 @@ func (b *observer) replayMissed(ctx context.Context) {
 	defer b.mu.Unlock()
 	open := len(b.outages) > 0 && b.outages[len(b.outages)-1].To.IsZero()
 	switch {
-	case replay.Same && open:
+	case replay.Younger && open:
+		b.replaced = true
+	case replay.Same && open && !b.replaced: // not of the outage: of an event of the process that answers since
 		b.outages = slices.Clone(b.outages[:len(b.outages)-1])
-	case replay.Younger && !open:
+	case replay.Younger:
 		// What ends once the engine is back is told by it: an outage that nobody watched is over with its first event.
 		b.outages = append(slices.Clone(b.outages), plan.Outage{From: since.Add(-outageLead), To: replay.First})
 	}
@@ -382,7 +393,7 @@ func (b *observer) markUnknown() (known bool) {
 	known = b.known
 	if b.known {
 		b.outages = append(slices.Clone(b.outages), plan.Outage{From: b.clock.wall().Add(-outageLead)})
-		b.outages = b.outages[max(0, len(b.outages)-maxOutages):]
+		b.outages, b.replaced = b.outages[max(0, len(b.outages)-maxOutages):], false
 	}
 	b.known = false
 	for _, e := range b.byDockerID {
@@ -448,7 +459,7 @@ func (b *observer) observe(ctx context.Context, id string) ([]plan.Container, er
 	seen := make([]plan.Container, 0, len(b.byID[id]))
 	for _, e := range b.byID[id] {
 		c := e.Container
-		c.Own, c.Killed = e.endedByItself(), !e.killed.Before(e.StartedAt) && !e.killed.IsZero()
+		c.Own, c.Killed = e.endedByItself(), e.killed
 		if c.Alive() {
 			c.Lasted = b.clock.now().Now.Sub(c.Began)
 		}

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -18,5 +19,54 @@ func TestObserver_NewestThoughTheClockIsSetBack(t *testing.T) {
 		if !seen.Equal(at) || !b.newestEvent.Equal(at) {
 			t.Errorf("the newest is of %v and %v, and came at %v", seen, b.newestEvent, at)
 		}
+	}
+}
+
+// An outage that another process of the engine has ended stays one, though the first list after it does not work, and that process
+// remembers by then what it was asked about.
+func TestObserver_AnOutageStaysThoughTheFirstSessionAfterItEnds(t *testing.T) {
+	engine := newFakeEngine()
+	b := newObserver(engine, time.Minute, zerolog.Nop(), newClock(time.Now, time.Time{}))
+	b.onUnorderedLoss = func(context.Context) {}
+	b.newestEvent, b.known = time.Now(), true
+	b.markUnknown()
+	for _, replay := range []Replay{{Younger: true}, {Same: true}} {
+		engine.replay = replay
+		b.replayMissed(t.Context())
+		b.markUnknown()
+	}
+	if !b.duringOutage(time.Now()) {
+		t.Error("it is forgotten")
+	}
+	b.known = true
+	b.markUnknown()
+	b.replayMissed(t.Context())
+	if len(b.outages) != 1 {
+		t.Errorf("a gap that the same process remembers is an outage: %v", b.outages)
+	}
+}
+
+// Which run a signal was for is told by the order of the events: the engine's clock may have been set back between two runs.
+func TestObserver_ASignalIsForTheRunThatItCameIn(t *testing.T) {
+	b := newObserver(newFakeEngine(), time.Minute, zerolog.Nop(), newClock(time.Now, time.Time{}))
+	b.onEvent = func(time.Time) {}
+	began, back := time.Now(), -time.Hour
+	run := func(at time.Duration, killed bool) *entry {
+		kinds := []EventKind{Started, Killed, Ended}
+		if !killed {
+			kinds = []EventKind{Started, Ended}
+		}
+		for i, kind := range kinds {
+			b.recordEvent(Event{ID: "a", DockerID: "b", Kind: kind, At: began.Add(at + time.Duration(i))})
+		}
+		e := b.byDockerID["b"]
+		e.State, e.StartedAt = "exited", began.Add(at)
+		return e
+	}
+	if e := run(0, true); !e.killed || e.endedByItself() {
+		t.Error("it was killed")
+	}
+	if e := run(back, false); e.killed || !e.endedByItself() {
+		t.Error("the run after it ended by itself")
 	}
 }

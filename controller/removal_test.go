@@ -22,7 +22,7 @@ func (w *world) become(state string) {
 func (w *world) vanish() {
 	w.engine.behind(func() {
 		for _, c := range w.engine.containers {
-			w.engine.tellLocked(c)
+			w.engine.tellLocked(c, Changed)
 		}
 		clear(w.engine.containers)
 	})
@@ -76,25 +76,37 @@ func TestController_ADeadContainerThatCannotBeRemovedIsTriedOn(t *testing.T) {
 }
 
 // An engine that died while it started a container may never start that one again, whatever is done to it; another one it does.
+// Where the engine says that something of that start is left, that is soon known.
 func TestController_AContainerThatTheEngineDoesNotStartAnyMoreIsReplaced(t *testing.T) {
-	for _, desired := range []string{api.DesiredRunning, api.DesiredPaused} {
-		t.Run(desired, func(t *testing.T) {
+	tests := []struct {
+		name    string
+		desired string
+		left    bool
+		first   time.Duration // until when it is tried
+	}{
+		{"running", api.DesiredRunning, false, 55 * time.Second}, // the seventh start fails after 63 s, give or take a tenth
+		{"paused", api.DesiredPaused, false, 55 * time.Second},
+		{"a task is left", api.DesiredRunning, true, 2500 * time.Millisecond}, // the third after 3 s
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
 			inWorld(t, func(w *world) {
 				w.declare("web", nil)
 				w.after(time.Minute)
-				w.desire("web", desired)
+				w.desire("web", test.desired)
 				stuck, _ := w.engine.named("web")
 				w.engine.behind(func() {
-					w.engine.startError = map[string]string{stuck.DockerID: "task already exists"}
+					w.engine.startError = map[string]string{stuck.DockerID: "the shim is gone"}
+					w.engine.containers[stuck.DockerID].LeftTask = test.left
 				})
 				w.engine.exit("web", 1)
-				w.after(55 * time.Second) // the seventh start fails after 63 s, give or take a tenth
+				w.after(test.first)
 				if st := w.status("web"); st.Condition(api.Degraded).Reason != api.ReasonStartFailed || st.DockerID != stuck.DockerID {
 					t.Errorf("given up too soon: %s", api.Encode(st))
 				}
-				w.after(5 * time.Minute)
+				w.after(map[bool]time.Duration{false: 5 * time.Minute, true: 10 * time.Second}[test.left])
 				st := w.status("web")
-				if st.State != map[string]string{api.DesiredRunning: api.StateRunning, api.DesiredPaused: api.StatePaused}[desired] || st.DockerID == stuck.DockerID ||
+				if st.State != map[string]string{api.DesiredRunning: api.StateRunning, api.DesiredPaused: api.StatePaused}[test.desired] || st.DockerID == stuck.DockerID ||
 					st.LastError != nil || len(w.engine.containers) != 1 {
 					t.Errorf("%d containers, status: %s", len(w.engine.containers), api.Encode(st))
 				}

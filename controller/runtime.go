@@ -30,6 +30,7 @@ type EventKind string
 // The kinds that matter; all others are Changed.
 const (
 	Changed EventKind = ""
+	Started EventKind = "start"
 	Killed  EventKind = "kill" // a signal that asks it to end
 	Ended   EventKind = "die"
 	// Detached: it was taken off a network, as any that ends is too. Such events bear no labels, and may be of anybody's container.

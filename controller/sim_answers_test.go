@@ -24,6 +24,7 @@ type simAsked struct {
 	intent     store.Intent
 	patient    bool // it is waited for until all must be known
 	again      bool // what is told may have been so in an earlier life
+	at         time.Time
 }
 
 // simAnswer is what was answered.
@@ -66,6 +67,7 @@ func (l *simLife) ask(one simAsked) {
 	}
 	e := l.world.engine
 	e.mu.Lock()
+	one.at = time.Now()
 	l.asking = one
 	e.mu.Unlock()
 	q := l.client.Ask(api.WaitContainer, api.Encode(map[string]any{"container_id": one.id, "generation": one.generation, "wait_seconds": seconds}))
@@ -133,7 +135,7 @@ func (c *court) answers(e *simEngine, one simAsked, a *simAnswer) {
 		c.violate("generation %d of %s is told to be overtaken, and is the newest", one.generation, d.name)
 	case !one.patient && a.ErrorType == api.TimeoutError && !e.ailingLocked(d.id):
 		c.violate("all is as declared, and nothing is known of what became of generation %d of %s", one.generation, d.name)
-	case a.OK && before: // what it came to was told before: that is history, and stands
+	case a.OK && (before || d.was[a.Status].Before(one.at) && !d.was[a.Status].IsZero()): // it came to that before it was asked: that is history, and stands
 		return
 	case !a.OK, !one.patient, one.again, d.generation != one.generation, c.shaky, f.blind, time.Now().Before(f.doubt), time.Since(f.hands) <= simSlack, time.Since(c.lost) <= simSlack:
 		return
@@ -198,7 +200,7 @@ func (w *simWorld) askNow() error {
 	var all []simAsked
 	for id, d := range w.court.model.all {
 		if r, ok := w.life.store.Get(id); ok && !d.deleted {
-			all = append(all, simAsked{id, r.Generation, r.IntentOf(r.Generation), false, false})
+			all = append(all, simAsked{id: id, generation: r.Generation, intent: r.IntentOf(r.Generation)})
 		}
 	}
 	unanswered := len(w.life.asked)

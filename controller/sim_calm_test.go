@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -157,15 +158,15 @@ func (w *simWorld) gone(d *simDeclared, declared bool, own []*simContainer) erro
 // excuses are the failures, by track, that the script is the reason of.
 func (w *simWorld) excuses(r *store.Record, d *simDeclared) map[plan.TrackID]*store.Failure {
 	held := map[plan.TrackID]*store.Failure{}
-	excuse := func(track plan.TrackID, yes bool, reason string) {
-		if f := plan.TrackOf(r, track).Failure; f != nil && f.Reason == reason && yes {
+	excuse := func(track plan.TrackID, yes bool, reasons ...string) {
+		if f := plan.TrackOf(r, track).Failure; f != nil && slices.Contains(reasons, f.Reason) && yes {
 			held[track] = f
 		}
 	}
 	excuse(plan.Process, w.engine.brokenLocked(r.Current.DockerID), api.ReasonStartFailed)
-	excuse(plan.Update, d.spec.Image == "missing", "ImageNotFound")
+	excuse(plan.Update, d.spec.Image == "missing", api.ReasonImageNotFound, api.ReasonImagePullFailed) // a pull may have hung
 	if c := w.engine.containers[r.Current.DockerID]; c != nil {
-		excuse(plan.Settings, w.engine.refusesLocked(c, plan.WantedLimits(r)), "LimitsRefused")
+		excuse(plan.Settings, w.engine.refusesLocked(c, plan.WantedLimits(r)), api.ReasonLimitsRefused)
 	}
 	excuse(plan.Name, w.engine.squatterLocked(d.name), api.ReasonNameConflict)
 	return held

@@ -388,6 +388,13 @@ func nominalDelay(streak int) time.Duration {
 	return min(time.Second<<min(streak-2, 9), 300*time.Second)
 }
 
+// was notes that a container has stood as its newest generation may ask for.
+func (c *court) was(o *simContainer, state string) {
+	if d := c.model.all[o.ID]; d != nil && d.was != nil && d.was[state].IsZero() {
+		d.was[state] = time.Now()
+	}
+}
+
 // ended sees a run end.
 func (c *court) ended(o *simContainer) {
 	c.note("      %s ends, code %d", o.Name, o.ExitCode)

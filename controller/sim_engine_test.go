@@ -60,6 +60,7 @@ type simContainer struct {
 	signalled int            // the run that the engine itself has asked to end
 	limited   api.Resources  // what the manager has it held to
 	pending   bool           // a signal waits until it is unpaused
+	frozen    bool           // its own end waits for that
 	carried   bool           // an outside hand has given it another name
 	gone      chan struct{}  // closed when a removal that takes time has ended
 	born      plan.Container // of a foreign one: what it looked like
@@ -163,10 +164,10 @@ func (e *simEngine) startLocked(c *simContainer, byHand bool) error {
 	c.code, c.halted = digest, false
 	c.run++
 	c.State, c.FinishedAt, c.ExitCode, c.byHand, c.asked, c.pending = "running", time.Time{}, 0, byHand, time.Time{}, false
-	c.Health = ""
+	c.Health, c.frozen = "", false
 	c.StartedAt, c.since = e.stampLocked(), time.Now()
 	e.court.started(e, c)
-	e.tellLocked(c, Changed)
+	e.tellLocked(c, Started)
 	e.liveLocked(c)
 	e.illLocked(c)
 	return nil
@@ -182,7 +183,10 @@ func (e *simEngine) liveLocked(c *simContainer) {
 		return
 	}
 	e.laterLocked(c, 40*time.Millisecond, func() {
-		if !e.calm {
+		switch {
+		case c.State == "paused":
+			c.frozen = true
+		case !e.calm:
 			e.endLocked(c, code)
 		}
 	})
@@ -203,6 +207,9 @@ func (e *simEngine) laterLocked(c *simContainer, d time.Duration, f func()) {
 func (e *simEngine) endLocked(c *simContainer, code int) {
 	if !c.alive() {
 		return
+	}
+	if c.State == "running" && time.Since(c.since) >= simMonitor {
+		e.court.was(c, api.StateRunning)
 	}
 	c.State, c.ExitCode, c.FinishedAt, c.until = "exited", code, e.stampLocked(), time.Now()
 	e.court.ended(c)
@@ -243,6 +250,7 @@ func (e *simEngine) pauseLocked(c *simContainer) error {
 		return ErrConflict
 	}
 	c.State, c.halted = "paused", true
+	e.court.was(c, api.StatePaused)
 	e.tellLocked(c, Changed)
 	return nil
 }
@@ -253,6 +261,10 @@ func (e *simEngine) unpauseLocked(c *simContainer) error {
 	}
 	c.State = "running"
 	e.tellLocked(c, Changed)
+	if c.frozen {
+		c.frozen = false
+		e.liveLocked(c)
+	}
 	if c.pending {
 		c.pending = false
 		e.terminateLocked(c)

@@ -23,6 +23,7 @@ type simDeclared struct {
 	changed                   time.Time // when the newest change was acknowledged
 	woken                     time.Time // when the newest start, restart or creation was
 	restarted                 time.Time
+	was                       map[string]time.Time // since when its generation has been seen to be done so
 	// unsure is a change that was asked for and never answered: it happened or it did not.
 	unsure *store.Wish
 }
@@ -146,7 +147,7 @@ func (m *simModel) acknowledge(result *store.Result, w *store.Wish) {
 // take makes a wish the declaration of generation.
 func (d *simDeclared) take(w *store.Wish, generation int64, tree int) {
 	if generation != d.generation {
-		d.changed = time.Now()
+		d.changed, d.was = time.Now(), map[string]time.Time{}
 	}
 	if w.Start || w.Restart {
 		d.woken = time.Now()

@@ -20,6 +20,9 @@ func (c *court) stopping(lasts time.Duration) {
 
 // completes notes which runs were told to have completed.
 func (c *court) completes() {
+	if c.model.life.isDead() {
+		return // nobody is told what it finds out
+	}
 	for id, d := range c.model.all {
 		r, ok := c.model.life.store.Get(id)
 		f := c.file(id)

@@ -208,7 +208,7 @@ func (w *simWorld) operate(op simStep) {
 	if err == nil && !w.life.isDead() && result.Changed {
 		defer func() {
 			if !w.life.isDead() {
-				w.life.ask(simAsked{result.ID, result.Generation, result.Record.IntentOf(result.Generation), true, false})
+				w.life.ask(simAsked{id: result.ID, generation: result.Generation, intent: result.Record.IntentOf(result.Generation), patient: true})
 			}
 		}()
 	}

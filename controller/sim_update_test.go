@@ -26,7 +26,7 @@ func (c *court) asksStop(l *simLife, o *simContainer, r *store.Record) {
 	if !forUpdate(o, r) {
 		return
 	}
-	if next := l.world.engine.containers[r.Candidate.DockerID]; next == nil {
+	if next := l.world.engine.containers[r.Candidate.DockerID]; next == nil && !c.file(o.ID).blind {
 		c.violate("%s is stopped for an update that is not there", o.Name)
 	}
 	h, u := r.Handover, &c.file(o.ID).update

@@ -87,6 +87,8 @@ func stamp(t time.Time) string { return fmt.Sprintf("%d.%09d", t.Unix(), t.Nanos
 func event(m *events.Message) controller.Event {
 	e := controller.Event{ID: m.Actor.Attributes[labelID], DockerID: m.Actor.ID, At: time.Unix(0, m.TimeNano)}
 	switch m.Action {
+	case events.ActionStart:
+		e.Kind = controller.Started
 	case events.ActionDie:
 		e.Kind = controller.Ended
 	case events.ActionKill:

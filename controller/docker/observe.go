@@ -43,6 +43,12 @@ func attachments(networks map[string]*network.EndpointSettings) []string {
 	return names
 }
 
+// leftTask reports whether a start failed because containerd still has a task of that container: the engine went while it started
+// it, and has lost track of that ("already exists" of containerd's errdefs, for the task that moby names after the container).
+func leftTask(dockerID, startError string) bool {
+	return strings.Contains(startError, "task "+dockerID+": already exists")
+}
+
 func labelled(labels map[string]string) plan.Container {
 	return plan.Container{ID: labels[labelID], Token: labels[labelToken], Hash: labels[labelHash], Instance: labels[labelInstance], Flow: labels[labelName]}
 }
@@ -55,6 +61,7 @@ func observed(c *container.InspectResponse) (plan.Container, error) {
 	o := labelled(c.Config.Labels)
 	o.DockerID, o.Name, o.ImageID = c.ID, strings.TrimPrefix(c.Name, "/"), c.Image
 	o.State, o.ExitCode, o.OOMKilled, o.StartError = string(c.State.Status), c.State.ExitCode, c.State.OOMKilled, c.State.Error
+	o.LeftTask = leftTask(c.ID, c.State.Error)
 	o.Anonymous = anonymous(c)
 	if h := c.HostConfig; h != nil {
 		o.RestartPolicy = string(h.RestartPolicy.Name)

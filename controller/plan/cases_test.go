@@ -159,6 +159,8 @@ func planCases() []planCase {
 		{"names are changed before the start", newScene().trial().ended(143).fresh(), "rename for update", "created", "Created"},
 		{"a name that could not be had holds up no start", newScene().trial().fresh().with(failing(Name, Rename, api.ReasonNameConflict)), "start for update", "created", "Created"},
 		{"it is started", newScene().proving().fresh(), "start for update", "created", "Created"},
+		{"it was taken off its network before its start", newScene().proving().fresh().with(func(s *scene) { s.c.Networks = []string{} }), "connect for recovery", "created", "Created"},
+		{"its network cannot be had: it is started without", newScene().proving().fresh().with(func(s *scene) { s.c.Networks = []string{} }).with(failing(Settings, Connect, "NetworkNotFound")), "start for update", "created", "Created"},
 		{"what will run is written down before", newScene().proving().fresh().with(func(s *scene) { s.r.Run.Begun = false }), "intend-start for update", "created", "Created"},
 		{"it is watched", newScene().proving().with(justStarted), "Monitoring 5s", "running", "Running"},
 		{"it has run long enough", newScene().proving(), "commit for update", "running", "Running"},

@@ -26,6 +26,8 @@ type Container struct {
 	OOMKilled  bool
 	// StartError is the engine's text about a start that failed, for people.
 	StartError string
+	// LeftTask tells that it failed because something of an earlier start is left in the engine.
+	LeftTask bool
 	// Anonymous are the volumes that the engine made for it, by target.
 	Anonymous map[string]string
 	// Limits are what the engine holds it to, RestartPolicy the engine's own, which is to be "no".

@@ -67,13 +67,15 @@ func cmpTrack(said, decided TrackID) TrackID {
 }
 
 // beforeStart lets the lower tracks go first where they have something to do now, so that what starts is what is declared.
-// Where they fail they are held back, and the start is not.
+// Where they fail they are held back, and the start is not. A handover has dealt with all but the settings itself.
 func beforeStart(r *store.Record, o *Observation, start verdict) verdict {
-	if r.Handover == nil {
-		for _, track := range []TrackID{Update, Settings, Name} {
-			if v := guarded(r, o, track, looks()[track](r, o)); v.acts() {
-				return v
-			}
+	lower := []TrackID{Update, Settings, Name}
+	if r.Handover != nil {
+		lower = []TrackID{Settings}
+	}
+	for _, track := range lower {
+		if v := guarded(r, o, track, looks()[track](r, o)); v.acts() {
+			return v
 		}
 	}
 	return ready(r, o, start)

@@ -121,8 +121,12 @@ func placement(r *store.Record, c *Container) *store.Placement {
 	return nil
 }
 
-// stuckStarts is how many starts of a container fail for no known reason before another container takes its place.
-const stuckStarts = 7
+// stuckStarts is how many starts of a container fail for no known reason before another container takes its place; leftStarts is
+// the same where something of an earlier start is left in the engine.
+const (
+	stuckStarts = 7
+	leftStarts  = 3
+)
 
 // What the engine notes for a start that failed because of the command: it cannot be run, or it is not there ("docker run" of
 // Docker's reference). Another container of the same template has the same command.
@@ -134,8 +138,11 @@ const (
 // stuck reports whether a container is given up. An engine that dies while it starts one may leave something of that start
 // behind which no other start of this container gets past, and no restart of the engine clears; only another container does.
 func stuck(r *store.Record, c *Container) bool {
-	f := r.Tracks.Process.Failure
-	tried := f != nil && f.Input == input(r, Process) && f.Action == string(Start) && f.Reason == api.ReasonStartFailed && f.Attempts >= stuckStarts && f.Attempts%stuckStarts == 0
+	f, least := r.Tracks.Process.Failure, stuckStarts
+	if c.LeftTask {
+		least = leftStarts
+	}
+	tried := f != nil && f.Input == input(r, Process) && f.Action == string(Start) && f.Reason == api.ReasonStartFailed && f.Attempts >= least && f.Attempts%least == 0
 	unexplained := c.StartError != "" && c.ExitCode != cannotRun && c.ExitCode != notFound
 	return tried && unexplained && !c.Alive() && WantsRun(r) && r.Handover == nil
 }

@@ -175,6 +175,7 @@ func (w world) container(p store.Placement) Container {
 		c.FinishedAt, c.Lasted, c.ExitCode = aTime, time.Minute, oneOf(w, p.Token+" code", 0, 1, 137)
 		c.Interrupted, c.Own = w.number(p.Token+" interrupted", 0, 4) == 0, w.yes(p.Token+" own")
 		c.StartError = oneOf(w, p.Token+" start error", "", "the shim is gone")
+		c.LeftTask = c.StartError != "" && w.yes(p.Token+" a task is left")
 	}
 	if w.number(p.Token+" limits", 0, 3) == 0 {
 		c.RestartPolicy, c.Limits, c.Networks = "always", api.Resources{PidsLimit: 7}, []string{}
