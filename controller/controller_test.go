@@ -82,6 +82,14 @@ func (w *world) after(d time.Duration) {
 
 func (w *world) declare(name string, edit func(*api.Spec)) *store.Record {
 	w.t.Helper()
+	r := w.declareNow(name, edit)
+	synctest.Wait()
+	return r
+}
+
+// declareNow is declare for a hook of the loop, which cannot wait for what comes of it.
+func (w *world) declareNow(name string, edit func(*api.Spec)) *store.Record {
+	w.t.Helper()
 	r, err := w.store.Declare(w.t.Context(), store.Declaration{Name: name, Change: func(wish *store.Wish) error {
 		if !wish.Exists {
 			wish.Spec = api.Spec{Image: "app", DesiredState: api.DesiredRunning}
@@ -97,7 +105,6 @@ func (w *world) declare(name string, edit func(*api.Spec)) *store.Record {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	synctest.Wait()
 	return r.Record
 }
 

@@ -163,6 +163,7 @@ func (e *fakeEngine) Create(_ context.Context, t Template) (dockerID string, err
 		}
 		c := e.addLocked(t.DockerName)
 		c.ID, c.Token, c.Hash, c.Instance, c.Flow, c.template = t.ID, t.Token, t.Hash, t.Instance, t.Name, t
+		c.Carried = t.Volumes
 		dockerID = c.DockerID
 		e.tellLocked(c, Changed)
 		return nil

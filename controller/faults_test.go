@@ -851,3 +851,19 @@ func TestFault_GivenUpAndWellAgain(t *testing.T) {
 		}
 	})
 }
+
+// What is paused is unpaused so that it hears that it shall stop. That this works does not make the next attempt come sooner.
+func TestFault_APausedOneThatCannotBeStoppedIsTriedEverMoreRarely(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.declare("web", nil)
+		w.desire("web", api.DesiredPaused)
+		w.after(time.Minute)
+		w.refuse("killSIGTERM", errEngine)
+		w.declare("web", func(s *api.Spec) { s.Command = []string{"newer"} })
+		w.engine.told()
+		w.after(10 * time.Minute)
+		if tried := strings.Count(w.engine.told(), "killSIGTERM"); tried < 5 || tried > 12 {
+			t.Errorf("it was asked to stop %d times", tried)
+		}
+	})
+}

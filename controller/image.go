@@ -13,6 +13,9 @@ import (
 // errPulling means that the image is not there yet and is being brought; the step is taken when that has ended.
 var errPulling = errors.New("the image is being pulled")
 
+// errPulledAndGone means that a pull has ended well and that the engine has no such image all the same.
+var errPulledAndGone = errors.New("it was pulled, and has been removed from the engine since")
+
 // pullError is a pull that came to nothing, or none that may be made.
 type pullError struct{ err error }
 
@@ -77,8 +80,11 @@ func (k *Controller) lookUp(ctx context.Context, r *store.Record, s *api.Spec, a
 			return store.Resolved{Template: api.TemplateHash(s), ID: image.ID, Digest: image.Digest}, nil
 		case !errors.Is(err, ErrAbsent):
 			return store.Resolved{}, fmt.Errorf("look up image %s: %w", s.Image, err)
-		case s.ImagePullPolicy == api.PullNever, pulled:
+		case s.ImagePullPolicy == api.PullNever:
 			return store.Resolved{}, &pullError{err}
+		case pulled:
+			k.pulls.cancel(r.ID) // the next attempt is another pull
+			return store.Resolved{}, &pullError{errPulledAndGone}
 		}
 	}
 	k.pulls.beginFor(r.ID, s.Image, wanted)

@@ -106,3 +106,26 @@ func TestController_APullHoldsUpNothing(t *testing.T) {
 		close(block)
 	})
 }
+
+// Somebody may remove an image between its pull and its use. It is pulled again, and nobody is told that it were nowhere.
+func TestController_AnImageThatIsRemovedAfterItsPullIsPulledAgain(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.engine.registry["other"] = true
+		pulls := 0
+		w.engine.after = func(call string) error {
+			if call == "pull" {
+				if pulls++; pulls == 1 {
+					delete(w.engine.images, "other")
+				}
+			}
+			return nil
+		}
+		w.declare("web", func(s *api.Spec) { s.Image = "other" })
+		w.after(time.Second / 2)
+		if c := w.status("web").Condition(api.Degraded); c.Reason != api.ReasonImagePullFailed {
+			t.Errorf("degraded: %+v", c)
+		}
+		w.after(2 * time.Second)
+		w.expect("web", api.StateRunning, "pull pull create start")
+	})
+}

@@ -55,8 +55,8 @@ func takesPlaceOf(r *store.Record, next *plan.Step) bool {
 // carried are the anonymous volumes that a new container takes over from the standing one.
 func carried(r *store.Record, o *plan.Observation) map[string]string {
 	stands := r.Current
-	if o.Current != nil {
-		stands.Anonymous = o.Current.Anonymous
+	if c := o.Current; c != nil {
+		stands.Anonymous, stands.Carried = c.Anonymous, c.Carried
 	}
 	return stands.Volumes()
 }
@@ -117,6 +117,7 @@ func (k *Controller) create(ctx context.Context, r *store.Record, next *plan.Ste
 		return nil, err
 	}
 	made := *spec
+	made.Resources = p.Resources // those of a newer declaration are given to it in place, and noted then
 	var err error
 	if made.Image, err = k.imageName(ctx, spec, p); err != nil {
 		return nil, err

@@ -51,6 +51,7 @@ type observer struct {
 	newestEvent time.Time         // of the engine's events that were seen, by its clock
 	outages     []plan.Outage     // oldest first, by the engine's clock
 	replaced    bool              // what answers since the newest of them is known to be another process of the engine
+	opened      time.Time         // when the newest of them began to be noticed, by Go's monotonic clock
 	newestKill  time.Time         // when a container was last told to be asked to end, by Go's monotonic clock
 	closed      time.Time         // when the newest of them ended, by Go's monotonic clock
 	byDockerID  map[string]*entry // by Docker id
@@ -70,9 +71,11 @@ const (
 type entry struct {
 	plan.Container
 	dirty, reported bool
-	// killed tells that its newest run was asked to end, ended when a run of it last did, by the engine's events.
+	// killed tells that its newest run was asked to end, ended when it did, by the engine's events.
 	killed bool
 	ended  time.Time
+	// looked is when, by the steady clock, it was last looked at: a run that was not seen then has begun later.
+	looked time.Time
 	// startAsked and startDone are when, by the steady clock, its newest start by us was asked for and done.
 	startAsked, startDone time.Time
 	// detached tells that it was taken off a network and not inspected since.
@@ -236,8 +239,7 @@ func (b *observer) merge(seen []plan.Container, first bool) []string {
 		}
 	}
 	if n := len(b.outages); !b.known && n > 0 && b.outages[n-1].To.IsZero() {
-		b.outages = slices.Clone(b.outages) // readers have the old one
-		b.outages[n-1].To, b.closed = b.clock.wall(), time.Now()
+		b.closeOutageLocked()
 	}
 	b.known = true
 	ids := make([]string, 0, len(worth))
@@ -245,6 +247,19 @@ func (b *observer) merge(seen []plan.Container, first bool) []string {
 		ids = append(ids, id)
 	}
 	return ids
+}
+
+// closeOutageLocked ends the newest outage now. Where the clock was set back meanwhile it is there twice: by the clock of when it
+// began, and by that of now.
+func (b *observer) closeOutageLocked() {
+	n := len(b.outages) - 1
+	o, now := b.outages[n], b.clock.wall()
+	lasted := outageLead + time.Since(b.opened)
+	closed := []plan.Outage{{From: o.From, To: now}}
+	if end := o.From.Add(lasted); now.Before(end.Add(-clockSlack)) {
+		closed = []plan.Outage{{From: o.From, To: end}, {From: now.Add(-lasted), To: now}}
+	}
+	b.outages, b.closed = append(slices.Clone(b.outages[:n]), closed...), time.Now() // readers have the old one
 }
 
 // differs reports whether a list shows something else than was inspected last: events may have been lost in between.
@@ -312,7 +327,7 @@ func (b *observer) recordEvent(told Event) {
 	// The order of events tells which run a signal was for. Their times do not: the clock may have been set back in between.
 	switch told.Kind {
 	case Started:
-		e.killed = false
+		e.killed, e.ended = false, time.Time{}
 	case Killed:
 		e.killed = true
 	case Ended:
@@ -329,8 +344,12 @@ func (b *observer) unsettledLocked() bool {
 
 // endedByItself reports whether the newest run is known to have ended by itself: its end was told, and no signal before it.
 func (e *entry) endedByItself() bool {
-	return !e.Alive() && !e.ended.Before(e.StartedAt) && !e.ended.IsZero() && !e.killed
+	return !e.Alive() && !e.killed && e.ended.Sub(e.FinishedAt).Abs() <= endSlack
 }
+
+// endSlack is how long after its end that of a run may be told. What ended at another time was an earlier run, and nobody has told of
+// the beginning of the newest one.
+const endSlack = 10 * time.Second
 
 // replayMissed asks the engine what happened while nobody listened. Where it is the process of before, its events tell how each run
 // ended, and the gap was no outage. Where it began later, all that ended meanwhile may have ended with the one before.
@@ -364,7 +383,7 @@ func (b *observer) replayMissed(ctx context.Context) {
 		b.outages = slices.Clone(b.outages[:len(b.outages)-1])
 	case replay.Younger:
 		// What ends once the engine is back is told by it: an outage that nobody watched is over with its first event.
-		b.outages = append(slices.Clone(b.outages), plan.Outage{From: since.Add(-outageLead), To: replay.First})
+		b.outages, b.opened = append(slices.Clone(b.outages), plan.Outage{From: since.Add(-outageLead), To: replay.First}), time.Now()
 	}
 }
 
@@ -393,7 +412,8 @@ func (b *observer) markUnknown() (known bool) {
 	known = b.known
 	if b.known {
 		b.outages = append(slices.Clone(b.outages), plan.Outage{From: b.clock.wall().Add(-outageLead)})
-		b.outages, b.replaced = b.outages[max(0, len(b.outages)-maxOutages):], false
+		b.outages = b.outages[max(0, len(b.outages)-maxOutages):]
+		b.replaced, b.opened = false, time.Now()
 	}
 	b.known = false
 	for _, e := range b.byDockerID {
@@ -485,6 +505,7 @@ func (b *observer) dirty(id string) []string {
 func (b *observer) inspect(ctx context.Context, id, dockerID string) error {
 	ctx, cancel := context.WithTimeout(ctx, inspectTimeout)
 	defer cancel()
+	asked := b.clock.now().Now
 	o, err := b.runtime.Inspect(ctx, dockerID)
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -501,7 +522,7 @@ func (b *observer) inspect(ctx context.Context, id, dockerID string) error {
 	if e, ok := b.byDockerID[dockerID]; ok {
 		o.ID, o.Digest = id, e.Digest
 		b.timeLocked(e, &o)
-		e.Container = o
+		e.Container, e.looked = o, asked
 	}
 	return nil
 }
@@ -533,6 +554,11 @@ func (b *observer) timeLocked(e *entry, c *plan.Container) {
 	now := b.clock.now().Now
 	if c.Began = e.Began; !c.StartedAt.Equal(e.StartedAt) || e.Began.IsZero() {
 		c.Began = e.up(now.Add(-max(0, b.clock.wall().Sub(c.StartedAt))))
+		for _, since := range []time.Time{e.looked, e.startAsked} { // whatever the engine's clock says
+			if c.Began.Before(since) {
+				c.Began = since
+			}
+		}
 	}
 	if !c.Alive() {
 		c.Lasted = min(max(0, c.FinishedAt.Sub(c.StartedAt)), now.Sub(c.Began))

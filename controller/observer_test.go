@@ -3,9 +3,12 @@ package controller
 import (
 	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"github.com/flow-manager/flow-manager/controller/plan"
 )
 
 // The newest event is the one that came last: the engine's clock may have been set back.
@@ -60,7 +63,7 @@ func TestObserver_ASignalIsForTheRunThatItCameIn(t *testing.T) {
 			b.recordEvent(Event{ID: "a", DockerID: "b", Kind: kind, At: began.Add(at + time.Duration(i))})
 		}
 		e := b.byDockerID["b"]
-		e.State, e.StartedAt = "exited", began.Add(at)
+		e.State, e.StartedAt, e.FinishedAt = "exited", began.Add(at), began.Add(at+2)
 		return e
 	}
 	if e := run(0, true); !e.killed || e.endedByItself() {
@@ -69,4 +72,48 @@ func TestObserver_ASignalIsForTheRunThatItCameIn(t *testing.T) {
 	if e := run(back, false); e.killed || !e.endedByItself() {
 		t.Error("the run after it ended by itself")
 	}
+}
+
+// A run that was not there at the last look has begun since, whatever a clock says that was set forward.
+func TestObserver_ARunBeginsAfterTheLastLook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		engine, skew := newFakeEngine(), time.Duration(0)
+		b := newObserver(engine, time.Minute, zerolog.Nop(), newClock(func() time.Time { return time.Now().Add(skew) }, time.Time{}))
+		c := engine.addLocked("web")
+		look := func() plan.Container {
+			b.invalidate("a", c.DockerID)
+			seen, err := b.observe(t.Context(), "a")
+			if err != nil || len(seen) != 1 {
+				t.Fatal(seen, err)
+			}
+			return seen[0]
+		}
+		look()
+		time.Sleep(time.Second)
+		c.State, c.StartedAt = "running", time.Now()
+		skew = 25 * time.Hour
+		if began := look().Began; time.Since(began) > time.Second {
+			t.Errorf("it began %v ago", time.Since(began))
+		}
+	})
+}
+
+// An outage during which the clock was set back explains what ended by the clock of before, and by that of after.
+func TestObserver_AnOutageWhileTheClockIsSetBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		skew := time.Duration(0)
+		wall := func() time.Time { return time.Now().Add(skew) }
+		b := newObserver(newFakeEngine(), time.Minute, zerolog.Nop(), newClock(wall, time.Time{}))
+		b.known = true
+		before := wall()
+		b.markUnknown()
+		time.Sleep(3 * time.Second)
+		skew = -time.Hour
+		time.Sleep(3 * time.Second)
+		after := wall().Add(-time.Second)
+		b.merge(nil, true)
+		if !b.duringOutage(before) || !b.duringOutage(after) || b.duringOutage(after.Add(2*time.Second)) || b.duringOutage(after.Add(30*time.Minute)) {
+			t.Errorf("%v and %v: %v", before, after, b.outages)
+		}
+	})
 }

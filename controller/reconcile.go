@@ -39,6 +39,9 @@ func (k *Controller) reconcile(stopping, ctx context.Context, id string) (time.D
 		if err != nil {
 			return 0, err
 		}
+		if k.Store.Err() != nil {
+			continue // it can be written no more since the look at the engine began
+		}
 		k.reportForeign(ctx, r, o.Foreign)
 		next := plan.Plan(r, o)
 		if next.Resting() {

@@ -37,3 +37,21 @@ func TestController_AFailureIsOfTheTemplateThatFailed(t *testing.T) {
 		}
 	})
 }
+
+// A container is made with the limits that were intended and are noted, though others are declared by then. They may be declared away
+// again before it is given them, and what it was made with could not be taken from it in place.
+func TestReplace_AContainerIsMadeWithTheLimitsThatAreNoted(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.stop()
+		w.boot(Config{Fail: func(point string) {
+			if bytes, ours := map[string]int64{"after-intent": 128 << 20, "after-create": 0}[point]; ours {
+				w.declareNow("web", func(s *api.Spec) { s.Resources.MemoryBytes = bytes })
+			}
+		}})
+		w.declare("web", nil)
+		w.after(time.Minute)
+		if c, _ := w.engine.named("web"); c.State != "running" || c.template.Spec.Resources.MemoryBytes != 0 {
+			t.Errorf("it has limits that nobody declares: %+v", c)
+		}
+	})
+}

@@ -62,7 +62,7 @@ func (k *Controller) unknownOurs(seen []plan.Container) []plan.Container {
 		r, declared := k.Store.Get(c.ID)
 		stone, buried := k.Store.Tombstone(c.ID)
 		switch {
-		case declared && knows(r.AllPlacements(), c.Token), buried && knows(stone.Placements, c.Token):
+		case declared && knows(r.AllPlacements(), &c), buried && knows(stone.Placements, &c):
 		case buried: // its tokens were dropped with what was known to be gone
 		case slices.ContainsFunc(k.Store.Quarantined(), func(f store.Flaw) bool { return f.ID == c.ID }): // it is known, and cannot be read
 		default:
@@ -72,8 +72,12 @@ func (k *Controller) unknownOurs(seen []plan.Container) []plan.Container {
 	return unknown
 }
 
-func knows(placements []store.Placement, token string) bool {
-	return slices.ContainsFunc(placements, func(p store.Placement) bool { return p.Token == token })
+// knows reports whether a container is one of these placements', or a second one of the same intent. One of an intent of which no
+// container is known is it where it has that intent's name: under another one it was given its place later.
+func knows(placements []store.Placement, c *plan.Container) bool {
+	return slices.ContainsFunc(placements, func(p store.Placement) bool {
+		return p.Owns(c.Token, c.DockerID, c.Name) || p.Token == c.Token && p.DockerID != ""
+	})
 }
 
 // adoptUnknown takes containers over that the accepted store's declarations were made into after it was copied.
@@ -84,7 +88,12 @@ func (k *Controller) adoptUnknown(ctx context.Context, seen []plan.Container) er
 			continue // nobody declares it any more: it is left alone, and told of
 		}
 		k.logFor(r).Warn().Str("operation", "accept_restore").Str("docker_id", c.DockerID).Str("docker_name", c.Name).Msg("a container that the restored store did not know is taken over")
-		_, err := k.Store.Observe(ctx, r.ID, func(r *store.Record) []api.Event { takeOver(r, &c, seen); return nil })
+		at := k.clock.now()
+		_, err := k.Store.Observe(ctx, r.ID, func(r *store.Record) []api.Event {
+			k.takeOver(r, &c, seen)
+			r.Status.LastAction = &api.LastAction{Action: plan.Word(plan.Adopt), Cause: api.CauseRecovery, At: at.Wall(at.Now)}
+			return nil
+		})
 		if err != nil {
 			return fmt.Errorf("take over %s: %w", c.Name, err)
 		}
@@ -93,9 +102,10 @@ func (k *Controller) adoptUnknown(ctx context.Context, seen []plan.Container) er
 }
 
 // takeOver makes a container one of a record's, the current one where that is not there.
-func takeOver(r *store.Record, c *plan.Container, seen []plan.Container) {
+func (k *Controller) takeOver(r *store.Record, c *plan.Container, seen []plan.Container) {
+	code, _ := k.Snapshots.Linked(c.Token) // without one it runs what its image has
 	stands := slices.ContainsFunc(seen, func(o plan.Container) bool { return r.Current.Owns(o.Token, o.DockerID, o.Name) })
-	plan.TakeOver(r, c, stands)
+	plan.TakeOver(r, c, code, stands)
 }
 
 // predict says what the loop would do first, by what a list shows.
@@ -111,7 +121,7 @@ func (k *Controller) predict(seen []plan.Container) string {
 		for i := range unknown {
 			if c := &unknown[i]; c.ID == r.ID {
 				next := *r
-				takeOver(&next, c, seen)
+				k.takeOver(&next, c, seen)
 				r, would["take over"] = &next, append(would["take over"], c.Name)
 			}
 		}

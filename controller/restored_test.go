@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -248,6 +249,47 @@ func TestController_AStoreThatWasCopiedBackIsNoticed(t *testing.T) {
 		}
 		if c, _ := w.engine.named("later"); c.State != "running" {
 			t.Errorf("what nobody declares any more: %+v", c.Container)
+		}
+	})
+}
+
+// What was made of an intent that the backup knows is taken over, whatever it is called by now; and what was kept from earlier
+// containers goes over to the next one, though the backup does not know that it is kept there.
+func TestRestored_WhatTheBackupIntendedIsTakenOver(t *testing.T) {
+	inWorld(t, func(w *world) {
+		file := filepath.Join(w.t.TempDir(), "backup")
+		w.declare("web", nil)
+		w.after(time.Minute)
+		data := map[string]string{"/data": "hex-1"}
+		w.engine.behind(func() {
+			for _, c := range w.engine.containers {
+				c.Anonymous = data
+			}
+			w.engine.before = func(call string) error { return map[string]error{"create": errEngine}[call] }
+		})
+		w.declare("web", func(s *api.Spec) { s.Command = []string{"newer"} })
+		w.after(time.Second / 2)
+		w.backup(file) // the candidate is intended, and not made
+		w.engine.behind(func() { w.engine.before = nil })
+		w.after(time.Minute)
+		stands, _ := w.engine.named("web")
+		w.stop()
+		if _, _, err := store.Restore(w.dir, file, store.Options{}); err != nil {
+			w.t.Fatal(err)
+		}
+		w.engine.told()
+		w.boot(Config{AcceptRestore: true})
+		w.after(time.Minute)
+		if c, _ := w.engine.named("web"); c.DockerID != stands.DockerID || c.State != "running" || len(w.engine.containers) != 1 {
+			t.Errorf("%d containers, web: %+v", len(w.engine.containers), c)
+		}
+		if calls := w.engine.told(); strings.Contains(calls, "create") || strings.Contains(calls, "kill") {
+			t.Errorf("calls: %q", calls)
+		}
+		w.declare("web", func(s *api.Spec) { s.Command = []string{"newest"} })
+		w.after(time.Minute)
+		if c, _ := w.engine.named("web"); c.DockerID == stands.DockerID || !maps.Equal(c.Carried, data) {
+			t.Errorf("the next one: %+v", c)
 		}
 	})
 }

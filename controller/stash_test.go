@@ -333,3 +333,47 @@ func TestUnwritten_AnEngineThatIsAwayIsNoFailure(t *testing.T) {
 		}
 	})
 }
+
+// A look at the engine may take long. What was decided upon before the disk got full is not done after it.
+func TestUnwritten_NothingIsDoneThatWasDueBefore(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.declare("web", nil)
+		w.after(time.Minute)
+		w.engine.behind(func() {
+			w.engine.before = func(call string) error { return map[string]error{"pause": errEngine}[call] }
+		})
+		w.desire("web", api.DesiredPaused)
+		w.stop()
+		path := store.Path(w.dir)
+		w.engine.before = func(call string) error {
+			if call != "inspect" {
+				return nil
+			}
+			if err := os.Rename(path, path+".away"); err != nil {
+				t.Error(err)
+			}
+			w.engine.before = nil
+			_, err := w.store.Declare(w.t.Context(), store.Declaration{Name: "web", Principal: "client", Change: func(next *store.Wish) error {
+				next.Labels = map[string]string{"a": "b"}
+				return nil
+			}})
+			if !errors.Is(err, store.ErrNotWritable) {
+				t.Errorf("declared while nothing can be written: %v", err)
+			}
+			return nil
+		}
+		w.engine.told()
+		w.boot(Config{})
+		w.after(time.Minute)
+		if calls := w.engine.told(); strings.Contains(calls, "pause") {
+			t.Errorf("calls: %q", calls)
+		}
+		if err := os.Rename(path+".away", path); err != nil {
+			t.Fatal(err)
+		}
+		w.after(time.Minute)
+		if st := w.status("web"); st.State != api.StatePaused {
+			t.Errorf("once it can be written: %s", api.Encode(st))
+		}
+	})
+}

@@ -62,7 +62,7 @@ func observed(c *container.InspectResponse) (plan.Container, error) {
 	o.DockerID, o.Name, o.ImageID = c.ID, strings.TrimPrefix(c.Name, "/"), c.Image
 	o.State, o.ExitCode, o.OOMKilled, o.StartError = string(c.State.Status), c.State.ExitCode, c.State.OOMKilled, c.State.Error
 	o.LeftTask = leftTask(c.ID, c.State.Error)
-	o.Anonymous = anonymous(c)
+	o.Anonymous, o.Carried = anonymous(c)
 	if h := c.HostConfig; h != nil {
 		o.RestartPolicy = string(h.RestartPolicy.Name)
 		o.Limits = api.Resources{MemoryBytes: h.Memory, NanoCPUs: h.NanoCPUs}
@@ -88,24 +88,32 @@ func observed(c *container.InspectResponse) (plan.Container, error) {
 	return o, err
 }
 
-// anonymous are the volumes that the engine made for what the image asks for, by target.
-func anonymous(c *container.InspectResponse) map[string]string {
-	var volumes map[string]string
-	for _, m := range c.Mounts {
-		if m.Type != mount.TypeVolume || asked(c, m.Destination) {
-			continue
-		}
-		if volumes == nil {
-			volumes = map[string]string{}
-		}
-		volumes[m.Destination] = m.Name
+// anonymous are the volumes that the engine made for what the image asks for, by target: own for this container, carried for one
+// before it. Of those that were asked for, declared ones bear our label.
+func anonymous(c *container.InspectResponse) (own, carried map[string]string) {
+	if c.HostConfig == nil {
+		return nil, nil
 	}
-	return volumes
+	own, carried = map[string]string{}, map[string]string{}
+	for _, m := range c.Mounts {
+		if m.Type == mount.TypeVolume {
+			own[m.Destination] = m.Name
+		}
+	}
+	for _, m := range c.HostConfig.Mounts {
+		delete(own, m.Target)
+		if m.Type == mount.TypeVolume && m.VolumeOptions == nil {
+			carried[m.Target] = m.Source
+		}
+	}
+	return orNil(own), orNil(carried)
 }
 
-// asked tells whether what is mounted at target was asked for when the container was made.
-func asked(c *container.InspectResponse, target string) bool {
-	return c.HostConfig == nil || slices.ContainsFunc(c.HostConfig.Mounts, func(m mount.Mount) bool { return m.Target == target })
+func orNil(volumes map[string]string) map[string]string {
+	if len(volumes) == 0 {
+		return nil
+	}
+	return volumes
 }
 
 // maxHealthOutput is how much of a health check's output is told.

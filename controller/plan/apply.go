@@ -60,7 +60,7 @@ func Apply(r *store.Record, s *Step, res *Result, o *Observation) []api.Event {
 func worked(r *store.Record, s *Step, res *Result, at Instant) {
 	t := TrackOf(r, s.Track)
 	if engine(s.Action) {
-		if s.Action != Rollback { // which may be because of one
+		if f := t.Failure; f != nil && overcomes(s.Action, Action(f.Action)) {
 			t.Failure = nil
 		}
 		r.Status.LastAction = &api.LastAction{Action: Word(s.Action), Cause: s.Cause, Detail: res.Detail, At: at.Wall(at.Now)}
@@ -72,6 +72,12 @@ func worked(r *store.Record, s *Step, res *Result, at Instant) {
 		}
 		t.Repairs = &store.Repairs{N: done.N + 1, At: at.Now}
 	}
+}
+
+// overcomes reports whether an action that worked ends a failure. A rollback may be because of it, and what is unpaused so that it
+// hears that it shall stop has not stopped yet.
+func overcomes(done, failed Action) bool {
+	return done != Rollback && (done != Unpause || failed == Unpause)
 }
 
 // engine reports whether a step is told of as an action.
@@ -171,7 +177,7 @@ func editRun(r *store.Record, s *Step, res *Result, o *Observation) {
 		}
 	case IntendStart:
 		n.Begun, n.Boot, n.RestartAsked = true, o.Boot, n.RestartFrom != ""
-		r.Current.Anonymous, r.Current.Runs = s.On.Anonymous, r.Current.Code
+		r.Current.Anonymous, r.Current.Carried, r.Current.Runs = s.On.Anonymous, s.On.Carried, r.Current.Code
 		if o.Mount != "" {
 			r.Current.Mount = o.Mount
 		}
@@ -194,6 +200,13 @@ func editExit(r *store.Record, s *Step, res *Result, o *Observation) []api.Event
 	return events
 }
 
+// noteVolumes notes what keeps the data of a container that was taken over. Of others it was written when they were made and started.
+func noteVolumes(r *store.Record, c *Container) {
+	if p := &r.Current; p.DockerID == c.DockerID && p.Anonymous == nil && p.Carried == nil {
+		p.Anonymous, p.Carried = c.Anonymous, c.Carried
+	}
+}
+
 // settle notes what holds when there is nothing to do now. A failure of what is not to be done any more is over.
 func settle(r *store.Record, s *Step, o *Observation) {
 	for track := range tracks {
@@ -203,7 +216,11 @@ func settle(r *store.Record, s *Step, o *Observation) {
 		}
 	}
 	c := o.Current
-	if c == nil || !c.Alive() {
+	if c == nil {
+		return
+	}
+	noteVolumes(r, c)
+	if !c.Alive() {
 		return
 	}
 	if o.Ready && r.Spec.Readiness == api.ReadinessSocket {

@@ -141,6 +141,7 @@ func planCases() []planCase {
 		{"the candidate was removed by others", newScene().with(retemplate).following("d2", ""), "intend-replacement for update", "running", "Running"},
 		{"the attempt is counted before what runs is stopped", newScene().with(retemplate).following("d2", "created"), "attempt for update", "running", "Running"},
 		{"what runs is stopped for it", newScene().with(retemplate).following("d2", "created").with(tried), "stop for update", "running", "Running"},
+		{"it rested when the attempt was written down, and could not be gone back to", newScene().with(retemplate).following("d2", "created").with(tried).with(func(s *scene) { s.r.Handover.Trial = false }), "attempt for update", "running", "Running"},
 		{"what runs has its grace", newScene().with(retemplate).following("d2", "created").with(tried).with(func(s *scene) { s.r.Current.Stop = soon() }), "Stopping 4s", "running", "Running"},
 		{"what ran has stopped", newScene().with(retemplate).following("d2", "created").with(tried).ended(143).with(func(s *scene) { s.r.Current.Stop = soon() }), "promote for update", "restarting", "BackOff"},
 		{"what runs cannot be stopped for it", newScene().with(retemplate).following("d2", "created").with(tried).with(unstarted), "abandon for update", "running", "Running"},
@@ -186,6 +187,8 @@ func planCases() []planCase {
 		{"a hand starts what stood before", newScene().proving().with(func(s *scene) { s.other.State = "running" }), "kill for drift", "running", "Running"},
 		{"a hand starts the candidate", newScene().with(retemplate).following("d2", "running"), "kill for drift", "running", "Running"},
 
+		{"what is on trial was removed by others, and what stood before runs", newScene().proving().with(removedByOthers).with(func(s *scene) { s.other.State = "running" }), "rollback for recovery", "created", "Created"},
+		{"what stands was removed by others, and the candidate runs", newScene().with(retemplate).following("d2", "running").with(removedByOthers), "promote for update", "created", "Created"},
 		{"what is on trial was removed by others, before the names were changed", newScene().trial().with(removedByOthers), "rename for update", "created", "Created"},
 		{"what is on trial was removed by others, and cannot be made anew", newScene().proving().with(removedByOthers).with(unstarted), "rollback for update", "created", "Created"},
 

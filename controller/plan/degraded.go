@@ -21,16 +21,28 @@ func PlanDegraded(r *store.Record, o *Observation) Step {
 	switch {
 	case v.step.Action == RecordExit, v.step.Action == Forgive, !v.acts():
 	case restarts(&v.step):
-		v = ready(r, o, v)
+		if v = ready(r, o, v); v.step.Action == Start && detached(r, c) {
+			v = networked(r, o, v)
+		}
 	default:
 		return rest // that is no restart
 	}
 	if v.acts() {
-		v.step.Asked, v.step.Generation, v.step.Input = r.Asked, r.Generation, input(r, Process)
+		v.step.Asked, v.step.Generation, v.step.Input = r.Asked, r.Generation, input(r, v.step.Track)
 		return v.step
 	}
 	rest.Rests[Process] = v.waiting
 	return rest
+}
+
+// networked has what is about to start attached to its network first, unless that has failed just now.
+func networked(r *store.Record, o *Observation, start verdict) verdict {
+	if _, is := held(r, o, Settings); is {
+		return start
+	}
+	v := do(Connect, o.Current, api.CauseRecovery)
+	v.step.Track = Settings
+	return v
 }
 
 // restarts reports whether a step is the start of what has ended by itself.

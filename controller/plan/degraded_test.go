@@ -45,6 +45,8 @@ func TestPlanDegraded(t *testing.T) {
 		{"another one of its containers is alive", formerRuns, "WaitingForStop"},
 		{"the host was rebooted: what will run is noted", func(s *scene) { s.o.Boot = "two" }, "intend-start for exit"},
 		{"its socket is missing", func(s *scene) { s.o.SocketMissing = true }, "listen for recovery"},
+		{"it was taken off its network", func(s *scene) { s.c.Networks = []string{} }, "connect for recovery"},
+		{"its network cannot be had", func(s *scene) { s.c.Networks = []string{}; s.with(failing(Settings, Connect, "NetworkNotFound")) }, "start for exit"},
 		{"it is not there", func(s *scene) { s.c.Token = "foreign" }, ""},
 	}
 	for _, tt := range tests {

@@ -61,7 +61,7 @@ func editUpdate(r *store.Record, s *Step, res *Result, o *Observation) []api.Eve
 		r.Supersede(r.Candidate)
 		r.Candidate = store.Placement{}
 	case Attempt:
-		keep := r.Spec.DesiredState == api.DesiredRunning && (OnTrial(r) || keepable(r, o))
+		keep := keeps(r, o)
 		if keep {
 			attempted(r, &r.Candidate)
 		}
@@ -167,7 +167,7 @@ func rollback(r *store.Record, s *Step, res *Result, o *Observation) []api.Event
 	tried, last, untouched := madeFrom(&r.Current), ofTrial(r, res, o), runsOn(r, o)
 	takeOver(r)
 	forgive(r)
-	if c := o.Previous; c != nil && c.Ran() {
+	if c := o.Previous; c != nil && c.Ran() && !c.Alive() {
 		r.Run.ID, r.Run.End = Run(c), EndAsked
 	} else if c := o.Current; c != nil && c.Ran() && r.Current.DockerID == c.DockerID && (!c.Alive() || stale(r)) {
 		r.Run.ID, r.Run.End = Run(c), EndAsked

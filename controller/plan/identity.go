@@ -92,17 +92,32 @@ func unseen(superseded []store.Placement) []store.Placement {
 }
 
 // TakeOver makes a container of ours that the record did not know one of its own: the current one, where there is none, and
-// else one that is to go. Ports that were picked for it are not known any more, so that one that has such is made anew.
-func TakeOver(r *store.Record, c *Container, stands bool) {
-	p := store.Placement{Token: c.Token, DockerID: c.DockerID, DockerName: c.Name, TemplateHash: c.Hash, Generation: r.TemplateGeneration, Cause: api.CauseRecovery,
-		Resources: r.Spec.Resources, AskedBy: r.Code, Outdated: r.Spec.Code != nil}
-	for _, at := range r.Spec.Ports {
-		p.Outdated = p.Outdated || at.Port == 0
-	}
+// else one that is to go. The record may know what it was to be made from, and not that it was. Of others the ports that were picked
+// for it and its limits are not known any more; one that has such ports is made anew. code is what its next start would run.
+func TakeOver(r *store.Record, c *Container, code string, stands bool) {
+	p := intended(r, c)
+	p.Code, p.Runs = code, code
+	p.DockerID, p.DockerName = c.DockerID, c.Name
 	if stands {
 		r.Supersede(p)
 		return
 	}
 	r.Supersede(r.Current)
 	r.Current, r.Handover, r.Run.ID = p, nil, ""
+}
+
+// intended is the placement that a container came of, taken out of the record, or what can be told of it.
+func intended(r *store.Record, c *Container) store.Placement {
+	for _, p := range []*store.Placement{&r.Current, &r.Candidate, &r.Previous} {
+		if p.Token == c.Token {
+			known := *p
+			*p = store.Placement{}
+			return known
+		}
+	}
+	p := store.Placement{Token: c.Token, TemplateHash: c.Hash, Generation: r.TemplateGeneration, Cause: api.CauseRecovery, AskedBy: r.Code, Outdated: r.Spec.Code != nil}
+	for _, at := range r.Spec.Ports {
+		p.Outdated = p.Outdated || at.Port == 0
+	}
+	return p
 }

@@ -28,8 +28,8 @@ type Container struct {
 	StartError string
 	// LeftTask tells that it failed because something of an earlier start is left in the engine.
 	LeftTask bool
-	// Anonymous are the volumes that the engine made for it, by target.
-	Anonymous map[string]string
+	// Anonymous are the volumes that the engine made for it, by target; Carried those that it made for one before it.
+	Anonymous, Carried map[string]string
 	// Limits are what the engine holds it to, RestartPolicy the engine's own, which is to be "no".
 	Limits        api.Resources
 	RestartPolicy string

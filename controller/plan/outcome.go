@@ -264,6 +264,9 @@ func level(st *api.Status) store.Level {
 func crashed(r *store.Record, o *store.Outcome) *store.Outcome {
 	o.ErrorType = api.DockerAPIError
 	o.Message = fmt.Sprintf("the container does not stay up: %s; look at its output and its command", ExitSaid(r))
+	if r.Run.Ended == Interrupted {
+		o.Message = "the container was interrupted, and its restart policy never starts it again; start it explicitly"
+	}
 	o.Details = map[string]any{"reason": cmp.Or(r.Run.Ended, api.ReasonCrashLoop), "exit_code": r.Status.ExitCode, "crash_streak": r.Run.Streak}
 	lastWords(o, r.Run.Exit)
 	return o

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -35,6 +36,17 @@ func (s *scene) stops() *scene { return s.declared(api.DesiredStopped).asks(stor
 func (s *scene) pauses() *scene { return s.declared(api.DesiredPaused).asks(store.IntentPaused) }
 
 func (s *scene) resumes() *scene { return s.declared(api.DesiredRunning).asks(store.IntentRunning) }
+
+// An interruption is no crash, and is not told as one.
+func TestJudge_Interrupted(t *testing.T) {
+	s := newScene().policy(api.RestartNever, 0).ended(137).counted(Interrupted).starts()
+	s.r.Done.Start = s.r.Asked.Start
+	s.rests(t)
+	got := Judge(s.r, s.r.Accepted[0])
+	if got == nil || got.ErrorType != api.DockerAPIError || got.Details["reason"] != api.ReasonInterrupted || !strings.HasPrefix(got.Message, "the container was interrupted") {
+		t.Errorf("%+v", got)
+	}
+}
 
 // rests takes the steps that are only noted until there is nothing to do now, and writes that.
 func (s *scene) rests(t *testing.T) {

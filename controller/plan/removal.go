@@ -36,6 +36,7 @@ func leaving(r *store.Record, o *Observation) []verdict {
 		case beside == nil:
 		case r.DeletedAt != nil:
 			due = append(due, retire(r, o, beside))
+		case beside == o.Candidate && o.Current == nil && serves(&r.Candidate, r), beside == o.Previous && returning(r, o): // it takes the place of what is gone
 		case beside.Alive():
 			due = append(due, do(Kill, beside, api.CauseDrift).because("somebody else started it beside the one that stands"))
 		}
@@ -53,6 +54,11 @@ func leaving(r *store.Record, o *Observation) []verdict {
 		due = append(due, do(Remove, c, api.CauseRecovery).because("the engine does not start it any more; another one takes its place"))
 	}
 	return due
+}
+
+// returning reports whether what was on trial is gone, and what stood before it runs already.
+func returning(r *store.Record, o *Observation) bool {
+	return OnTrial(r) && o.Current == nil && o.Previous != nil && o.Previous.Alive()
 }
 
 // foremost is the first of these that is a step, else what they wait for. What could not be done lets the others go first.
@@ -95,7 +101,7 @@ func stopping(r *store.Record, o *Observation, c *Container) verdict {
 	switch left := grace.Left(o.At.Now); {
 	case c.State == "paused":
 		return do(Unpause, c, api.CauseDeclaration).because("a paused container cannot hear that it shall stop")
-	case grace == nil:
+	case grace == nil, c.Began.After(grace.Since): // another run was asked, whose end nobody has noted
 		return do(Stop, c, api.CauseDeclaration)
 	case left > 0:
 		return waits(Waiting{Reason: api.ReasonStopping, Message: fmt.Sprintf("it is killed at %s", clockTime(o, left)), Left: left, Open: true})

@@ -39,6 +39,8 @@ func absent(r *store.Record, o *Observation) verdict {
 	}
 	p := &r.Current
 	switch {
+	case returning(r, o):
+		return do(Rollback, o.Previous, api.CauseRecovery).because("its container was removed, and the one before it runs")
 	case r.Handover != nil && r.Handover.Failed != "" && OnTrial(r):
 		return failed(r, o, r.Handover.Failed)
 	case o.Previous != nil && o.Previous.Name == r.Name && r.Tracks.Name.Failure == nil:
@@ -152,12 +154,19 @@ func keepable(r *store.Record, o *Observation) bool {
 	return n.Streak == 0 || available(r, o, c) || n.Available == Run(c) && c.Alive() || r.Current.Stable && n.Streak < 2
 }
 
+// keeps reports whether what stands is kept through an attempt, so that it can be gone back to: nothing is on trial that does not run.
+func keeps(r *store.Record, o *Observation) bool {
+	return r.Spec.DesiredState == api.DesiredRunning && (OnTrial(r) || keepable(r, o))
+}
+
 // handover stops the current container for the candidate. That it is kept from its work, and for which, was written down.
 func handover(r *store.Record, o *Observation) verdict {
 	c := o.Current
 	switch {
 	case r.Handover.Failed != "", !serves(&r.Candidate, r), o.Candidate == nil, o.Candidate.State == "dead", o.Candidate.State == "removing":
 		return do(Abandon, c, api.CauseUpdate).because(r.Handover.Failed)
+	case c.Alive() && r.Current.Stop == nil && !r.Handover.Trial && keeps(r, o): // it rested when that was written down
+		return do(Attempt, o.Candidate, api.CauseUpdate)
 	case c.Alive():
 		v := stopping(r, o, c)
 		v.step.Cause = api.CauseUpdate
