@@ -18,6 +18,10 @@ import (
 // converge ends the faults, grants the time that the manager may need, and then expects all as declared and silence.
 func (w *simWorld) converge() error {
 	w.engine.settle()
+	w.life.makeRoom()
+	w.code.mu.Lock()
+	clear(w.code.damaged)
+	w.code.mu.Unlock()
 	if err := w.pass(0); err != nil {
 		return err
 	}
@@ -165,6 +169,9 @@ func (w *simWorld) excuses(r *store.Record, d *simDeclared) map[plan.TrackID]*st
 	}
 	excuse(plan.Process, w.engine.brokenLocked(r.Current.DockerID), api.ReasonStartFailed)
 	excuse(plan.Update, d.spec.Image == "missing", api.ReasonImageNotFound, api.ReasonImagePullFailed) // a pull may have hung
+	lost := w.lostCode(r)
+	excuse(plan.Update, lost, api.ReasonCodeCopyFailed)
+	excuse(plan.Process, lost, api.ReasonCodeCopyFailed)
 	if c := w.engine.containers[r.Current.DockerID]; c != nil {
 		excuse(plan.Settings, w.engine.refusesLocked(c, plan.WantedLimits(r)), api.ReasonLimitsRefused)
 	}
@@ -265,13 +272,15 @@ func (w *simWorld) atRest(d *simDeclared, r *store.Record, c *simContainer) erro
 	}
 	last := w.court.file(d.id)
 	switch {
+	case ended == plan.Interrupted && !last.hands.Before(d.woken): // it may have begun to run when a hand took it away
+		return nil
 	case ended != "" && c.run == 0 && !strings.HasPrefix(last.hash, c.Hash):
 		return errors.New("it has a new template, which was never started")
 	case !allowed[ended]:
 		return fmt.Errorf("it is %s because of %q: %s", c.State, ended, api.Encode(r.Status))
 	case r.Status.State != api.StateExited:
 		return fmt.Errorf("it has ended and its state is called %s", r.Status.State)
-	case !last.ran.After(d.woken) && !last.over.After(d.woken):
+	case last.ran.Before(d.woken) && last.over.Before(d.woken):
 		return errors.New("it has not run since it was started explicitly")
 	}
 	return nil

@@ -39,6 +39,8 @@ type court struct {
 	over    chan struct{} // closed with the first violation
 	calls   int
 	quiet   bool // nothing but lists may reach the engine
+	copied  bool // the store once was a copy from earlier, and may not know what was asked for since
+	held    bool // the store is a copy that was put back, and not accepted yet
 	exempt  map[string]bool
 	stood   map[string]bool // create tokens that a container's Docker id was recorded for
 	reached map[string]int
@@ -132,6 +134,9 @@ func (c *court) called(call, name string) {
 	if call != "list" && call != "inspect" && call != "image" && call != "replay" {
 		c.note("call  %s %s", call, name)
 	}
+	if c.held && !slices.Contains([]string{"engine", "list", "replay"}, call) {
+		c.violate("the store is a copy from earlier, and the engine is asked to %s %s", call, name)
+	}
 	excused := c.exempt[name] || (call == "image" || call == "pull") && anyTrue(c.exempt)
 	if c.quiet && call != "list" && call != "replay" && !excused {
 		c.violate("a quiet world's engine was asked to %s %s", call, name)
@@ -198,6 +203,7 @@ func (c *court) outage() {
 
 // creates checks that the intent is on disk, and with it whose container this is.
 func (c *court) creates(l *simLife, t *Template) {
+	c.mute(l, "create", t.DockerName)
 	r, ok := l.store.Get(t.ID)
 	if !ok || !slices.ContainsFunc(r.AllPlacements(), func(p store.Placement) bool { return p.Token == t.Token }) {
 		c.violate("%s is created without an intent on disk", t.DockerName)
@@ -208,7 +214,8 @@ func (c *court) creates(l *simLife, t *Template) {
 // another container recorded. Such a one is reported and left alone, as any that bears our labels.
 func (c *court) replaced(t *Template) bool {
 	c.remember(t.ID)
-	return c.stood[t.Token]
+	known := slices.ContainsFunc(c.placements(t.ID), func(p store.Placement) bool { return p.Token == t.Token })
+	return c.stood[t.Token] || c.copied && !known
 }
 
 // remember notes which of a record's create tokens have led to a container by now; the record itself forgets them.
@@ -244,6 +251,7 @@ func (c *court) asks(l *simLife, call string, o *simContainer) {
 		c.violate("the manager would %s %s, which is not its own", call, o.Name)
 		return
 	}
+	c.mute(l, call, o.Name)
 	c.remember(o.ID)
 	r, _ := l.store.Get(o.ID)
 	d := c.model.all[o.ID]
@@ -308,7 +316,7 @@ func (c *court) asksRemove(o *simContainer, r *store.Record, d *simDeclared) {
 
 // takes sees a call of the manager take effect.
 func (c *court) takes(call string, o *simContainer) {
-	if call != "stop" || !o.alive() {
+	if call != "stop" || !o.alive() || !o.ours {
 		return
 	}
 	if f := c.file(o.ID); o.asked.IsZero() {
@@ -327,6 +335,9 @@ func (c *court) started(e *simEngine, o *simContainer) {
 		if other != o && other.ours && other.ID == o.ID && other.alive() && !o.byHand && !other.byHand {
 			c.violate("two containers of %s run", o.template.Name)
 		}
+	}
+	if !o.ours {
+		return
 	}
 	f := c.file(o.ID)
 	c.takesOver(o)

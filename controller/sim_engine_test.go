@@ -130,6 +130,7 @@ func (e *simEngine) createLocked(t Template) (string, error) {
 	}
 	c := e.addLocked(t.DockerName)
 	c.ours, c.template = true, t
+	c.Carried = t.Volumes
 	if c.volume = t.Volumes[simTarget]; c.volume == "" {
 		c.volume = fmt.Sprint("volume-", e.serial)
 		c.Anonymous = map[string]string{simTarget: c.volume}
@@ -137,6 +138,7 @@ func (e *simEngine) createLocked(t Template) (string, error) {
 	c.limited = t.Spec.Resources
 	c.Limits, c.RestartPolicy, c.Networks = t.Spec.Resources, "no", []string{t.Spec.Network}
 	c.ID, c.Token, c.Hash, c.Instance, c.ImageID = t.ID, t.Token, t.Hash, t.Instance, t.Spec.Image
+	c.Flow = t.Name
 	if e.court.replaced(&t) {
 		c.ours, c.born = false, c.Container
 	}
@@ -212,6 +214,9 @@ func (e *simEngine) endLocked(c *simContainer, code int) {
 		e.court.was(c, api.StateRunning)
 	}
 	c.State, c.ExitCode, c.FinishedAt, c.until = "exited", code, e.stampLocked(), time.Now()
+	if !c.ours {
+		c.born = c.Container
+	}
 	e.court.ended(c)
 	e.tellLocked(c, Ended)
 }
@@ -357,8 +362,10 @@ func (e *simEngine) tellLocked(c *simContainer, kind EventKind) {
 		if f.delay > time.Nanosecond {
 			times = 1
 		}
-		if times == 0 {
-			e.court.file(c.ID).blind = true
+		if f := e.court.file(c.ID); times == 0 {
+			f.blind = true
+		} else if late := time.Now().Add(delay); f.doubt.Before(late) {
+			f.doubt = late
 		}
 	}
 	for _, port := range slices.SortedFunc(maps.Keys(e.marks), func(a, b *simPort) int { return a.number - b.number }) {

@@ -75,6 +75,16 @@ func (w *simWorld) harm(f simStep) {
 		e.mu.Lock()
 		delete(e.pulled, "app2")
 		e.mu.Unlock()
+	case "disk-full":
+		w.life.fill([4]time.Duration{300 * time.Millisecond, 3 * time.Second, 20 * time.Second, 2 * time.Minute}[f.Arg&3])
+	case "damage":
+		w.damage(f.Name)
+	case "back-up":
+		w.backUp()
+	case "copy-back":
+		if err := w.copyBack(); err != nil {
+			w.broke(err)
+		}
 	case "clock":
 		by := [8]time.Duration{time.Hour, -time.Hour, 10 * time.Minute, -10 * time.Minute, 40 * time.Second, -40 * time.Second, 25 * time.Hour, -25 * time.Hour}[f.Arg&7]
 		e.skew.Add(int64(by))
@@ -126,6 +136,7 @@ func (w *simWorld) outage(f simStep) {
 	e := w.engine
 	if f.Kind == "reboot" {
 		w.life.torn.Store(int64(1 + f.Arg))
+		w.life.rebooted = true
 		w.life.kill()
 		w.boots++
 	}

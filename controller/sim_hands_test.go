@@ -81,7 +81,7 @@ func (e *simEngine) carryOffLocked(c *simContainer, name string) {
 // copyLocked is `docker commit` and a run of the image: another container with the same labels.
 func (e *simEngine) copyLocked(c *simContainer, name string) {
 	copied := e.addLocked(name)
-	copied.ID, copied.Token, copied.Hash, copied.Instance = c.ID, c.Token, c.Hash, c.Instance
+	copied.ID, copied.Token, copied.Hash, copied.Instance, copied.Flow = c.ID, c.Token, c.Hash, c.Instance, c.Flow
 	copied.State, copied.StartedAt = "running", e.stampLocked()
 	copied.born = copied.Container
 	e.tellLocked(copied, Changed)

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"math"
 	"math/rand/v2"
@@ -29,22 +30,26 @@ import (
 // with a part of the transaction that was under way, and nothing that it does later reaches the engine, the sockets or that
 // file.
 type simLife struct {
-	world   *simWorld
-	dir     string // its own data directory
-	store   *store.Store
-	control *Controller
-	left    atomic.Int64 // points until it dies
-	writes  atomic.Int64 // transactions
-	doomed  atomic.Bool
-	torn    atomic.Int64 // not 0: the last transaction is torn, and how
-	once    sync.Once
-	last    sync.Once
-	before  []byte // the file when it died
-	after   []byte // the same after the transaction that was under way then
-	dead    chan struct{}
-	stop    context.CancelFunc
-	ended   chan error
-	over    bool // it was waited for
+	world    *simWorld
+	dir      string // its own data directory
+	store    *store.Store
+	control  *Controller
+	left     atomic.Int64 // points until it dies
+	writes   atomic.Int64 // transactions
+	doomed   atomic.Bool
+	torn     atomic.Int64 // not 0: the last transaction is torn, and how
+	once     sync.Once
+	last     sync.Once
+	before   []byte // the file when it died
+	after    []byte // the same after the transaction that was under way then
+	dead     chan struct{}
+	stop     context.CancelFunc
+	ended    chan error
+	over     bool   // it was waited for
+	rebooted bool   // it ended with the host
+	mark     []byte // how far it had come, when it died
+	// unwritable is since when nothing can be written, nil where it can.
+	unwritable *time.Time
 
 	// client waits for what becomes of accepted requests.
 	client *servertest.Session
@@ -88,7 +93,9 @@ func (l *simLife) kill() {
 
 func (l *simLife) die() {
 	l.once.Do(func() {
-		l.before = l.file()
+		if l.before, l.mark = l.file(), l.marked(); l.store.Err() != nil {
+			l.torn.Store(0) // the store tries out whether it can be written, and that is more than one transaction
+		}
 		close(l.dead)
 	})
 }
@@ -96,8 +103,24 @@ func (l *simLife) die() {
 const simStore = "flow-manager.db"
 
 func (l *simLife) file() []byte {
-	data, err := os.ReadFile(filepath.Join(l.dir, simStore))
+	path := filepath.Join(l.dir, simStore)
+	var data []byte
+	var err error
+	for _, at := range []string{path, path + simAway, path} { // it may be moved back in between
+		if data, err = os.ReadFile(at); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+	}
 	if err != nil {
+		l.world.broke(err)
+	}
+	return data
+}
+
+// marked is how far the store says beside it that it has come, nil where it does not.
+func (l *simLife) marked() []byte {
+	data, err := os.ReadFile(filepath.Join(l.dir, simMark))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		l.world.broke(err)
 	}
 	return data
@@ -111,7 +134,11 @@ func (l *simLife) heir() string {
 		left = tear(l.before, l.after, rand.New(rand.NewPCG(uint64(seed), uint64(l.writes.Load()))))
 	}
 	dir := l.world.newDir()
-	if err := os.WriteFile(filepath.Join(dir, simStore), left, 0o600); err != nil {
+	err := os.WriteFile(filepath.Join(dir, simStore), left, 0o600)
+	if !l.rebooted { // it is in memory
+		err = errors.Join(err, os.WriteFile(filepath.Join(dir, simMark), l.mark, 0o600))
+	}
+	if err != nil {
 		l.world.broke(err)
 	}
 	return dir
@@ -135,7 +162,7 @@ func (w *simWorld) boot(dir string) error {
 	l := &simLife{world: w, dir: dir, dead: make(chan struct{}), ended: make(chan error, 1)}
 	l.left.Store(math.MaxInt64)
 	var err error
-	if l.store, err = store.Open(dir, store.Options{NoSync: true, Now: l.now}); err != nil {
+	if l.store, err = store.Open(dir, store.Options{NoSync: true, Now: l.now, Mark: filepath.Join(dir, simMark), Writable: l.writable}); err != nil {
 		return fmt.Errorf("open the store of life %d: %w", w.lives, err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -143,6 +170,7 @@ func (w *simWorld) boot(dir string) error {
 	defer func() { w.jumped = w.engine.skew.Load() }()
 	w.engine.mu.Lock()
 	w.life, w.court.model.life = l, l
+	w.court.held = l.store.Restored() != "" && !w.accept
 	w.court.note("life %d begins", w.lives)
 	for id := range w.court.model.all {
 		w.court.file(id).caused = nil // a process knows what it has caused itself
@@ -154,7 +182,7 @@ func (w *simWorld) boot(dir string) error {
 	if err := w.compare(); err != nil {
 		w.broke(err)
 	}
-	l.control = New(Config{Store: l.store, Runtime: &simPort{number: w.lives, engine: w.engine, life: l}, Endpoints: &simEndpoints{w, l}, Snapshots: &simSnapshots{w.code, w, l}, Policy: codePolicy(),
+	l.control = New(Config{Store: l.store, Runtime: &simPort{number: w.lives, engine: w.engine, life: l}, Endpoints: &simEndpoints{w, l}, Snapshots: &simSnapshots{w.code, w, l}, Policy: codePolicy(), AcceptRestore: w.accept,
 		Log: zerolog.New(&simLog{w}), Workers: 4, Now: w.engine.wall, Uptime: w.uptime, Boot: fmt.Sprint("boot-", w.boots), Fail: func(string) { l.point() }})
 	if err := l.serve(ctx); err != nil {
 		return err
@@ -172,6 +200,9 @@ func (w *simWorld) end() (string, error) {
 		return l.dir, nil // the next one did not come about
 	}
 	l.over = true
+	if !l.isDead() {
+		l.makeRoom()
+	}
 	l.stop()
 	err := errors.Join(<-l.ended, <-l.served)
 	if l.isDead() {
@@ -187,6 +218,9 @@ func (w *simWorld) end() (string, error) {
 	}
 	for id := range w.court.model.all {
 		w.court.file(id).stops++ // what was asked to stop and not noted is asked again
+		if l.unwritable != nil { // and what was only in memory is lost
+			w.court.disturb(id)
+		}
 	}
 	if l.isDead() {
 		return l.heir(), nil // how a dead process ends is nobody's concern

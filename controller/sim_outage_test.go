@@ -4,6 +4,7 @@ package controller
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/flow-manager/flow-manager/controller/plan"
@@ -38,9 +39,19 @@ func (e *simEngine) signalLocked() {
 		if c.alive() {
 			e.tellLocked(c, Killed)
 			c.signalled = c.run
-			e.court.file(c.ID).halted[plan.Run(&c.Container)] = true // whichever comes first, that or its own end
+			e.court.halts(c)
 		}
 	}
+}
+
+// halts notes that the engine has asked a run to end, whichever comes first, that or its own end. One that was counted before, because
+// it was not well, stays counted.
+func (c *court) halts(o *simContainer) {
+	run := plan.Run(&o.Container)
+	if r, ok := c.model.life.store.Get(o.ID); ok && slices.ContainsFunc(r.Run.Counted, func(end store.CountedEnd) bool { return end.Run == run }) {
+		return
+	}
+	c.file(o.ID).halted[run] = true
 }
 
 // stopLocked ends those that were asked.

@@ -190,7 +190,11 @@ func (p *simPort) upon(ctx context.Context, call, ref string, effect func(c *sim
 			return errEngine
 		}
 		p.engine.court.takes(call, c)
-		return effect(c)
+		err = effect(c)
+		if !c.ours { // nobody's by now, for the store is another one since this was asked for
+			c.born = c.Container
+		}
+		return err
 	})
 }
 
@@ -214,6 +218,9 @@ func (p *simPort) Engine(ctx context.Context) (string, error) {
 func (p *simPort) List(ctx context.Context) (list []plan.Container, err error) {
 	e := p.engine
 	err = p.call(ctx, "list", "", "", func() error {
+		if p.life.world.accept && p.life.store.Restored() != "" {
+			e.court.disown()
+		}
 		for _, id := range slices.Sorted(maps.Keys(e.containers)) {
 			if c := e.containers[id]; c.ID != "" {
 				list = append(list, c.listed())
@@ -230,7 +237,7 @@ func (c *simContainer) listed() plan.Container {
 	if c.State == "running" {
 		health = c.Health
 	}
-	return plan.Container{DockerID: c.DockerID, Name: c.Name, ID: c.ID, Token: c.Token, Hash: c.Hash, State: c.State, Health: health, Networks: c.Networks,
+	return plan.Container{DockerID: c.DockerID, Name: c.Name, ID: c.ID, Token: c.Token, Hash: c.Hash, Instance: c.Instance, Flow: c.Flow, State: c.State, Health: health, Networks: c.Networks,
 		Digest: fmt.Sprint(c.State, " ", c.Name, " ", c.ExitCode, " ", health, " ", c.Networks)}
 }
 

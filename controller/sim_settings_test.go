@@ -28,6 +28,7 @@ func (e *simEngine) limitLocked(c *simContainer, r api.Resources) error {
 	if e.refusesLocked(c, r) {
 		return errEngine
 	}
+	c.limited = r
 	if r.MemoryBytes != 0 {
 		c.Limits.MemoryBytes = r.MemoryBytes
 	}
@@ -40,7 +41,6 @@ func (e *simEngine) limitLocked(c *simContainer, r api.Resources) error {
 func (c *court) limits(o *simContainer, r api.Resources) {
 	d := c.model.all[o.ID]
 	if d == nil || d.unsure != nil || time.Since(d.changed) <= simSlack || o.Hash == api.TemplateHash(&d.spec) {
-		o.limited = r
 		return
 	}
 	if r == d.spec.Resources && r != o.limited {

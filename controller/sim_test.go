@@ -39,6 +39,8 @@ type simWorld struct {
 	listening map[string]bool
 	code      *fakeSnapshots
 	trees     simTrees
+	saved     *simBackup // the newest backup of the store, nil while there is none
+	accept    bool       // what was restored
 	failed    atomic.Pointer[string]
 }
 
@@ -194,6 +196,7 @@ func (w *simWorld) operate(op simStep) {
 	}
 	w.court.note("client %s %s %d", op.Kind, op.Name, op.Arg)
 	e.mu.Unlock()
+	full := w.life.full()
 	result, err := w.life.store.Declare(context.Background(), store.Declaration{Name: op.Name, Principal: "client", Intent: intentOf(op.Kind), Change: func(next *store.Wish) error {
 		if op.Kind == "delete" && !next.Exists {
 			return errRefused
@@ -225,7 +228,7 @@ func (w *simWorld) operate(op simStep) {
 	case err == nil:
 		m.acknowledge(&result, &asked)
 		w.court.file(result.ID).caused = nil
-	case !errors.Is(err, errRefused) && !w.life.isDead():
+	case !errors.Is(err, errRefused) && !w.life.isDead() && !(full && errors.Is(err, store.ErrNotWritable)):
 		w.court.violate("a declaration was not taken: %v", err)
 	}
 	if d != nil {

@@ -102,6 +102,9 @@ func (c *court) asksRemoveOld(l *simLife, o *simContainer, r *store.Record) {
 	if next == nil || next.State == "dead" || !plan.Serving(r) {
 		return
 	}
+	if r.Spec.UpdatePolicy.OnFailure == api.OnFailurePause && r.Trial(plan.Template(r)).Failed != "" {
+		return // it has failed, and is left as it is
+	}
 	if fresh := next.StartedAt.IsZero(); fresh || next.alive() && time.Since(next.since) < simMonitor-time.Millisecond {
 		c.violate("%s is removed before what took its place has proven itself", o.Name)
 	}
