@@ -411,6 +411,35 @@ func TestController_LeavesACopyOfItsLabelsAlone(t *testing.T) {
 	})
 }
 
+// Another manager's containers are looked at once, whatever they do. One that is taken away is forgotten.
+func TestController_LooksAtAnotherManagersContainersOnce(t *testing.T) {
+	inWorld(t, func(w *world) {
+		looked := 0
+		w.engine.behind(func() {
+			c := w.engine.addLocked("other")
+			c.ID, c.Token, c.Instance, c.State = "another", "another", "another", "running"
+			w.engine.before = func(call string) error {
+				if call == "inspect" {
+					looked++
+				}
+				return nil
+			}
+		})
+		for range 100 {
+			w.engine.behind(func() {})
+			w.after(time.Minute)
+		}
+		if looked != 1 {
+			t.Errorf("it was looked at %d times", looked)
+		}
+		w.engine.behind(func() { clear(w.engine.containers) })
+		w.after(time.Hour)
+		if left := w.control.observer.all(); looked != 2 || len(left) > 0 {
+			t.Errorf("looked at %d times, and known are %+v", looked, left)
+		}
+	})
+}
+
 // reports counts activities with a reason since a revision.
 func (w *world) reports(since uint64, reason string) int {
 	w.t.Helper()

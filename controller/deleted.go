@@ -24,6 +24,9 @@ func (k *Controller) reconcileDeleted(ctx context.Context, id string) (time.Dura
 		c := &seen[i]
 		if !known || !stone.Owns(c.Token, c.DockerID, c.Name) {
 			k.reportStranger(c)
+			if !known {
+				k.observer.disregard(c.DockerID)
+			}
 			continue
 		}
 		left = append(left, c)

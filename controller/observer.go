@@ -67,10 +67,10 @@ const (
 )
 
 // entry is one container; dirty means that it must be inspected before anybody relies on it, reported that it was told of
-// as foreign.
+// as foreign, stranger that it belongs to nothing that was ever declared here.
 type entry struct {
 	plan.Container
-	dirty, reported bool
+	dirty, reported, stranger bool
 	// killed tells that its newest run was asked to end, ended when it did, by the engine's events.
 	killed bool
 	ended  time.Time
@@ -227,6 +227,9 @@ func (b *observer) merge(seen []plan.Container, first bool) []string {
 		e, ok := b.byDockerID[o.DockerID]
 		if !ok {
 			e = b.addLocked(o.ID, o.DockerID)
+		}
+		if e.stranger {
+			continue
 		}
 		if first || !ok || e.Digest != o.Digest || e.differs(&o) {
 			e.dirty, worth[o.ID] = true, true
@@ -389,8 +392,18 @@ func (b *observer) replayMissed(ctx context.Context) {
 
 // mark notes that something happened to a container. It never blocks for long and is called by the reader of events.
 func (b *observer) mark(id, dockerID string) {
+	if b.isStranger(dockerID) {
+		return
+	}
 	b.invalidate(id, dockerID)
 	b.enqueue(id)
+}
+
+func (b *observer) isStranger(dockerID string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e, ok := b.byDockerID[dockerID]
+	return ok && e.stranger
 }
 
 // invalidate has a container inspected before anybody relies on what is known of it. Whoever calls it looks again by itself: to have
@@ -417,7 +430,7 @@ func (b *observer) markUnknown() (known bool) {
 	}
 	b.known = false
 	for _, e := range b.byDockerID {
-		e.dirty = true
+		e.dirty = !e.stranger
 	}
 	return known
 }
@@ -450,6 +463,15 @@ func (b *observer) report(dockerID string) bool {
 	}
 	e.reported = true
 	return true
+}
+
+// disregard has a container not looked at any more, whatever happens to it: another manager's, which may be many and busy.
+func (b *observer) disregard(dockerID string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if e, ok := b.byDockerID[dockerID]; ok {
+		e.stranger, e.dirty = true, false
+	}
 }
 
 // all gives what has been inspected of all containers.

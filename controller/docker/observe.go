@@ -64,7 +64,7 @@ func observed(c *container.InspectResponse) (plan.Container, error) {
 	o.LeftTask = leftTask(c.ID, c.State.Error)
 	o.Anonymous, o.Carried = anonymous(c)
 	if h := c.HostConfig; h != nil {
-		o.RestartPolicy = string(h.RestartPolicy.Name)
+		o.RestartPolicy, o.Network = string(h.RestartPolicy.Name), string(h.NetworkMode)
 		o.Limits = api.Resources{MemoryBytes: h.Memory, NanoCPUs: h.NanoCPUs}
 		if h.PidsLimit != nil {
 			o.Limits.PidsLimit = *h.PidsLimit

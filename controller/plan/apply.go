@@ -200,10 +200,18 @@ func editExit(r *store.Record, s *Step, res *Result, o *Observation) []api.Event
 	return events
 }
 
-// noteVolumes notes what keeps the data of a container that was taken over. Of others it was written when they were made and started.
-func noteVolumes(r *store.Record, c *Container) {
-	if p := &r.Current; p.DockerID == c.DockerID && p.Anonymous == nil && p.Carried == nil {
+// noteOrigin notes what keeps the data of a container that was taken over, and its network. Of others that was written when they were
+// made and started.
+func noteOrigin(r *store.Record, c *Container) {
+	p := &r.Current
+	if p.DockerID != c.DockerID {
+		return
+	}
+	if p.Anonymous == nil && p.Carried == nil {
 		p.Anonymous, p.Carried = c.Anonymous, c.Carried
+	}
+	if p.Network == "" {
+		p.Network = c.Network
 	}
 }
 
@@ -219,7 +227,7 @@ func settle(r *store.Record, s *Step, o *Observation) {
 	if c == nil {
 		return
 	}
-	noteVolumes(r, c)
+	noteOrigin(r, c)
 	if !c.Alive() {
 		return
 	}

@@ -33,6 +33,8 @@ type Container struct {
 	// Limits are what the engine holds it to, RestartPolicy the engine's own, which is to be "no".
 	Limits        api.Resources
 	RestartPolicy string
+	// Network is the one that it was made for.
+	Network string
 	// Networks are the names of those that it is attached to, sorted; nil where that is not known.
 	Networks []string
 	// Began is when its newest run began by the controller's steady clock, Lasted how long that lasted once it has ended.
