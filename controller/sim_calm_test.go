@@ -104,6 +104,7 @@ func (w *simWorld) settled() error {
 			errs = append(errs, fmt.Errorf("%s (declared %s): %w", d.name, d.spec.DesiredState, err))
 		}
 	}
+	errs = append(errs, w.twinSettled())
 	for _, c := range w.engine.containers {
 		if !c.ours && !reflect.DeepEqual(c.Container, c.born) {
 			errs = append(errs, fmt.Errorf("the foreign %s was %+v and is %+v", c.Name, c.born, c.Container))

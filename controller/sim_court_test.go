@@ -127,14 +127,14 @@ func (c *court) file(id string) *simFile {
 }
 
 // called sees each call that reaches the engine.
-func (c *court) called(call, name string) {
+func (c *court) called(l *simLife, call, name string) {
 	if c.calls++; c.calls == simCalls {
 		c.violate("the manager spins: %d calls", c.calls)
 	}
 	if call != "list" && call != "inspect" && call != "image" && call != "replay" {
 		c.note("call  %s %s", call, name)
 	}
-	if c.held && !slices.Contains([]string{"engine", "list", "replay"}, call) {
+	if c.held && l == c.model.life && !slices.Contains([]string{"engine", "list", "replay"}, call) {
 		c.violate("the store is a copy from earlier, and the engine is asked to %s %s", call, name)
 	}
 	excused := c.exempt[name] || (call == "image" || call == "pull") && anyTrue(c.exempt)
@@ -236,11 +236,16 @@ func (c *court) owns(o *simContainer) bool {
 
 // placements are those that the store knows of an id, living or buried.
 func (c *court) placements(id string) []store.Placement {
-	if r, ok := c.model.life.store.Get(id); ok {
-		return r.AllPlacements()
-	}
-	if stone, ok := c.model.life.store.Tombstone(id); ok {
-		return stone.Placements
+	for _, l := range []*simLife{c.model.life, c.model.life.world.twin} {
+		if l == nil {
+			continue
+		}
+		if r, ok := l.store.Get(id); ok {
+			return r.AllPlacements()
+		}
+		if stone, ok := l.store.Tombstone(id); ok {
+			return stone.Placements
+		}
 	}
 	return nil
 }
@@ -249,6 +254,10 @@ func (c *court) placements(id string) []store.Placement {
 func (c *court) asks(l *simLife, call string, o *simContainer) {
 	if !c.owns(o) {
 		c.violate("the manager would %s %s, which is not its own", call, o.Name)
+		return
+	}
+	if o.Instance != l.store.Instance() {
+		c.violate("%s, which is another manager's, is asked to %s", o.Name, call)
 		return
 	}
 	c.mute(l, call, o.Name)

@@ -180,6 +180,9 @@ func (c *court) goBack(b *simBackup) {
 // disown leaves to nobody what a store does not know that is just being accepted, and does not take over.
 func (c *court) disown() {
 	for _, o := range c.model.life.world.engine.containers {
+		if o.Instance != c.model.life.store.Instance() {
+			continue // another manager's
+		}
 		owned := slices.ContainsFunc(c.placements(o.ID), func(p store.Placement) bool { return p.Owns(o.Token, o.DockerID, o.Name) })
 		second := slices.ContainsFunc(c.placements(o.ID), func(p store.Placement) bool { return p.Token == o.Token && p.DockerID != "" })
 		named := o.Name == o.template.Name || strings.HasPrefix(o.Name, o.template.Name+"."+o.Token)

@@ -138,7 +138,7 @@ func (e *simEngine) createLocked(t Template) (string, error) {
 	c.limited = t.Spec.Resources
 	c.Limits, c.RestartPolicy, c.Networks = t.Spec.Resources, "no", []string{t.Spec.Network}
 	c.ID, c.Token, c.Hash, c.Instance, c.ImageID = t.ID, t.Token, t.Hash, t.Instance, t.Spec.Image
-	c.Flow = t.Name
+	c.Flow, c.Network = t.Name, t.Spec.Network
 	if e.court.replaced(&t) {
 		c.ours, c.born = false, c.Container
 	}

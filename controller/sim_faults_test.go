@@ -82,9 +82,9 @@ func (w *simWorld) harm(f simStep) {
 	case "back-up":
 		w.backUp()
 	case "copy-back":
-		if err := w.copyBack(); err != nil {
-			w.broke(err)
-		}
+		w.broke(w.copyBack())
+	case "twin":
+		w.broke(w.harmTwin(f.Arg))
 	case "clock":
 		by := [8]time.Duration{time.Hour, -time.Hour, 10 * time.Minute, -10 * time.Minute, 40 * time.Second, -40 * time.Second, 25 * time.Hour, -25 * time.Hour}[f.Arg&7]
 		e.skew.Add(int64(by))
@@ -96,9 +96,7 @@ func (w *simWorld) harm(f simStep) {
 		w.life.torn.Store(int64(f.Arg / 32 * (f.Arg + 1)))
 		w.life.left.Store(int64(1 + f.Arg%32))
 	case "restart":
-		if err := w.reboot(); err != nil {
-			w.broke(err)
-		}
+		w.broke(w.reboot())
 	default:
 		e.hand(f.Kind, f.Name, f.Arg)
 	}
@@ -135,6 +133,10 @@ func (w *simWorld) stopEngine(f simStep) {
 func (w *simWorld) outage(f simStep) {
 	e := w.engine
 	if f.Kind == "reboot" {
+		if twin := w.twin; twin != nil {
+			defer func() { w.broke(w.bootTwin(twin.dir)) }()
+			w.broke(w.endTwin())
+		}
 		w.life.torn.Store(int64(1 + f.Arg))
 		w.life.rebooted = true
 		w.life.kill()

@@ -212,7 +212,7 @@ func (w *simWorld) end() (string, error) {
 	err = errors.Join(err, l.store.Close())
 	w.engine.mu.Lock()
 	defer w.engine.mu.Unlock()
-	clear(w.listening)
+	maps.DeleteFunc(w.listening, func(id string, _ bool) bool { return !w.twinIDs[id] })
 	for _, one := range l.asked {
 		w.owed = append(w.owed, one)
 	}
@@ -237,6 +237,9 @@ type simEndpoints struct {
 func (s *simEndpoints) Open(id string) error {
 	failed := false
 	err := s.do(func() {
+		if s.life == s.world.twin {
+			s.world.twinIDs[id] = true
+		}
 		if d := s.world.court.model.all[id]; d != nil {
 			failed = s.world.engine.takeLocked("open", d.name) != nil
 		}
@@ -278,7 +281,7 @@ func (s *simEndpoints) Left() ([]string, error) {
 	var left []string
 	err := s.do(func() {
 		for _, id := range slices.Sorted(maps.Keys(s.world.folders)) {
-			if s.world.folders[id] {
+			if s.world.folders[id] && s.world.twinIDs[id] == (s.life == s.world.twin) {
 				left = append(left, id)
 			}
 		}

@@ -53,7 +53,7 @@ func (p *simPort) admit(call, name, ref string) (*simFault, error) {
 	if e.away || p.life.isDead() {
 		return nil, ErrUnavailable
 	}
-	e.court.called(call, name)
+	e.court.called(p.life, call, name)
 	e.court.charges(e.chargedLocked(call, name, ref), call)
 	f := e.takeLocked(call, name)
 	if f != nil {
@@ -212,7 +212,12 @@ func (p *simPort) judge(call, ref string) string {
 }
 
 func (p *simPort) Engine(ctx context.Context) (string, error) {
-	return "engine-1", p.call(ctx, "engine", "", "", func() error { p.engine.court.shaky = false; return nil })
+	return "engine-1", p.call(ctx, "engine", "", "", func() error {
+		if p.life == p.engine.court.model.life {
+			p.engine.court.shaky = false
+		}
+		return nil
+	})
 }
 
 func (p *simPort) List(ctx context.Context) (list []plan.Container, err error) {

@@ -18,6 +18,7 @@ type simScript struct {
 	Removal time.Duration // how long the engine needs to take a container away
 	Halt    time.Duration // how long a process takes to end once it is asked to
 	Spinup  time.Duration // how long a start takes
+	Twin    bool          // another manager is on the engine
 }
 
 type simAct []simBeat
@@ -43,7 +44,7 @@ func (s simStep) String() string {
 // String lists what is left of the script.
 func (s simScript) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "latency %v, removal %v, stops %v, starts %v\n", s.Latency, s.Removal, s.Halt, s.Spinup)
+	fmt.Fprintf(&b, "latency %v, removal %v, stops %v, starts %v, another manager %v\n", s.Latency, s.Removal, s.Halt, s.Spinup, s.Twin)
 	for i, act := range s.Acts {
 		fmt.Fprintf(&b, "  act %d\n", i+1)
 		for _, beat := range act {
@@ -108,7 +109,7 @@ func simFaults() []simWeight {
 		{"hand-unpause", 2}, {"hand-rename", 2}, {"hand-copy", 2}, {"hand-take", 1}, {"hand-leave", 1}, {"fail-call", 6}, {"slow-call", 4},
 		{"events", 4}, {"term", 3}, {"away", 2}, {"engine-restart", 1}, {"stream", 1}, {"kill", 5}, {"restart", 1}, {"reboot", 1}, {"dead", 1},
 		{"hand-limit", 2}, {"refuse-limit", 2}, {"hand-disconnect", 2}, {"hand-borrow", 3}, {"pull", 2}, {"prune", 1}, {"engine-stop", 2}, {"clock", 3}, {"stubborn", 2},
-		{"disk-full", 3}, {"damage", 2}, {"back-up", 2}, {"copy-back", 2}}
+		{"disk-full", 3}, {"damage", 2}, {"back-up", 2}, {"copy-back", 2}, {"twin", 2}}
 }
 
 // uniform draws evenly and shrinks to 0; rapid's own ranges prefer small numbers.
@@ -156,7 +157,7 @@ func simScripts() *rapid.Generator[simScript] {
 		removals := [4]time.Duration{0, 0, 0, 3 * time.Second}
 		halts := [8]time.Duration{0, 0, 0, 300 * time.Millisecond, 300 * time.Millisecond, 2 * time.Second, 5 * time.Second, 12 * time.Second}
 		spinups := [8]time.Duration{0, 0, 0, 0, 0, 300 * time.Millisecond, 3 * time.Second, 12 * time.Second}
-		s := simScript{Latency: latencies[uniform(rt, 2)], Removal: removals[uniform(rt, 2)], Halt: halts[uniform(rt, 3)], Spinup: spinups[uniform(rt, 3)]}
+		s := simScript{Latency: latencies[uniform(rt, 2)], Removal: removals[uniform(rt, 2)], Halt: halts[uniform(rt, 3)], Spinup: spinups[uniform(rt, 3)], Twin: uniform(rt, 2) == 0}
 		for range 2 {
 			s.Acts = append(s.Acts, rapid.SliceOfN(beats, 23, 27).Draw(rt, "act"))
 		}

@@ -39,8 +39,11 @@ type simWorld struct {
 	listening map[string]bool
 	code      *fakeSnapshots
 	trees     simTrees
-	saved     *simBackup // the newest backup of the store, nil while there is none
-	accept    bool       // what was restored
+	twin      *simLife        // another manager on the same engine, nil where there is none
+	twins     int             // how many lives it had
+	twinIDs   map[string]bool // of its records
+	saved     *simBackup      // the newest backup of the store, nil while there is none
+	accept    bool            // what was restored
 	failed    atomic.Pointer[string]
 }
 
@@ -53,8 +56,11 @@ func (w *simWorld) newDir() string {
 	return dir
 }
 
-// broke notes what the simulation itself did not expect.
+// broke notes what the simulation itself did not expect, nil being nothing.
 func (w *simWorld) broke(err error) {
+	if err == nil {
+		return
+	}
 	text := err.Error()
 	w.failed.CompareAndSwap(nil, &text)
 }
@@ -100,15 +106,23 @@ func play(t *testing.T, s simScript, reached map[string]int) (failure error) {
 }
 
 func (w *simWorld) run(s simScript) error {
+	w.twinIDs = map[string]bool{}
 	if err := w.boot(w.newDir()); err != nil {
 		return err
 	}
-	err := w.acts(s)
+	var err error
+	if s.Twin {
+		err = w.bootTwin(w.newDir())
+	}
+	if err == nil {
+		err = w.acts(s)
+	}
 	w.engine.settle()
 	if err == nil {
 		time.Sleep(time.Minute) // what was slow comes to its end
 	}
 	_, ending := w.end()
+	ending = errors.Join(ending, w.endTwin())
 	if err == nil {
 		err = errors.Join(w.verdict(), ending)
 	}
