@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"syscall"
@@ -88,13 +89,20 @@ type manager struct {
 	metrics     *prometheus.Registry
 }
 
-// gcPercent lets twice as much garbage stand as Go does: a manager's heap is small and its messages and declarations are all
-// garbage a moment later, so that a seventh of its time went into collecting them. It costs 4 MiB with ten flows.
-const gcPercent = 200
+// Garbage is collected once it has grown to gcPercent of what lives and gcFloor together; gcFloor is never touched and takes no memory.
+// Where little lives, twice as much garbage as that may stand: a manager's messages and declarations are all garbage a moment later,
+// and by Go's own setting a seventh of its time went into collecting them. Where much lives it is half as much, so that what lives is
+// scattered over less: 10,000 flows take 137 MiB and not 166 (the benchmark's idle row).
+const (
+	gcPercent = 50
+	gcFloor   = 24 << 20
+)
 
 func serve(ctx context.Context, s *settings) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
+		floor := make([]byte, gcFloor)
+		defer runtime.KeepAlive(floor)
 	}
 	signal.Ignore(syscall.SIGPIPE) // whoever reads the log may go
 	m := &manager{sink: newSink(os.Stderr)}
