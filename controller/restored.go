@@ -35,7 +35,7 @@ func (k *Controller) judgeRestore(ctx context.Context, seen []plan.Container) er
 	if err := k.adoptUnknown(ctx, seen); err != nil {
 		return err
 	}
-	if err := k.Store.AcceptRestore(ctx, tokens(k.unknownOurs(seen))); err != nil {
+	if err := k.Store.AcceptRestore(ctx, tokens(k.leftAlone(seen))); err != nil {
 		return fmt.Errorf("accept the restored store: %w", err)
 	}
 	return nil
@@ -52,11 +52,18 @@ func tokens(containers []plan.Container) []string {
 // unknownOurs are containers that this store has made and does not know: it is older than they are. What bears our labels and
 // another name than we give is a copy by somebody else; one that never ran may have come late of an intent that is forgotten.
 func (k *Controller) unknownOurs(seen []plan.Container) []plan.Container {
-	var unknown []plan.Container
-	for _, c := range seen {
+	return slices.DeleteFunc(k.leftAlone(seen), func(c plan.Container) bool {
 		named := c.Name == c.Flow || strings.HasPrefix(c.Name, c.Flow+"."+c.Token)
 		settled := c.State == "running" || c.State == "paused" || c.State == "exited"
-		if c.Instance != k.Store.Instance() || c.Flow == "" || !named || !settled || k.Store.IsStranger(c.Token) || k.Store.IsStranger(c.ID) {
+		return c.Flow == "" || !named || !settled
+	})
+}
+
+// leftAlone are all containers that bear the labels of this store and that it does not know, for whatever reason.
+func (k *Controller) leftAlone(seen []plan.Container) []plan.Container {
+	var unknown []plan.Container
+	for _, c := range seen {
+		if c.Instance != k.Store.Instance() || k.Store.IsStranger(c.Token) || k.Store.IsStranger(c.ID) {
 			continue
 		}
 		r, declared := k.Store.Get(c.ID)
@@ -82,6 +89,9 @@ func knows(placements []store.Placement, c *plan.Container) bool {
 
 // adoptUnknown takes containers over that the accepted store's declarations were made into after it was copied.
 func (k *Controller) adoptUnknown(ctx context.Context, seen []plan.Container) error {
+	if err := k.adoptCode(ctx); err != nil {
+		return err
+	}
 	for _, c := range k.unknownOurs(seen) {
 		r, declared := k.Store.Get(c.ID)
 		if !declared {
@@ -99,6 +109,29 @@ func (k *Controller) adoptUnknown(ctx context.Context, seen []plan.Container) er
 		}
 	}
 	return nil
+}
+
+// adoptCode notes which code the current containers may have been given since the store was copied: they are given theirs again.
+func (k *Controller) adoptCode(ctx context.Context) error {
+	records, _ := k.Store.List()
+	for _, r := range records {
+		if given := k.given(r); given == r.Current.Runs {
+			continue
+		}
+		_, err := k.Store.Observe(ctx, r.ID, func(r *store.Record) []api.Event { r.Current.Runs = k.given(r); return nil })
+		if err != nil {
+			return fmt.Errorf("note the code of %s: %w", r.Name, err)
+		}
+	}
+	return nil
+}
+
+// given is the code that the current container was given last.
+func (k *Controller) given(r *store.Record) string {
+	if code, ok := k.Snapshots.Linked(r.Current.Token); ok && r.Current.Code != "" {
+		return code
+	}
+	return r.Current.Runs
 }
 
 // takeOver makes a container one of a record's, the current one where that is not there.
@@ -124,6 +157,11 @@ func (k *Controller) predict(seen []plan.Container) string {
 				k.takeOver(&next, c, seen)
 				r, would["take over"] = &next, append(would["take over"], c.Name)
 			}
+		}
+		if given := k.given(r); given != r.Current.Runs {
+			next := *r
+			next.Current.Runs = given
+			r = &next
 		}
 		o := plan.Classify(r, byID[r.ID])
 		o.At = k.clock.now()

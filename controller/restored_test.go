@@ -293,3 +293,60 @@ func TestRestored_WhatTheBackupIntendedIsTakenOver(t *testing.T) {
 		}
 	})
 }
+
+// The same container may have been given other code since the backup. It is given again what the backup declares.
+func TestRestored_CodeThatWasGivenSinceIsTakenBack(t *testing.T) {
+	inWorld(t, func(w *world) {
+		file := filepath.Join(w.t.TempDir(), "backup")
+		w.stop()
+		w.boot(Config{Policy: codePolicy()})
+		w.declare("web", func(s *api.Spec) { s.Code = &api.Code{Path: codePath, Target: "/app"} })
+		w.after(time.Minute)
+		w.backup(file)
+		w.recode("two")
+		w.after(time.Minute)
+		w.expectCode("two")
+		w.stop()
+		if _, _, err := store.Restore(w.dir, file, store.Options{}); err != nil {
+			w.t.Fatal(err)
+		}
+		w.boot(Config{Policy: codePolicy(), AcceptRestore: true})
+		w.after(time.Minute)
+		w.expectCode("one")
+	})
+}
+
+// What was left alone when the store was accepted stays so, whatever becomes of it: it does not make a copy of the store again.
+func TestRestored_WhatIsLeftAloneIsNoSignOfACopy(t *testing.T) {
+	inWorld(t, func(w *world) {
+		file := filepath.Join(w.t.TempDir(), "backup")
+		w.declare("web", nil)
+		w.after(time.Minute)
+		w.backup(file)
+		r := w.declare("later", nil)
+		w.after(time.Minute)
+		w.stop()
+		later := func(state string) {
+			w.engine.behind(func() {
+				for _, c := range w.engine.containers {
+					if c.ID == r.ID {
+						c.State = state
+					}
+				}
+			})
+		}
+		later("created")
+		if _, _, err := store.Restore(w.dir, file, store.Options{}); err != nil {
+			w.t.Fatal(err)
+		}
+		w.boot(Config{AcceptRestore: true})
+		w.after(time.Minute)
+		w.stop()
+		later("running")
+		w.boot(Config{})
+		w.after(time.Minute)
+		if err := w.control.Ready(); err != nil {
+			t.Errorf("ready: %v", err)
+		}
+	})
+}

@@ -133,7 +133,7 @@ func (k *Controller) start(ctx context.Context, r *store.Record, c *plan.Contain
 	if err := k.attach(r, &r.Current); err != nil {
 		return err
 	}
-	if !k.starts.begin(r.ID) {
+	if !k.Endpoints.Listening(r.ID) || !k.starts.begin(r.ID) { // reading the code may have taken long
 		return errStateChanged
 	}
 	err = k.Runtime.Start(ctx, c.DockerID)
