@@ -275,7 +275,7 @@ func (w *simWorld) atRest(d *simDeclared, r *store.Record, c *simContainer) erro
 	switch {
 	case ended == plan.Interrupted && !last.hands.Before(d.woken): // it may have begun to run when a hand took it away
 		return nil
-	case ended != "" && c.run == 0 && !strings.HasPrefix(last.hash, c.Hash):
+	case ended != "" && c.run == 0 && !last.copied && !strings.HasPrefix(last.hash, c.Hash):
 		return errors.New("it has a new template, which was never started")
 	case !allowed[ended]:
 		return fmt.Errorf("it is %s because of %q: %s", c.State, ended, api.Encode(r.Status))

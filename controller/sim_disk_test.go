@@ -14,7 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/flow-manager/flow-manager/api"
 	"github.com/flow-manager/flow-manager/store"
 )
 
@@ -54,8 +53,8 @@ func (l *simLife) writable(err error) {
 	e := l.world.engine
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if l.unwritable = nil; err != nil {
-		now := time.Now()
+	now := time.Now()
+	if l.wrote, l.unwritable = now, nil; err != nil {
 		l.unwritable = &now
 	}
 	if !l.isDead() {
@@ -85,6 +84,13 @@ func (w *simWorld) damage(name string) {
 	w.code.mu.Lock()
 	defer w.code.mu.Unlock()
 	w.code.damaged[r.Current.Code] = true
+}
+
+// spoiled reports whether code was damaged after it was read.
+func (w *simWorld) spoiled(digest string) bool {
+	w.code.mu.Lock()
+	defer w.code.mu.Unlock()
+	return w.code.damaged[digest]
 }
 
 // simBackup is a copy of the store, and what clients had been told when it was made.
@@ -166,9 +172,12 @@ func (c *court) goBack(b *simBackup) {
 	c.told, c.stood = map[string]map[int64]bool{}, map[string]bool{}
 	old := c.files
 	c.files = map[string]*simFile{}
-	for id, d := range b.all {
+	for id := range c.model.life.world.twinIDs {
+		c.files[id] = old[id]
+	}
+	for id := range b.all {
 		f := c.file(id)
-		f.hash = api.TemplateHash(&d.spec)
+		f.copied = true
 		if o := old[id]; o != nil {
 			f.ran, f.over, f.run = o.ran, o.over, o.run
 		}

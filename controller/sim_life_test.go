@@ -50,6 +50,8 @@ type simLife struct {
 	mark     []byte // how far it had come, when it died
 	// unwritable is since when nothing can be written, nil where it can.
 	unwritable *time.Time
+	// wrote is when that changed last.
+	wrote time.Time
 
 	// client waits for what becomes of accepted requests.
 	client *servertest.Session
@@ -217,8 +219,8 @@ func (w *simWorld) end() (string, error) {
 		w.owed = append(w.owed, one)
 	}
 	for id := range w.court.model.all {
-		w.court.file(id).stops++ // what was asked to stop and not noted is asked again
-		if l.unwritable != nil { // and what was only in memory is lost
+		w.court.file(id).stops++                                                           // what was asked to stop and not noted is asked again
+		if l.unwritable != nil || time.Since(l.wrote) < time.Minute && !l.wrote.IsZero() { // and what was only in memory is lost
 			w.court.disturb(id)
 		}
 	}

@@ -114,6 +114,7 @@ func (w *simWorld) twinSettled() error {
 	for _, r := range records {
 		c := w.engine.containers[r.Current.DockerID]
 		switch {
+		case r.Run.Suspected >= 2 && c != nil && !c.alive(): // the engine was lost each time that it alone was being started
 		case len(r.Tracks.Trouble()) > 0, r.Status.ObservedGeneration != r.Generation:
 			return fmt.Errorf("the other manager's %s: %s", r.Name, api.Encode(r.Status))
 		case c == nil:

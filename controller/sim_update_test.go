@@ -24,6 +24,9 @@ type simUpdate struct {
 // template that failed as often as it may is not tried again.
 func (c *court) asksStop(l *simLife, o *simContainer, r *store.Record) {
 	if !forUpdate(o, r) {
+		if u := &c.file(o.ID).update; u.old == o.DockerID {
+			u.old = "" // it is stopped for something else
+		}
 		return
 	}
 	if next := l.world.engine.containers[r.Candidate.DockerID]; next == nil && !c.file(o.ID).blind {
