@@ -156,6 +156,7 @@ func (e *simEngine) ailingLocked(id string) bool {
 // answersTruly holds that a request that is told to be done is done.
 func (c *court) answersTruly(e *simEngine, one simAsked, a *simAnswer, d *simDeclared) {
 	var alive, stands *simContainer
+	late := false // one has just ended
 	for _, o := range e.containers {
 		if o.ID != d.id || !c.owns(o) {
 			continue
@@ -163,6 +164,7 @@ func (c *court) answersTruly(e *simEngine, one simAsked, a *simAnswer, d *simDec
 		if o.alive() {
 			alive = o
 		}
+		late = late || time.Since(o.until) < time.Second
 		if r, ok := c.model.life.store.Get(d.id); ok && r.Current.DockerID == o.DockerID {
 			stands = o
 		}
@@ -170,7 +172,6 @@ func (c *court) answersTruly(e *simEngine, one simAsked, a *simAnswer, d *simDec
 	lie := func(what string) {
 		c.violate("generation %d of %s (%s) is told to be %s, and %s", one.generation, d.name, one.intent, a.Status, what)
 	}
-	late := stands != nil && time.Since(stands.until) < time.Second // it has just ended
 	switch {
 	case a.Status == "deleted":
 		if alive != nil {

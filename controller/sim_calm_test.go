@@ -48,7 +48,7 @@ func (w *simWorld) pending() time.Duration {
 		wait := time.Duration(0)
 		now := w.life.control.clock.now().Now
 		for _, f := range r.Tracks.Trouble() {
-			wait = max(wait, f.Wait.Left(now))
+			wait = max(wait, f.Wait.Left(now)+plan.RetryDelay(r.ID, f.Attempts+1)) // it may fail once more
 		}
 		if plan.OnTrial(r) {
 			wait = max(wait, plan.Deadline(r))
