@@ -52,6 +52,8 @@ type observer struct {
 	outages     []plan.Outage     // oldest first, by the engine's clock
 	replaced    bool              // what answers since the newest of them is known to be another process of the engine
 	opened      time.Time         // when the newest of them began to be noticed, by Go's monotonic clock
+	heard       time.Time         // when the newest event came, by Go's monotonic clock
+	heardWall   time.Time         // the same by the host's clock
 	newestKill  time.Time         // when a container was last told to be asked to end, by Go's monotonic clock
 	closed      time.Time         // when the newest of them ended, by Go's monotonic clock
 	byDockerID  map[string]*entry // by Docker id
@@ -289,11 +291,10 @@ func (b *observer) event(e Event) {
 		return
 	}
 	b.recordEvent(e)
-	if e.Kind == Killed {
-		b.noteKill() // its end is told
-		return
+	b.noteHeard(e.Kind)
+	if e.Kind != Killed { // its end is told
+		b.mark(e.ID, e.DockerID)
 	}
-	b.mark(e.ID, e.DockerID)
 }
 
 // detach notes that a container was taken off a network. It is looked at a while later: one that ends will have been looked at
@@ -307,10 +308,13 @@ func (b *observer) detach(dockerID string) {
 	}
 }
 
-func (b *observer) noteKill() {
+func (b *observer) noteHeard(kind EventKind) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.newestKill = time.Now()
+	b.heard, b.heardWall = time.Now(), b.clock.wall()
+	if kind == Killed {
+		b.newestKill = b.heard
+	}
 }
 
 // recordEvent keeps what only events tell: whether a run was asked to end before it did.
@@ -424,7 +428,13 @@ func (b *observer) markUnknown() (known bool) {
 	defer b.mu.Unlock()
 	known = b.known
 	if b.known {
-		b.outages = append(slices.Clone(b.outages), plan.Outage{From: b.clock.wall().Add(-outageLead)})
+		now := b.clock.wall()
+		b.outages = slices.Clone(b.outages)
+		// Where the clock was set back since the newest event, what ended before that ended by the clock of then.
+		if then := b.heardWall.Add(time.Since(b.heard)); !b.heard.IsZero() && time.Since(b.heard) < outageLead && now.Before(then.Add(-clockSlack)) {
+			b.outages = append(b.outages, plan.Outage{From: then.Add(-outageLead), To: then})
+		}
+		b.outages = append(b.outages, plan.Outage{From: now.Add(-outageLead)})
 		b.outages = b.outages[max(0, len(b.outages)-maxOutages):]
 		b.replaced, b.opened = false, time.Now()
 	}

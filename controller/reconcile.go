@@ -39,8 +39,8 @@ func (k *Controller) reconcile(stopping, ctx context.Context, id string) (time.D
 		if err != nil {
 			return 0, err
 		}
-		if k.Store.Err() != nil {
-			continue // it can be written no more since the look at the engine began
+		if latest, ok := k.Store.Get(id); k.Store.Err() != nil || !ok || latest.Revision != r.Revision {
+			continue // the look at the engine took long, and something else is declared by now, or nothing can be written any more
 		}
 		k.reportForeign(ctx, r, o.Foreign)
 		next := plan.Plan(r, o)

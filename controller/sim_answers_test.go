@@ -156,7 +156,7 @@ func (e *simEngine) ailingLocked(id string) bool {
 // answersTruly holds that a request that is told to be done is done.
 func (c *court) answersTruly(e *simEngine, one simAsked, a *simAnswer, d *simDeclared) {
 	var alive, stands *simContainer
-	late := false // one has just ended
+	late := false // one has just ended, has just begun, or was paused until just now
 	for _, o := range e.containers {
 		if o.ID != d.id || !c.owns(o) {
 			continue
@@ -164,7 +164,7 @@ func (c *court) answersTruly(e *simEngine, one simAsked, a *simAnswer, d *simDec
 		if o.alive() {
 			alive = o
 		}
-		late = late || time.Since(o.until) < time.Second
+		late = late || time.Since(o.until) < time.Second || time.Since(o.resumed) < time.Second || time.Since(o.since) < time.Second && a.Status == api.StateExited
 		if r, ok := c.model.life.store.Get(d.id); ok && r.Current.DockerID == o.DockerID {
 			stands = o
 		}
@@ -177,7 +177,7 @@ func (c *court) answersTruly(e *simEngine, one simAsked, a *simAnswer, d *simDec
 		if alive != nil {
 			lie("its container " + alive.Name + " is " + alive.State)
 		}
-	case stands == nil && (a.Status == api.StateStopped || a.Status == api.StateCreated):
+	case stands == nil && (a.Status == api.StateStopped || a.Status == api.StateCreated || a.Status == api.StateExited): // what has ended for good needs no container
 	case stands == nil:
 		lie("nothing stands")
 	case one.intent == store.IntentSpec && stands.Hash != api.TemplateHash(&d.spec):
@@ -190,6 +190,7 @@ func (c *court) answersTruly(e *simEngine, one simAsked, a *simAnswer, d *simDec
 		lie(fmt.Sprintf("it has run for %v", time.Since(stands.since)))
 	case a.Status == api.StatePaused && !late && stands.State != "paused":
 		lie("it is " + stands.State)
+	case a.Status == api.StateExited && late:
 	case (a.Status == api.StateStopped || a.Status == api.StateCreated || a.Status == api.StateExited) && alive != nil:
 		lie("its container " + alive.Name + " is " + alive.State)
 	}

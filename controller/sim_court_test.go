@@ -129,6 +129,9 @@ func (c *court) file(id string) *simFile {
 
 // called sees each call that reaches the engine.
 func (c *court) called(l *simLife, call, name string) {
+	for id := range c.model.all {
+		c.remember(id)
+	}
 	if c.calls++; c.calls == simCalls {
 		c.violate("the manager spins: %d calls", c.calls)
 	}
@@ -162,6 +165,7 @@ func (c *court) disturbName(name string, late time.Duration) {
 }
 
 func (c *court) touched(id, kind string) {
+	c.remember(id) // what is gone is made anew, and of what it was made is forgotten
 	c.note("hand  %s", kind)
 	f := c.file(id)
 	if kind != "exit" && kind != "health" {
@@ -229,6 +233,9 @@ func (c *court) remember(id string) {
 // owns tells whether a container is the manager's by its rule. One whose id nobody recorded is recognised by its name alone:
 // where a hand has given it another, it is nobody's.
 func (c *court) owns(o *simContainer) bool {
+	if c.copied && o.template.ID != "" && o.Instance == c.model.life.store.Instance() {
+		c.disowns(o)
+	}
 	if !o.ours || !o.carried {
 		return o.ours
 	}

@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/flow-manager/flow-manager/store"
@@ -186,23 +185,18 @@ func (c *court) goBack(b *simBackup) {
 	}
 }
 
-// disown leaves to nobody what a store does not know that is just being accepted, and does not take over.
+// disown leaves to nobody what a store does not know that is just being accepted.
 func (c *court) disown() {
 	for _, o := range c.model.life.world.engine.containers {
-		if o.Instance != c.model.life.store.Instance() {
-			continue // another manager's
-		}
-		owned := slices.ContainsFunc(c.placements(o.ID), func(p store.Placement) bool { return p.Owns(o.Token, o.DockerID, o.Name) })
-		second := slices.ContainsFunc(c.placements(o.ID), func(p store.Placement) bool { return p.Token == o.Token && p.DockerID != "" })
-		named := o.Name == o.template.Name || strings.HasPrefix(o.Name, o.template.Name+"."+o.Token)
-		ran := o.State == "running" || o.State == "paused" || o.State == "exited"
-		_, declared := c.model.life.store.Get(o.ID)
-		switch {
-		case o.ours && !owned && (second || !(declared && named && ran)):
-			o.ours, o.born = false, o.Container
-		case !o.ours && owned && o.template.ID != "": // it came late, and the store does not know of another one yet
-			o.ours = true
-		}
+		c.owns(o)
+	}
+}
+
+// disowns finds out whose a container is since the store is another one: what it does not know is nobody's until it takes it over.
+func (c *court) disowns(o *simContainer) {
+	owned := slices.ContainsFunc(c.placements(o.ID), func(p store.Placement) bool { return p.Owns(o.Token, o.DockerID, o.Name) })
+	if owned != o.ours {
+		o.ours, o.born = owned, o.Container
 	}
 }
 

@@ -61,6 +61,7 @@ type simContainer struct {
 	limited   api.Resources  // what the manager has it held to
 	pending   bool           // a signal waits until it is unpaused
 	frozen    bool           // its own end waits for that
+	resumed   time.Time      // when it was unpaused last, by the true clock
 	carried   bool           // an outside hand has given it another name
 	gone      chan struct{}  // closed when a removal that takes time has ended
 	born      plan.Container // of a foreign one: what it looked like
@@ -264,7 +265,7 @@ func (e *simEngine) unpauseLocked(c *simContainer) error {
 	if c.State != "paused" {
 		return errEngine // an Internal, as the engine has it
 	}
-	c.State = "running"
+	c.State, c.resumed = "running", time.Now()
 	e.tellLocked(c, Changed)
 	if c.frozen {
 		c.frozen = false
