@@ -649,6 +649,7 @@ func TestServer_APauseOvertakesARestart(t *testing.T) {
 	p := s.join()
 	p.ask(api.ApplyContainer, webSpec)
 	s.observe("web", api.StateRunning, nil)
+	p.event(api.ContainerCreated) // else what comes next may overtake that as well
 	p.ask(api.RestartContainer, `{"container_id":"web","request_id":"restart"}`)
 	p.ask(api.PauseContainer, `{"container_id":"web","request_id":"pause"}`)
 	if e := p.event(api.ErrorEvent); e["request_id"] != "restart" || e["error_type"] != "conflict_error" {

@@ -42,13 +42,13 @@ func (h *bufferedWriter) Write(b []byte) (int, error) {
 	return h.body.Write(b)
 }
 
-// flushTo sends what was buffered, with the first before replaced by after, and seals the writer.
-func (b *bufferedWriter) flushTo(w http.ResponseWriter, before, after string) error {
+// flushTo sends what was buffered, with the first before replaced by after, and seals the writer; false where there is no answer.
+func (b *bufferedWriter) flushTo(w http.ResponseWriter, before, after string) (answered bool, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.sealed = true
 	if b.status == 0 {
-		return nil // the client went away before there was an answer
+		return false, nil
 	}
 	body := b.body.Bytes()
 	if before != "" {
@@ -57,6 +57,6 @@ func (b *bufferedWriter) flushTo(w http.ResponseWriter, before, after string) er
 	maps.Copy(w.Header(), b.header)
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(b.status)
-	_, err := w.Write(body)
-	return err
+	_, err = w.Write(body)
+	return true, err
 }

@@ -19,6 +19,7 @@ const (
 	refusedBody       = "refused_body"
 	refusedOverlap    = "refused_overlap"
 	refusedConnection = "refused_connection"
+	refusedNamespace  = "refused_namespace"
 
 	requestUnknown  = "request_unknown_event"
 	requestRate     = "request_rate_limited"
@@ -31,7 +32,6 @@ const (
 
 	brokeMalformed = "broke_malformed_packet"
 	brokeBinary    = "broke_binary"
-	brokeNamespace = "broke_namespace"
 	brokeOrder     = "broke_packet_order"
 	brokeAck       = "broke_unasked_ack"
 	brokeLimits    = "broke_limits"

@@ -44,7 +44,11 @@ type decoder struct {
 	mu     sync.Mutex
 	joined bool
 	broken bool
+	others int // how many CONNECTs to another namespace were answered
 }
+
+// maxOthers is how many of them are answered over one connection.
+const maxOthers = 16
 
 // Add never returns an error: the library's answer to one leaves polling connections half closed for 30 s.
 func (d *decoder) Add(data any) error {
@@ -59,7 +63,12 @@ func (d *decoder) Add(data any) error {
 		d.protocolError(&fault{reason: brokeBinary, message: "binary messages are not accepted; send one JSON object"})
 		return nil
 	}
-	p, f := parse(text.Bytes())
+	packet, namespace := addressed(text.Bytes())
+	if namespace != "/" {
+		d.refuseNamespace(packet, namespace)
+		return nil
+	}
+	p, f := parse(packet)
 	if f != nil {
 		d.refuse(p, f)
 		return nil
@@ -71,6 +80,17 @@ func (d *decoder) Add(data any) error {
 // Destroy has nothing to let go of; the library calls it from within Add as well.
 func (d *decoder) Destroy() {}
 
+// refuseNamespace has the library say that there is no such namespace, where one asks for it. A client shares one connection among
+// all of its namespaces, so that the others go on; what else is sent to this one is nobody's.
+func (d *decoder) refuseNamespace(packet []byte, name string) {
+	d.link.t.counts.add(refusedNamespace)
+	if packetKind(packet[0]) != kindConnect || d.others >= maxOthers || !nameable(name) {
+		return
+	}
+	d.others++
+	d.Emit("decoded", &parser.Packet{Type: parser.CONNECT, Nsp: name})
+}
+
 func (d *decoder) accept(p inbound) {
 	if (p.kind == kindConnect) == d.joined {
 		d.protocolError(&fault{reason: brokeOrder, message: "a connection is joined once, and first of all"})
@@ -79,7 +99,7 @@ func (d *decoder) accept(p inbound) {
 	switch p.kind {
 	case kindConnect:
 		d.joined = true
-		d.Emit("decoded", &parser.Packet{Type: parser.CONNECT, Nsp: p.namespace, Data: &connectAuth{d.link, p.data}})
+		d.Emit("decoded", &parser.Packet{Type: parser.CONNECT, Nsp: "/", Data: &connectAuth{d.link, p.data}})
 	case kindDisconnect:
 		d.broken = true
 		if s := d.link.joined(); s != nil {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -119,8 +120,8 @@ func TestHeldWriter_release(t *testing.T) {
 	h.Header().Set("Content-Type", "text/late")
 	_, _ = io.WriteString(h, `{"maxPayload":1}`)
 	w := httptest.NewRecorder()
-	if err := h.flushTo(w, `"maxPayload":1`, `"maxPayload":60000`); err != nil {
-		t.Fatal(err)
+	if answered, err := h.flushTo(w, `"maxPayload":1`, `"maxPayload":60000`); err != nil || !answered {
+		t.Fatal(answered, err)
 	}
 	if _, err := io.WriteString(h, "late"); err == nil {
 		t.Error("a write behind the end was taken")
@@ -201,4 +202,28 @@ func TestQueue(t *testing.T) {
 	if used := q.budget.used.Load(); used != 0 || q.bytes != 0 {
 		t.Errorf("empty, but %d bytes, and %d of the budget", q.bytes, used)
 	}
+}
+
+// A poll that comes while its connection ends is answered all the same. The library forgets some of them.
+func TestPoll_IsAnsweredAsItsConnectionEnds(t *testing.T) {
+	e := start(t, Config{}, app{handle: echo})
+	var lanes sync.WaitGroup
+	for lane := range 8 {
+		lanes.Go(func() {
+			for i := range 150 {
+				p := poll(t, e.addr)
+				p.post("40")
+				p.get()
+				var late sync.WaitGroup
+				late.Go(func() {
+					time.Sleep(time.Duration((i*7+lane)%50) * 20 * time.Microsecond) // wherever it meets the end
+					p.do(http.MethodGet, "")                                         // which fails the test where it is not answered in time
+				})
+				p.do(http.MethodPost, "1")
+				late.Wait()
+				p.http.CloseIdleConnections()
+			}
+		})
+	}
+	lanes.Wait()
 }

@@ -93,10 +93,12 @@ func (t *Transport) inspect(r *http.Request) (engineRequest, *refusal) {
 	if !t.hosts.allowsOrigin(r) {
 		return engineRequest{}, &refusal{http.StatusForbidden, refusedOrigin, "this Origin is not allowed here; see --allowed-origin"}
 	}
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil || !knownQuery(query) {
-		return engineRequest{}, badRequest("the query is EIO=4, transport, and sid behind a handshake")
+	query, ok := protocolQuery(r.URL.RawQuery)
+	if !ok {
+		return engineRequest{}, badRequest("the query has to have EIO=4 and transport once each, sid behind a handshake, and no j")
 	}
+	r.URL.RawQuery = query.Encode()
+	r.RequestURI = r.URL.RequestURI()
 	a := engineRequest{sid: query.Get("sid"), websocket: query.Get("transport") == "websocket"}
 	if a.websocket != websocket.IsWebSocketUpgrade(r) {
 		return engineRequest{}, badRequest("the transport and the request do not match")
@@ -108,15 +110,24 @@ func badRequest(message string) *refusal {
 	return &refusal{http.StatusBadRequest, refusedRequest, message}
 }
 
-// knownQuery admits each parameter once: the library reads another of two than a proxy or a check might.
-func knownQuery(q url.Values) bool {
-	for name, values := range q {
-		if len(values) != 1 || !slices.Contains([]string{"EIO", "transport", "sid", "t"}, name) {
-			return false
+// protocolQuery is what of a query the library needs, each once: it reads another of two than a proxy or a check might. The users' own
+// parameters (io(url, {query})) are for nobody, as is b64, which socket.io-client 4.0 to 4.7 adds in Node. j asks for JSONP.
+func protocolQuery(raw string) (url.Values, bool) {
+	q := url.Values{}
+	for pair := range strings.SplitSeq(raw, "&") {
+		name, value, _ := strings.Cut(pair, "=")
+		name, err := url.QueryUnescape(name)
+		if err != nil || !slices.Contains([]string{"EIO", "transport", "sid", "j"}, name) {
+			continue
 		}
+		if value, err = url.QueryUnescape(value); err != nil || q.Has(name) {
+			return nil, false
+		}
+		q.Set(name, value)
 	}
 	transport := q.Get("transport")
-	return q.Get("EIO") == "4" && (transport == "polling" || transport == "websocket") && (!q.Has("sid") || q.Get("sid") != "")
+	known := q.Get("EIO") == "4" && (transport == "polling" || transport == "websocket") && (!q.Has("sid") || q.Get("sid") != "")
+	return q, known && !q.Has("j")
 }
 
 func checkMethod(r *http.Request, a engineRequest) *refusal {
@@ -154,7 +165,7 @@ func (t *Transport) handshake(w http.ResponseWriter, r *http.Request, a engineRe
 func (t *Transport) resume(w http.ResponseWriter, r *http.Request, a engineRequest) *refusal {
 	l := t.link(a.sid)
 	if l == nil || l.host != hostOf(r.RemoteAddr) {
-		return &refusal{http.StatusBadRequest, refusedSid, "Session ID unknown"}
+		return unknownSid()
 	}
 	switch {
 	case a.websocket:
@@ -163,6 +174,10 @@ func (t *Transport) resume(w http.ResponseWriter, r *http.Request, a engineReque
 		return t.post(w, r, l)
 	}
 	return t.poll(w, r, l)
+}
+
+func unknownSid() *refusal {
+	return &refusal{http.StatusBadRequest, refusedSid, "Session ID unknown"}
 }
 
 func (t *Transport) upgrade(w http.ResponseWriter, r *http.Request, l *link) *refusal {
@@ -178,8 +193,7 @@ func (t *Transport) poll(w http.ResponseWriter, r *http.Request, l *link) *refus
 		return &refusal{http.StatusBadRequest, refusedOverlap, "one poll at a time"}
 	}
 	defer l.polling.Store(false)
-	t.serveBuffered(w, r, "", "")
-	return nil
+	return t.serveLink(w, r, l)
 }
 
 func (t *Transport) post(w http.ResponseWriter, r *http.Request, l *link) *refusal {
@@ -197,8 +211,7 @@ func (t *Transport) post(w http.ResponseWriter, r *http.Request, l *link) *refus
 	}
 	// The library reads until the end of what it is given, whatever the announced length.
 	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
-	t.serveBuffered(w, r, "", "")
-	return nil
+	return t.serveLink(w, r, l)
 }
 
 func readPost(w http.ResponseWriter, r *http.Request) ([]byte, *refusal) {
@@ -236,12 +249,34 @@ func (t *Transport) serveGated(w http.ResponseWriter, r *http.Request, link func
 	t.engine.ServeHTTP(g, r)
 }
 
-func (t *Transport) serveBuffered(w http.ResponseWriter, r *http.Request, before, after string) {
+// lateAnswer is how long after the end of a connection the library may answer its requests.
+const lateAnswer = 500 * time.Millisecond
+
+// serveLink is serveBuffered for a request of a connection. The library never answers a poll that it takes up while the connection
+// ends, unless something is sent to it (engine.io v2.5.0, transports/polling.go: shouldClose is set after it was looked for). Node's
+// client, and its process, wait for that as long as it takes.
+func (t *Transport) serveLink(w http.ResponseWriter, r *http.Request, l *link) *refusal {
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	defer context.AfterFunc(l.over, func() {
+		time.AfterFunc(lateAnswer/2, l.endPolling)
+		time.AfterFunc(lateAnswer, cancel)
+	})()
+	if answered := t.serveBuffered(w, r.WithContext(ctx), "", ""); !answered && r.Context().Err() == nil {
+		return unknownSid()
+	}
+	return nil
+}
+
+// serveBuffered reports whether the library has answered; it does not where the client goes away before.
+func (t *Transport) serveBuffered(w http.ResponseWriter, r *http.Request, before, after string) (answered bool) {
 	h := newBufferedWriter()
 	t.engine.ServeHTTP(h, r)
-	if err := h.flushTo(w, before, after); err != nil {
+	answered, err := h.flushTo(w, before, after)
+	if err != nil {
 		t.log.Debug().Str("operation", "poll").Err(err).Msg("answering a poll")
 	}
+	return answered
 }
 
 // hostOf is a remote address without its port; over a Unix socket all are one.

@@ -1,6 +1,7 @@
 package socketio
 
 import (
+	"context"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -24,6 +25,9 @@ type link struct {
 	polling, posting, upgraded atomic.Bool  // one request at a time and direction, one upgrade in all
 	pings                      atomic.Int32 // sent and not answered
 
+	over context.Context // ends with the connection
+	end  context.CancelFunc
+
 	mu      sync.Mutex
 	reason  string
 	closed  bool
@@ -33,6 +37,7 @@ type link struct {
 
 func newLink(t *Transport, conn engine.Socket, host string) *link {
 	l := &link{t: t, conn: conn, host: host, since: time.Now(), window: sendWindow{wake: make(chan struct{}, 1)}}
+	l.over, l.end = context.WithCancel(context.Background())
 	l.upgraded.Store(conn.Transport().Name() == transports.WEBSOCKET)
 	return l
 }
@@ -202,6 +207,7 @@ func (l *link) ended(libraryReason string) {
 	}
 	l.t.counts.add(reason)
 	l.t.removeLink(l)
+	l.end()
 	l.closeTCP()
 	if s != nil {
 		s.cut(reason)
@@ -218,7 +224,14 @@ func (l *link) closeTCP() {
 	switch {
 	case transport.Name() == transports.WEBSOCKET:
 		l.t.goClose(func() { transport.DoClose(nil) })
-	case transport.ReadyState() == "closing":
+	default:
+		l.endPolling()
+	}
+}
+
+// endPolling has the library end what it waits with for a poll to answer.
+func (l *link) endPolling() {
+	if transport := l.conn.Transport(); transport.Name() == transports.POLLING && transport.ReadyState() == "closing" {
 		transport.Send([]*packet.Packet{{Type: packet.NOOP}})
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -31,12 +32,11 @@ const (
 
 // inbound is one Socket.IO packet from a client. data stays raw JSON: decoding into any multiplies its size by fourteen.
 type inbound struct {
-	kind      packetKind
-	namespace string
-	ack       string // the digits of the acknowledgement's id, or nothing
-	event     string
-	args      int
-	data      json.RawMessage // an event's first argument, a CONNECT's auth
+	kind  packetKind
+	ack   string // the digits of the acknowledgement's id, or nothing
+	event string
+	args  int
+	data  json.RawMessage // an event's first argument, a CONNECT's auth
 }
 
 // fault says why a packet is refused. After one that is answerable the stream is still in step: the request
@@ -45,6 +45,26 @@ type fault struct {
 	reason     string
 	message    string
 	answerable bool
+}
+
+// addressed takes the namespace out of a packet. That of all who name none is /, which some clients name as well.
+func addressed(b []byte) (packet []byte, namespace string) {
+	at := 1
+	if len(b) > 0 && (packetKind(b[0]) == kindBinary || packetKind(b[0]) == kindBinaryAck) { // how many attachments comes first
+		at += bytes.IndexByte(b[1:], '-') + 1
+	}
+	if len(b) <= at || b[at] != '/' {
+		return b, "/"
+	}
+	name, rest, _ := bytes.Cut(b[at:], []byte(","))
+	name, _, _ = bytes.Cut(name, []byte("?")) // a query of its own, as before version 3
+	return append(bytes.Clone(b[:at]), rest...), string(name)
+}
+
+// nameable reports whether a namespace that is not there may be named in the answer.
+func nameable(namespace string) bool {
+	odd := func(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }
+	return len(namespace) <= maxNamespace && !strings.ContainsFunc(namespace, odd)
 }
 
 // parse reads one packet without looking at more than its size allows; it never panics and keeps slices of b.
@@ -76,11 +96,7 @@ func refuseTrailing(rest []byte) *fault {
 }
 
 func parseConnect(rest []byte) (inbound, *fault) {
-	name, rest, ok := cutNamespace(rest)
-	if !ok {
-		return inbound{}, &fault{reason: brokeNamespace, message: "only the namespace / exists"}
-	}
-	p := inbound{kind: kindConnect, namespace: name, data: rest}
+	p := inbound{kind: kindConnect, data: rest}
 	if len(rest) == 0 {
 		return p, nil
 	}
@@ -91,25 +107,8 @@ func parseConnect(rest []byte) (inbound, *fault) {
 	return p, f
 }
 
-// cutNamespace lets harmless names through, so that a mistaken client gets the protocol's own "Invalid namespace".
-func cutNamespace(rest []byte) (name string, after []byte, ok bool) {
-	if len(rest) == 0 || rest[0] != '/' {
-		return "/", rest, true
-	}
-	raw, after, _ := bytes.Cut(rest, []byte(","))
-	if len(raw) > maxNamespace || strings.Trim(string(raw[1:]), namespaceLetters) != "" {
-		return "", nil, false
-	}
-	return string(raw), after, true
-}
-
-const namespaceLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"
-
 func parseEvent(rest []byte) (inbound, *fault) {
-	p := inbound{kind: kindEvent, namespace: "/"}
-	if len(rest) > 0 && rest[0] == '/' {
-		return p, &fault{reason: brokeNamespace, message: "only the namespace / exists"}
-	}
+	p := inbound{kind: kindEvent}
 	digits := len(rest) - len(bytes.TrimLeft(rest, "0123456789"))
 	if digits > maxAckDigits {
 		return p, &fault{reason: brokeMalformed, message: "an acknowledgement id that is too long"}

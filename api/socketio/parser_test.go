@@ -13,14 +13,12 @@ func TestParse(t *testing.T) {
 		frame string
 		want  inbound
 	}{
-		{`0`, inbound{kind: kindConnect, namespace: "/"}},
-		{`0{"a":1}`, inbound{kind: kindConnect, namespace: "/", data: json.RawMessage(`{"a":1}`)}},
-		{`0/,{}`, inbound{kind: kindConnect, namespace: "/", data: json.RawMessage(`{}`)}},
-		{`0/admin`, inbound{kind: kindConnect, namespace: "/admin"}},
+		{`0`, inbound{kind: kindConnect}},
+		{`0{"a":1}`, inbound{kind: kindConnect, data: json.RawMessage(`{"a":1}`)}},
 		{`1`, inbound{kind: kindDisconnect}},
-		{`2["e"]`, inbound{kind: kindEvent, namespace: "/", event: "e"}},
-		{`2 [ "e\u0041" , { "x":[1,2] } ] `, inbound{kind: kindEvent, namespace: "/", event: "eA", args: 1, data: json.RawMessage(`{ "x":[1,2] }`)}},
-		{`212["e",null,"],["]`, inbound{kind: kindEvent, namespace: "/", ack: "12", event: "e", args: 2, data: json.RawMessage(`null`)}},
+		{`2["e"]`, inbound{kind: kindEvent, event: "e"}},
+		{`2 [ "e\u0041" , { "x":[1,2] } ] `, inbound{kind: kindEvent, event: "eA", args: 1, data: json.RawMessage(`{ "x":[1,2] }`)}},
+		{`212["e",null,"],["]`, inbound{kind: kindEvent, ack: "12", event: "e", args: 2, data: json.RawMessage(`null`)}},
 	} {
 		got, f := parse([]byte(tt.frame))
 		if f != nil {
@@ -32,13 +30,43 @@ func TestParse(t *testing.T) {
 	}
 }
 
+func TestAddressed(t *testing.T) {
+	for _, tt := range []struct{ frame, packet, namespace string }{
+		{``, ``, "/"},
+		{`0`, `0`, "/"},
+		{`0{"a":"/x,"}`, `0{"a":"/x,"}`, "/"},
+		{`0/`, `0`, "/"},
+		{`0/,{}`, `0{}`, "/"},
+		{`0/admin`, `0`, "/admin"},
+		{`0/a.b/c?d=e,{}`, `0{}`, "/a.b/c"},
+		{`2["/x,"]`, `2["/x,"]`, "/"},
+		{`2/x,12["e"]`, `212["e"]`, "/x"},
+		{`51-/x,["e"]`, `51-["e"]`, "/x"},
+		{`5/x`, `5`, "/x"},
+		{`5`, `5`, "/"},
+	} {
+		packet, namespace := addressed([]byte(tt.frame))
+		if string(packet) != tt.packet || namespace != tt.namespace {
+			t.Errorf("%s: %s for %s", tt.frame, packet, namespace)
+		}
+	}
+}
+
 // The parser is where strangers' bytes end: whatever it lets through is what encoding/json reads.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{"", "0", `0{"token":"x"}`, "0/admin,", "1", `2["e"]`, `27["e",{"a":[1,"]"]}]`, `2["e\"",1,2]`, "3", "31[]", "4", "51-[]", `2["` + "\xff" + `"]`, `2["\ud800",{}]`} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		p, no := parse(bytes.Clone(b))
+		packet, namespace := addressed(bytes.Clone(b))
+		if namespace != "/" {
+			if !bytes.Contains(b, []byte(namespace)) {
+				t.Errorf("%q is for %q", b, namespace)
+			}
+			return
+		}
+		b = bytes.Clone(packet)
+		p, no := parse(packet)
 		if no != nil {
 			if no.reason == "" || no.message == "" {
 				t.Errorf("%q is refused without a reason", b)

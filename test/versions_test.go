@@ -1,0 +1,96 @@
+package test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"os/exec"
+	"sync"
+	"testing"
+
+	"github.com/rs/zerolog"
+
+	"github.com/flow-manager/flow-manager/api/session"
+	"github.com/flow-manager/flow-manager/api/socketio"
+)
+
+// bursts answers echo with what it is sent, and burst behind a thousand events.
+type bursts struct{}
+
+func (bursts) Begin(session.Session) error { return nil }
+func (bursts) End(session.Session)         {}
+func (bursts) Handle(s session.Session, r *session.Request) {
+	if r.Event == "burst" {
+		for n := range 1000 {
+			s.EmitWait(s.Context(), "tick", fmt.Appendf(nil, `{"n":%d}`, n))
+		}
+	}
+	r.Ack(r.Data)
+}
+
+// The official client connects in all versions that people have, by all of its transports, whatever else is in its URL.
+func TestClients_OfAllVersions(t *testing.T) {
+	t.Parallel()
+	transport, err := socketio.New(socketio.Config{Events: []string{"echo", "burst"}, Log: zerolog.Nop(), Limits: socketio.Limits{RequestsPerSecond: 10_000}}, bursts{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	web := transport.Server(transport.Handler())
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := web.Serve(transport.Listener(l)); !errors.Is(err, http.ErrServerClosed) {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(func() {
+		late, stop := context.WithTimeout(context.Background(), patience)
+		defer stop()
+		if err := errors.Join(transport.Shutdown(late), web.Shutdown(late)); err != nil {
+			t.Error(err)
+		}
+		running.Wait()
+	})
+	versions := []string{"", "-4.7.5", "-4.5.4", "-4.4.1", "-4.1.3", "-4.0.0", "-3.1.3"}
+	ways := map[string]string{`{}`: "websocket", `{"transports":["websocket"]}`: "websocket", `{"transports":["polling"]}`: "polling",
+		`{"forceBase64":true,"timestampParam":"ts","query":{"user":"7","EIO2":"3"}}`: "websocket"}
+	var clients sync.WaitGroup
+	slots := make(chan struct{}, 2)
+	for _, version := range versions {
+		for options, carried := range maps.All(ways) {
+			clients.Go(func() {
+				slots <- struct{}{}
+				defer func() { <-slots }()
+				out, err := exec.Command("node", "js/versions.mjs", "http://"+l.Addr().String()+"?user=7&user=8", "socket.io-client"+version, options).Output()
+				var told struct {
+					Acks, Events, After        int
+					Transport, Refused, Reason string
+				}
+				if err == nil {
+					err = json.Unmarshal(out, &told)
+				}
+				if err != nil {
+					t.Errorf("socket.io-client%s %s: %v: %s", version, options, err, stderr(err))
+					return
+				}
+				if told.Acks != 200 || told.Events != 1000 || told.After != 7 || told.Transport != carried || told.Refused != "Invalid namespace" || told.Reason != "io client disconnect" {
+					t.Errorf("socket.io-client%s %s: %s", version, options, out)
+				}
+			})
+		}
+	}
+	clients.Wait()
+	eventually(t, "no session is left", func() error {
+		if n := transport.Sessions(); n > 0 {
+			return fmt.Errorf("%d sessions, %v", n, transport.Counts())
+		}
+		return nil
+	})
+}
