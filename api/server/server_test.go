@@ -181,6 +181,11 @@ func (s *served) observe(name, state string, edit func(*store.Record)) {
 		if edit != nil {
 			edit(c)
 		}
+		for _, request := range c.Accepted { // as the loop does: what it came to stands, whatever is asked for next
+			if became := plan.Judge(c, request); became != nil {
+				c.Conclude(*became)
+			}
+		}
 		return nil
 	})
 	if err != nil {
@@ -649,7 +654,6 @@ func TestServer_APauseOvertakesARestart(t *testing.T) {
 	p := s.join()
 	p.ask(api.ApplyContainer, webSpec)
 	s.observe("web", api.StateRunning, nil)
-	p.event(api.ContainerCreated) // else what comes next may overtake that as well
 	p.ask(api.RestartContainer, `{"container_id":"web","request_id":"restart"}`)
 	p.ask(api.PauseContainer, `{"container_id":"web","request_id":"pause"}`)
 	if e := p.event(api.ErrorEvent); e["request_id"] != "restart" || e["error_type"] != "conflict_error" {

@@ -64,6 +64,8 @@ func JudgeNow(r *store.Record, request store.Accepted) *store.Outcome {
 		return undeleted(r, o)
 	case r.DeletedAt != nil:
 		return superseded(o, "the container is being deleted", r.Generation)
+	case overtaken(r, request) > 0:
+		return superseded(o, "a later request asked for something else", overtaken(r, request))
 	case !included(r, request):
 		return superseded(o, "a later request asked for something else", r.Generation)
 	case !r.AtRest, r.Status.Condition(api.Ready).ObservedGeneration < request.Generation:
@@ -110,6 +112,31 @@ func superseded(o *store.Outcome, why string, by int64) *store.Outcome {
 	o.ErrorType, o.Message = api.ConflictError, why
 	o.Details = map[string]any{"superseded_by": by}
 	return o
+}
+
+// overtaken is the generation of the first later request that asked something else of the process, 0 where none did. What was asked
+// for after that one may be the same again, and is another request's.
+func overtaken(r *store.Record, request store.Accepted) int64 {
+	state := wanted(request.Intent)
+	for _, later := range r.Accepted {
+		if other := wanted(later.Intent); later.Generation > request.Generation && state != "" && other != "" && other != state {
+			return later.Generation
+		}
+	}
+	return 0
+}
+
+// wanted is what a request wants of the process, "" where it asks for nothing of that.
+func wanted(intent store.Intent) string {
+	switch intent {
+	case store.IntentRunning, store.IntentRestart:
+		return api.DesiredRunning
+	case store.IntentPaused:
+		return api.DesiredPaused
+	case store.IntentStopped:
+		return api.DesiredStopped
+	}
+	return ""
 }
 
 // included reports whether what is declared now still contains what was asked for.

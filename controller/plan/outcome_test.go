@@ -168,6 +168,8 @@ func TestJudge_ByHowItStands(t *testing.T) {
 		{"another start", newScene().starts().starts(), lasting(api.StateRunning)},
 		{"another restart", newScene().restarts().restarts().with(done).since(time.Second), came{level: store.LevelReady, state: api.StateRunning}},
 		{"a start, and a stop", newScene().starts().stops().ended(0).dealt(EndAsked), came{err: api.ConflictError}},
+		{"a restart, a stop, and a start", newScene().restarts().stops().starts().with(done), came{err: api.ConflictError}},
+		{"a pause, a start, and a pause", newScene().pauses().resumes().pauses().is("paused"), came{err: api.ConflictError}},
 		{"a stop, and a start", newScene().stops().starts(), came{err: api.ConflictError}},
 		{"a pause, and it goes on", newScene().pauses().resumes(), came{err: api.ConflictError}},
 		{"an update, and another one", newScene().updates().updates().with((*scene).reserve), came{err: api.ConflictError}},
