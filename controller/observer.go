@@ -351,7 +351,7 @@ func (b *observer) unsettledLocked() bool {
 
 // endedByItself reports whether the newest run is known to have ended by itself: its end was told, and no signal before it.
 func (e *entry) endedByItself() bool {
-	return !e.Alive() && !e.killed && e.ended.Sub(e.FinishedAt).Abs() <= endSlack
+	return !e.Alive() && !e.killed && !e.ended.IsZero() && e.ended.Sub(e.FinishedAt).Abs() <= endSlack
 }
 
 // endSlack is how long after its end that of a run may be told. What ended at another time was an earlier run, and nobody has told of
