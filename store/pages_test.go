@@ -40,7 +40,7 @@ func newLayout(t *testing.T) *layout {
 		t.Fatal(err)
 	}
 	for id := 2; id < int(l.meta.used); id++ {
-		if page := l.page(id); p.seen.has(uint64(id)) && int(machine.Uint64(page)) == id && machine.Uint16(page[8:]) == kindBranch {
+		if page := l.page(id); p.seen.has(uint64(id)) && int(machine.Uint64(page)) == id && machine.Uint16(page[8:]) == kindBranch && l.leadsToRecords(id) {
 			l.branches = append(l.branches, id)
 		}
 	}
@@ -48,6 +48,12 @@ func newLayout(t *testing.T) *layout {
 		t.Fatal("the sample has no branch")
 	}
 	return l
+}
+
+// leadsToRecords reports whether the first page below a branch holds records. The root may be a branch as well, above buckets.
+func (l *layout) leadsToRecords(branch int) bool {
+	below := l.page(int(machine.Uint64(l.child(branch, 0))))
+	return machine.Uint16(below[8:]) == kindLeaf && machine.Uint32(below[pageHeader:]) != bucketElement
 }
 
 func (l *layout) page(id int) []byte { return l.data[id*l.size:][:l.size] }
