@@ -44,7 +44,9 @@ type decoder struct {
 	mu     sync.Mutex
 	joined bool
 	broken bool
-	others int // how many CONNECTs to another namespace were answered
+	// attachments is how many binary messages are still to come, and are let fall.
+	attachments int
+	others      int // how many CONNECTs to another namespace were answered
 }
 
 // maxOthers is how many of them are answered over one connection.
@@ -59,8 +61,12 @@ func (d *decoder) Add(data any) error {
 		return nil
 	}
 	text, ok := data.(*types.StringBuffer)
-	if !ok {
-		d.protocolError(&fault{reason: brokeBinary, message: "binary messages are not accepted; send one JSON object"})
+	if !ok && d.attachments > 0 {
+		d.attachments-- // of an event that was refused
+		return nil
+	}
+	if !ok || d.attachments > 0 {
+		d.protocolError(unaskedBinary())
 		return nil
 	}
 	packet, namespace := addressed(text.Bytes())
@@ -70,6 +76,7 @@ func (d *decoder) Add(data any) error {
 	}
 	p, f := parse(packet)
 	if f != nil {
+		d.attachments = p.attachments
 		d.refuse(p, f)
 		return nil
 	}

@@ -2,6 +2,7 @@ package socketio
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,12 +25,19 @@ const (
 	maxPollBytes = 60_000 // the library silently loses a payload above 64 KiB
 )
 
-// refusal is an answer of ours in the place of the library's.
+// refusal is an answer of ours in the place of the library's. code is that of Engine.IO, 0 for a bad request.
 type refusal struct {
 	status  int
 	reason  string
 	message string
+	code    int
 }
+
+// The codes of Engine.IO (engine.io/lib/server.ts, Server.errors).
+const (
+	codeBadRequest         = 3
+	codeUnsupportedVersion = 5
+)
 
 // engineRequest is what one request wants, once it is known to be one of the five that exist: a handshake by polling or
 // WebSocket, a poll, a post, an upgrade.
@@ -45,7 +53,7 @@ func (t *Transport) Handler() http.Handler { return t.CheckHost(http.HandlerFunc
 func (t *Transport) CheckHost(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !t.hosts.allowsHost(r.Host) {
-			t.refuse(w, &refusal{http.StatusMisdirectedRequest, refusedHost, "this Host is not allowed here; see --allowed-host"})
+			t.refuse(w, &refusal{status: http.StatusMisdirectedRequest, reason: refusedHost, message: "this Host is not allowed here; see --allowed-host"})
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -53,12 +61,19 @@ func (t *Transport) CheckHost(next http.Handler) http.Handler {
 }
 
 func (t *Transport) serve(w http.ResponseWriter, r *http.Request) {
-	a, no := t.inspect(r)
+	if no := t.admitPage(w, r); no != nil {
+		t.refuse(w, no)
+		return
+	}
+	if r.Method == http.MethodOptions && t.hosts.lists(r.Header.Get("Origin")) {
+		allowRequest(w, r)
+		return
+	}
+	a, no := inspect(r)
 	if no != nil {
 		t.refuse(w, no)
 		return
 	}
-	t.allowOrigin(w, r)
 	r.Header.Del("Accept-Encoding") // compressed answers would betray what is secret in them
 	if a.sid == "" {
 		t.handshake(w, r, a)
@@ -75,26 +90,49 @@ func (t *Transport) refuse(w http.ResponseWriter, no *refusal) {
 	if no.status == http.StatusServiceUnavailable || no.status == http.StatusTooManyRequests {
 		w.Header().Set("Retry-After", fmt.Sprint(retryLater.Seconds()))
 	}
+	if no.status == http.StatusMethodNotAllowed {
+		w.Header().Set("Allow", methods)
+	}
 	w.WriteHeader(no.status)
-	_, _ = w.Write(api.Encode(map[string]any{"code": 3, "message": no.message})) // the client may be gone
+	_, _ = w.Write(api.Encode(map[string]any{"code": cmp.Or(no.code, codeBadRequest), "message": no.message})) // the client may be gone
 }
 
-func (t *Transport) allowOrigin(w http.ResponseWriter, r *http.Request) {
+// admitPage judges where a request goes and which page it comes from. From then on a page may read what it is answered, a refusal too.
+func (t *Transport) admitPage(w http.ResponseWriter, r *http.Request) *refusal {
+	if r.URL.Path != path {
+		return &refusal{status: http.StatusNotFound, reason: refusedRequest, message: "Socket.IO is at " + path}
+	}
+	if !t.hosts.allowsOrigin(r) {
+		return &refusal{status: http.StatusForbidden, reason: refusedOrigin, message: "this Origin is not allowed here; see --allowed-origin"}
+	}
 	if origin := r.Header.Get("Origin"); origin != "" {
 		w.Header().Set("Access-Control-Allow-Origin", origin)
 		w.Header().Set("Vary", "Origin")
+		if t.hosts.lists(origin) { // withCredentials
+			w.Header().Set("Access-Control-Allow-Credentials", "true")
+		}
 	}
+	return nil
 }
 
-func (t *Transport) inspect(r *http.Request) (engineRequest, *refusal) {
-	if r.URL.Path != path {
-		return engineRequest{}, &refusal{http.StatusNotFound, refusedRequest, "Socket.IO is at " + path}
+const methods = "GET, POST"
+
+// allowRequest answers what a browser asks before a page of a listed origin sends headers of its own (extraHeaders).
+func allowRequest(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Access-Control-Allow-Methods", methods)
+	if asked := r.Header.Get("Access-Control-Request-Headers"); asked != "" {
+		w.Header().Set("Access-Control-Allow-Headers", asked)
 	}
-	if !t.hosts.allowsOrigin(r) {
-		return engineRequest{}, &refusal{http.StatusForbidden, refusedOrigin, "this Origin is not allowed here; see --allowed-origin"}
-	}
+	w.Header().Set("Access-Control-Max-Age", "600")
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func inspect(r *http.Request) (engineRequest, *refusal) {
 	query, ok := protocolQuery(r.URL.RawQuery)
-	if !ok {
+	switch {
+	case query.Get("EIO") == "3":
+		return engineRequest{}, &refusal{http.StatusBadRequest, refusedRequest, "this client is too old: use socket.io-client 3 or later", codeUnsupportedVersion}
+	case !ok:
 		return engineRequest{}, badRequest("the query has to have EIO=4 and transport once each, sid behind a handshake, and no j")
 	}
 	r.URL.RawQuery = query.Encode()
@@ -107,7 +145,7 @@ func (t *Transport) inspect(r *http.Request) (engineRequest, *refusal) {
 }
 
 func badRequest(message string) *refusal {
-	return &refusal{http.StatusBadRequest, refusedRequest, message}
+	return &refusal{status: http.StatusBadRequest, reason: refusedRequest, message: message}
 }
 
 // protocolQuery is what of a query the library needs, each once: it reads another of two than a proxy or a check might. The users' own
@@ -135,12 +173,12 @@ func checkMethod(r *http.Request, a engineRequest) *refusal {
 		return nil
 	}
 	if r.Method != http.MethodPost || a.sid == "" || a.websocket {
-		return &refusal{http.StatusMethodNotAllowed, refusedRequest, "only GET, and POST by polling"}
+		return &refusal{status: http.StatusMethodNotAllowed, reason: refusedRequest, message: "only GET, and POST by polling"}
 	}
 	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	charset := params["charset"]
 	if err != nil || kind != "text/plain" || (charset != "" && !strings.EqualFold(charset, "utf-8")) {
-		return &refusal{http.StatusUnsupportedMediaType, refusedRequest, "a post is text/plain"}
+		return &refusal{status: http.StatusUnsupportedMediaType, reason: refusedRequest, message: "a post is text/plain"}
 	}
 	return nil
 }
@@ -177,12 +215,12 @@ func (t *Transport) resume(w http.ResponseWriter, r *http.Request, a engineReque
 }
 
 func unknownSid() *refusal {
-	return &refusal{http.StatusBadRequest, refusedSid, "Session ID unknown"}
+	return &refusal{status: http.StatusBadRequest, reason: refusedSid, message: "Session ID unknown"}
 }
 
 func (t *Transport) upgrade(w http.ResponseWriter, r *http.Request, l *link) *refusal {
 	if !l.upgraded.CompareAndSwap(false, true) {
-		return &refusal{http.StatusBadRequest, refusedOverlap, "a session upgrades once"}
+		return &refusal{status: http.StatusBadRequest, reason: refusedOverlap, message: "a session upgrades once"}
 	}
 	t.serveGated(w, r, func() *link { return l })
 	return nil
@@ -190,7 +228,7 @@ func (t *Transport) upgrade(w http.ResponseWriter, r *http.Request, l *link) *re
 
 func (t *Transport) poll(w http.ResponseWriter, r *http.Request, l *link) *refusal {
 	if !l.polling.CompareAndSwap(false, true) {
-		return &refusal{http.StatusBadRequest, refusedOverlap, "one poll at a time"}
+		return &refusal{status: http.StatusBadRequest, reason: refusedOverlap, message: "one poll at a time"}
 	}
 	defer l.polling.Store(false)
 	return t.serveLink(w, r, l)
@@ -198,7 +236,7 @@ func (t *Transport) poll(w http.ResponseWriter, r *http.Request, l *link) *refus
 
 func (t *Transport) post(w http.ResponseWriter, r *http.Request, l *link) *refusal {
 	if !l.posting.CompareAndSwap(false, true) {
-		return &refusal{http.StatusBadRequest, refusedOverlap, "one post at a time"}
+		return &refusal{status: http.StatusBadRequest, reason: refusedOverlap, message: "one post at a time"}
 	}
 	defer l.posting.Store(false)
 	body, no := readPost(w, r)
@@ -217,11 +255,11 @@ func (t *Transport) post(w http.ResponseWriter, r *http.Request, l *link) *refus
 func readPost(w http.ResponseWriter, r *http.Request) ([]byte, *refusal) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxPollBytes))
 	if _, large := errors.AsType[*http.MaxBytesError](err); large {
-		return nil, &refusal{http.StatusRequestEntityTooLarge, refusedBody,
-			"a request may be 60 KB over polling; larger ones, up to 512 KiB, need the WebSocket transport"}
+		return nil, &refusal{status: http.StatusRequestEntityTooLarge, reason: refusedBody,
+			message: "a request may be 60 KB over polling; larger ones, up to 512 KiB, need the WebSocket transport"}
 	}
 	if err != nil || !knownRecords(body) {
-		return nil, &refusal{http.StatusBadRequest, refusedBody, "the body is no Engine.IO payload"}
+		return nil, &refusal{status: http.StatusBadRequest, reason: refusedBody, message: "the body is no Engine.IO payload"}
 	}
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // what the requests in it take is not the body's time
 	return body, nil

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -39,6 +40,35 @@ func TestParser_attachments(t *testing.T) {
 	}
 	eventually(t, "counted", func() bool { return e.Counts()[brokeBinary] == 1 })
 	join(t, e.addr).mustEcho()
+}
+
+// A request with binary arguments is refused by its name, what belongs to it is let fall, and the others are answered.
+func TestParser_binaryArguments(t *testing.T) {
+	e := start(t, Config{}, app{handle: echo})
+	c := join(t, e.addr)
+	c.send(`452-1["echo",{"a":{"_placeholder":true,"num":0},"b":{"_placeholder":true,"num":1}}]`)
+	for range 2 {
+		if err := c.ws.WriteMessage(websocket.BinaryMessage, []byte{1, 2, 3}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.send(`422["echo",{"n":2}]`)
+	for _, want := range []string{`431[{"error":true,"error_type":"validation_error"`, `42["error",{`, `432[{"n":2}]`} {
+		if got := c.read(); !strings.HasPrefix(got, want) {
+			t.Errorf("got %.120q, want %q", got, want)
+		}
+	}
+	p := poll(t, e.addr)
+	p.post("40")
+	p.get()
+	p.post("451-[\"echo\",{\"_placeholder\":true,\"num\":0}]\x1ebAQID\x1e423[\"echo\",3]")
+	if got := p.get(); !strings.Contains(got, "validation_error") || !strings.HasSuffix(got, "433[3]") {
+		t.Errorf("got %q", got)
+	}
+	if err := c.ws.WriteMessage(websocket.BinaryMessage, []byte{1}); err != nil { // one that belongs to nothing
+		t.Fatal(err)
+	}
+	c.mustClose()
 }
 
 // Another namespace is refused alone, by the protocol's own words, whatever it is called. What else is sent to it is nobody's; the
@@ -120,7 +150,10 @@ func TestParser_malformed(t *testing.T) {
 		{"empty", `4`, brokeMalformed, false},
 		{"unknown type", `49`, brokeMalformed, false},
 		{"server's type", `44{"message":"x"}`, brokeMalformed, false},
-		{"attachments", `451-["echo",{"_placeholder":true,"num":0}]`, brokeBinary, false},
+		{"attachments without end", `4517-["echo",{"_placeholder":true,"num":0}]`, brokeBinary, false},
+		{"no attachment", `450-["echo"]`, brokeBinary, false},
+		{"attachments of nobody's", `451-`, brokeMalformed, false},
+		{"an acknowledgement with attachments", `461-1[{"_placeholder":true,"num":0}]`, brokeBinary, false},
 		{"unasked ack", `431[]`, brokeAck, false},
 		{"second CONNECT", `40`, brokeOrder, false},
 		{"engine packet", `9`, "closed_parse_error", false},
@@ -253,6 +286,12 @@ func TestFront_requests(t *testing.T) {
 // ask sends one request; a host other than "" goes into the Host header.
 func ask(t *testing.T, e env, method, path, host string, header http.Header) int {
 	t.Helper()
+	res, _ := fetch(t, e, method, path, host, header)
+	return res.StatusCode
+}
+
+func fetch(t *testing.T, e env, method, path, host string, header http.Header) (*http.Response, string) {
+	t.Helper()
 	req, err := http.NewRequest(method, "http://"+e.addr+path, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -265,8 +304,12 @@ func ask(t *testing.T, e env, method, path, host string, header http.Header) int
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = res.Body.Close()
-	return res.StatusCode
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res, string(body)
 }
 
 // Neither transport is open to web pages of others.
@@ -304,6 +347,44 @@ func TestFront_origin(t *testing.T) {
 				t.Errorf("WebSocket: %v", err)
 			}
 		})
+	}
+}
+
+// A page that may ask may read why it is refused. With cookies or headers of its own it may ask from where the operator has said so.
+func TestFront_pages(t *testing.T) {
+	for _, listed := range []bool{true, false} {
+		cfg := Config{}
+		if listed {
+			cfg.AllowedOrigins = []string{"https://app.example"}
+		}
+		e := start(t, cfg, app{})
+		origin := map[bool]string{true: "https://app.example", false: "http://" + e.addr}[listed]
+		header := http.Header{"Origin": {origin}, "Access-Control-Request-Method": {"POST"}, "Access-Control-Request-Headers": {"x-mine"}}
+		credentials := map[bool]string{true: "true", false: ""}[listed]
+		for _, tt := range []struct {
+			method, query, origin string
+			want                  int
+			code, allow           string
+		}{
+			{"GET", "EIO=4&transport=polling", origin, 200, `"sid":"`, ""},
+			{"GET", "EIO=4&transport=polling&sid=gone", origin, 400, `"code":3`, ""},
+			{"GET", "EIO=3&transport=polling&b64=1", origin, 400, `{"code":5,"message":"this client is too old: use socket.io-client 3 or later"}`, ""},
+			{"PUT", "EIO=4&transport=polling", origin, 405, `"code":3`, "GET, POST"},
+			{"OPTIONS", "EIO=4&transport=polling", origin, map[bool]int{true: 204, false: 405}[listed], "", map[bool]string{false: "GET, POST"}[listed]},
+			{"OPTIONS", "EIO=4&transport=polling", "https://evil.example", 403, "", ""},
+		} {
+			header.Set("Origin", tt.origin)
+			res, body := fetch(t, e, tt.method, "/socket.io/?"+tt.query, "", header)
+			allowed := map[bool]string{true: origin, false: ""}[tt.origin == origin]
+			got := []string{res.Header.Get("Access-Control-Allow-Origin"), res.Header.Get("Access-Control-Allow-Credentials"), res.Header.Get("Allow")}
+			want := []string{allowed, map[bool]string{true: credentials, false: ""}[tt.origin == origin], tt.allow}
+			if res.StatusCode != tt.want || !strings.Contains(body, tt.code) || !slices.Equal(got, want) {
+				t.Errorf("%s %s from %s: %d %s %q, want %d %s %q", tt.method, tt.query, tt.origin, res.StatusCode, body, got, tt.want, tt.code, want)
+			}
+			if tt.want == 204 && (res.Header.Get("Access-Control-Allow-Headers") != "x-mine" || res.Header.Get("Access-Control-Allow-Methods") != "GET, POST") {
+				t.Errorf("allowed: %v", res.Header)
+			}
+		}
 	}
 }
 

@@ -82,10 +82,16 @@ func (l hostList) allowsOrigin(r *http.Request) bool {
 		return false
 	}
 	if len(l.origins) > 0 {
-		return slices.Contains(l.origins, u.Scheme+"://"+strings.ToLower(u.Host))
+		return l.lists(given[0])
 	}
 	asked, err := parseAuthority(r.Host)
 	return err == nil && l.allowsHost(u.Host) && portOf(u.Port(), u.Scheme) == portOf(asked.port, u.Scheme)
+}
+
+// lists reports whether the operator has named an origin.
+func (l hostList) lists(origin string) bool {
+	u, err := parseOrigin(origin)
+	return err == nil && slices.Contains(l.origins, u.Scheme+"://"+strings.ToLower(u.Host))
 }
 
 func portOf(port, scheme string) string {

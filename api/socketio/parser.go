@@ -3,6 +3,7 @@ package socketio
 import (
 	"bytes"
 	"encoding/json"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -37,6 +38,8 @@ type inbound struct {
 	event string
 	args  int
 	data  json.RawMessage // an event's first argument, a CONNECT's auth
+	// attachments is how many binary messages belong to it.
+	attachments int
 }
 
 // fault says why a packet is refused. After one that is answerable the stream is still in step: the request
@@ -82,8 +85,10 @@ func parse(b []byte) (inbound, *fault) {
 		return parseEvent(rest)
 	case kindAck:
 		return inbound{}, &fault{reason: brokeAck, message: "an acknowledgement that nobody asked for"}
-	case kindBinary, kindBinaryAck:
-		return inbound{}, &fault{reason: brokeBinary, message: "binary attachments are not accepted; send one JSON object"}
+	case kindBinary:
+		return parseBinary(rest)
+	case kindBinaryAck:
+		return inbound{}, unaskedBinary()
 	}
 	return inbound{}, &fault{reason: brokeMalformed, message: "an unknown packet type"}
 }
@@ -120,6 +125,28 @@ func parseEvent(rest []byte) (inbound, *fault) {
 	}
 	p.event = name
 	return fillArguments(p, rest)
+}
+
+// maxAttachments is how many an event may announce that is refused by its name.
+const maxAttachments = 16
+
+// parseBinary reads an event with attachments far enough to refuse it by its name, and tells how many messages with them follow.
+func parseBinary(rest []byte) (inbound, *fault) {
+	count, rest, _ := bytes.Cut(rest, []byte("-"))
+	n, err := strconv.ParseUint(string(count), 10, 8)
+	if err != nil || n == 0 || n > maxAttachments {
+		return inbound{}, unaskedBinary()
+	}
+	p, f := parseEvent(rest)
+	if f != nil {
+		return p, f
+	}
+	p.attachments = int(n)
+	return p, &fault{brokeBinary, "binary arguments are not accepted; send one JSON object, with bytes as text (base64, for one)", true}
+}
+
+func unaskedBinary() *fault {
+	return &fault{reason: brokeBinary, message: "binary messages are not accepted; send one JSON object"}
 }
 
 // eventName reads the string that opens the array, so that whatever is wrong behind it can be answered by name.

@@ -24,11 +24,11 @@ func (t *Transport) reserveSlot(host string) (*slot, *refusal) {
 	defer t.mu.Unlock()
 	switch {
 	case t.closing:
-		return nil, &refusal{http.StatusServiceUnavailable, refusedClosing, "the manager is shutting down"}
+		return nil, &refusal{status: http.StatusServiceUnavailable, reason: refusedClosing, message: "the manager is shutting down"}
 	case t.connections >= t.limits.MaxConnections:
-		return nil, &refusal{http.StatusServiceUnavailable, refusedFull, "too many connections; try again later"}
+		return nil, &refusal{status: http.StatusServiceUnavailable, reason: refusedFull, message: "too many connections; try again later"}
 	case t.perAddress[addressKey(host)] >= t.limits.MaxPerAddress:
-		return nil, &refusal{http.StatusTooManyRequests, refusedAddress, "too many connections from this address; close some or try again later"}
+		return nil, &refusal{status: http.StatusTooManyRequests, reason: refusedAddress, message: "too many connections from this address; close some or try again later"}
 	}
 	t.connections++
 	t.perAddress[addressKey(host)]++
