@@ -157,7 +157,7 @@ func pause(ctx context.Context, d time.Duration) {
 // session ends with the event stream, or with a list that did not work. It reads events while it lists: a subscriber that
 // stops reading slows the engine down.
 func (b *observer) session(ctx context.Context) error {
-	subscribed := make(chan struct{})
+	subscribed, since := make(chan struct{}), b.newest() // before anything new is heard: that is of the process that answers now
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		if err := b.runtime.Events(ctx, func() { close(subscribed) }, b.event); err != nil {
@@ -168,7 +168,7 @@ func (b *observer) session(ctx context.Context) error {
 	group.Go(func() error {
 		select {
 		case <-subscribed:
-			b.replayMissed(ctx)
+			b.replayMissed(ctx, since)
 			return b.listLoop(ctx)
 		case <-ctx.Done():
 			return ctx.Err()
@@ -358,12 +358,16 @@ func (e *entry) endedByItself() bool {
 // the beginning of the newest one.
 const endSlack = 10 * time.Second
 
+// newest is when the newest event was that was seen.
+func (b *observer) newest() time.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.newestEvent
+}
+
 // replayMissed asks the engine what happened while nobody listened. Where it is the process of before, its events tell how each run
 // ended, and the gap was no outage. Where it began later, all that ended meanwhile may have ended with the one before.
-func (b *observer) replayMissed(ctx context.Context) {
-	b.mu.Lock()
-	since := b.newestEvent
-	b.mu.Unlock()
+func (b *observer) replayMissed(ctx context.Context, since time.Time) {
 	if since.IsZero() {
 		return
 	}

@@ -35,7 +35,7 @@ func TestObserver_AnOutageStaysThoughTheFirstSessionAfterItEnds(t *testing.T) {
 	b.markUnknown()
 	for _, replay := range []Replay{{Younger: true}, {Same: true}} {
 		engine.replay = replay
-		b.replayMissed(t.Context())
+		b.replayMissed(t.Context(), b.newest())
 		b.markUnknown()
 	}
 	if !b.duringOutage(time.Now()) {
@@ -43,7 +43,7 @@ func TestObserver_AnOutageStaysThoughTheFirstSessionAfterItEnds(t *testing.T) {
 	}
 	b.known = true
 	b.markUnknown()
-	b.replayMissed(t.Context())
+	b.replayMissed(t.Context(), b.newest())
 	if len(b.outages) != 1 {
 		t.Errorf("a gap that the same process remembers is an outage: %v", b.outages)
 	}
@@ -133,5 +133,45 @@ func TestObserver_AnOutageRightAfterTheClockIsSetBack(t *testing.T) {
 		if !b.duringOutage(ended) || !b.duringOutage(wall()) || b.duringOutage(wall().Add(-10*time.Minute)) {
 			t.Errorf("%v and %v: %v", ended, wall(), b.outages)
 		}
+	})
+}
+
+// early is an engine that tells of something before it can be asked what happened.
+type early struct {
+	*fakeEngine
+	asked chan time.Time
+}
+
+func (e *early) Events(ctx context.Context, ready func(), tell func(Event)) error {
+	tell(Event{ID: "another", DockerID: "another", Kind: Started, At: time.Now()})
+	ready()
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (e *early) Replay(_ context.Context, since time.Time) (Replay, error) {
+	e.asked <- since
+	return Replay{}, nil
+}
+
+// What is asked for after a gap is what came after the newest event of before it, and not after what the engine tells meanwhile: that
+// another process of the engine remembers, and the gap would be none.
+func TestObserver_AsksForWhatCameAfterTheGapBegan(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		engine := &early{newFakeEngine(), make(chan time.Time, 1)}
+		b := newObserver(engine, time.Minute, zerolog.Nop(), newClock(time.Now, time.Time{}))
+		b.enqueue, b.onEvent, b.metrics = func(string) {}, func(time.Time) {}, newMetrics()
+		b.admitEngine, b.onListed, b.onResync = func(context.Context, []plan.Container) error { return nil }, func() {}, func() {}
+		before := time.Now()
+		b.newestEvent = before
+		time.Sleep(time.Minute)
+		ctx, cancel := context.WithCancel(t.Context())
+		over := make(chan error, 1)
+		go func() { over <- b.session(ctx) }()
+		if asked := <-engine.asked; !asked.Equal(before) {
+			t.Errorf("asked for what came %v after", asked.Sub(before))
+		}
+		cancel()
+		<-over
 	})
 }

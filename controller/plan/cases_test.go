@@ -188,6 +188,7 @@ func planCases() []planCase {
 		{"a hand starts the candidate", newScene().with(retemplate).following("d2", "running"), "kill for drift", "running", "Running"},
 
 		{"what is on trial was removed by others, and what stood before runs", newScene().proving().with(removedByOthers).with(func(s *scene) { s.other.State = "running" }), "rollback for recovery", "created", "Created"},
+		{"what stands was stopped for the candidate, and that runs", newScene().with(retemplate).following("d2", "running").with(tried).ended(143).with(func(s *scene) { s.r.Current.Stop = soon() }), "promote for update", "restarting", "BackOff"},
 		{"what stands was removed by others, and the candidate runs", newScene().with(retemplate).following("d2", "running").with(removedByOthers), "promote for update", "created", "Created"},
 		{"what is on trial was removed by others, before the names were changed", newScene().trial().with(removedByOthers), "rename for update", "created", "Created"},
 		{"what is on trial was removed by others, and cannot be made anew", newScene().proving().with(removedByOthers).with(unstarted), "rollback for update", "created", "Created"},

@@ -36,7 +36,7 @@ func leaving(r *store.Record, o *Observation) []verdict {
 		case beside == nil:
 		case r.DeletedAt != nil:
 			due = append(due, retire(r, o, beside))
-		case beside == o.Candidate && o.Current == nil && serves(&r.Candidate, r), beside == o.Previous && returning(r, o): // it takes the place of what is gone
+		case beside == o.Candidate && succeeding(r, o), beside == o.Previous && returning(r, o): // it takes the place of what is gone
 		case beside.Alive():
 			due = append(due, do(Kill, beside, api.CauseDrift).because("somebody else started it beside the one that stands"))
 		}
@@ -54,6 +54,12 @@ func leaving(r *store.Record, o *Observation) []verdict {
 		due = append(due, do(Remove, c, api.CauseRecovery).because("the engine does not start it any more; another one takes its place"))
 	}
 	return due
+}
+
+// succeeding reports whether the candidate runs already, and what it takes the place of is gone or was stopped for it.
+func succeeding(r *store.Record, o *Observation) bool {
+	stopped := o.Current != nil && !o.Current.Alive() && r.Handover != nil && r.Handover.Token == r.Candidate.Token
+	return (o.Current == nil || stopped) && o.Candidate.Alive() && serves(&r.Candidate, r)
 }
 
 // returning reports whether what was on trial is gone, and what stood before it runs already.
