@@ -36,8 +36,8 @@ step hack/echo-image.sh
 step hack/flows-image.sh
 # What vet finds is make check's to find, once.
 step env CGO_ENABLED=1 go test -vet=off -race ./api/... ./store/... ./controller/... ./sockets/... ./cmd/...
-# 1,500 lives of the loop in fake time, and some of them under the race detector; `make sim` plays more.
-step env SIM_SEEDS=1500 go test -vet=off -tags sim -run '^TestSimulator$' -count=1 ./controller
-step env CGO_ENABLED=1 SIM_SEEDS=200 go test -vet=off -race -tags sim -run '^TestSimulator$' -count=1 ./controller
+# 800 lives of the loop in fake time, and some of them under the race detector; `make sim` plays more.
+step env SIM_SEEDS=800 go test -vet=off -tags sim -run '^TestSimulator$' -count=1 ./controller
+step env CGO_ENABLED=1 SIM_SEEDS=100 go test -vet=off -race -tags sim -run '^TestSimulator$' -count=1 ./controller
 step hack/fuzz.sh
 step go test -vet=off ./test/... -count=1
