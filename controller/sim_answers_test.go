@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -172,7 +173,13 @@ func (c *court) answersTruly(e *simEngine, one simAsked, a *simAnswer, d *simDec
 	lie := func(what string) {
 		c.violate("generation %d of %s (%s) is told to be %s, and %s", one.generation, d.name, one.intent, a.Status, what)
 	}
+	fits := map[store.Intent][]string{
+		store.IntentStopped: {api.StateStopped, api.StateCreated}, store.IntentPaused: {api.StatePaused, api.StateExited},
+		store.IntentRunning: {api.StateRunning, api.StateExited}, store.IntentRestart: {api.StateRunning, api.StateExited}, store.IntentDeleted: {"deleted"},
+	}[one.intent]
 	switch {
+	case len(fits) > 0 && !slices.Contains(fits, a.Status):
+		lie("nobody asked for that")
 	case a.Status == "deleted":
 		if alive != nil {
 			lie("its container " + alive.Name + " is " + alive.State)

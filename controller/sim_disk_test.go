@@ -151,8 +151,13 @@ func (w *simWorld) copyBack() error {
 	if left, err = w.end(); err != nil {
 		return err
 	}
-	w.accept = true
-	defer func() { w.accept = false }()
+	accepts := func(yes bool) {
+		w.engine.mu.Lock()
+		defer w.engine.mu.Unlock()
+		w.accept = yes
+	}
+	accepts(true)
+	defer accepts(false)
 	if err := w.boot(left); err != nil {
 		return err
 	}
