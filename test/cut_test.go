@@ -19,6 +19,7 @@ import (
 
 	"github.com/flow-manager/flow-manager/api"
 	"github.com/flow-manager/flow-manager/api/server"
+	"github.com/flow-manager/flow-manager/api/session"
 	"github.com/flow-manager/flow-manager/api/socketio"
 	"github.com/flow-manager/flow-manager/store"
 )
@@ -138,9 +139,31 @@ func newFront(t *testing.T) (transport *socketio.Transport, declared *store.Stor
 		t.Fatal(err)
 	}
 	app := server.New(server.Backend{Store: declared, Messenger: still{}, Stats: still{}, Engine: still{}, Policy: still{}, Log: zerolog.Nop()})
-	transport, err = socketio.New(socketio.Config{
-		Events: api.Requests(), Log: zerolog.Nop(), Limits: socketio.Limits{PingInterval: 2 * time.Second, PingTimeout: 2 * time.Second},
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := app.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(func() { // behind the end of what listens
+		cancel()
+		running.Wait()
+		if err := declared.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	transport, addr = listen(t, socketio.Config{
+		Events: api.Requests(), Limits: socketio.Limits{PingInterval: 2 * time.Second, PingTimeout: 2 * time.Second},
 	}, app)
+	return transport, declared, addr
+}
+
+// listen serves an application to clients until the test is over.
+func listen(t *testing.T, c socketio.Config, app session.App) (transport *socketio.Transport, addr string) {
+	t.Helper()
+	c.Log = zerolog.Nop()
+	transport, err := socketio.New(c, app)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,31 +172,19 @@ func newFront(t *testing.T) (transport *socketio.Transport, declared *store.Stor
 		t.Fatal(err)
 	}
 	web := transport.Server(transport.Handler())
-	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() {
-		if err := web.Serve(transport.Listener(l)); !errors.Is(err, http.ErrServerClosed) {
-			t.Error(err)
-		}
-	})
-	running.Go(func() {
-		if err := app.Run(ctx); err != nil {
-			t.Error(err)
-		}
-	})
+	served := make(chan error, 1)
+	go func() { served <- web.Serve(transport.Listener(l)) }()
 	t.Cleanup(func() {
 		late, stop := context.WithTimeout(context.Background(), patience)
 		defer stop()
 		if err := errors.Join(transport.Shutdown(late), web.Shutdown(late)); err != nil {
 			t.Error(err)
 		}
-		cancel()
-		running.Wait()
-		if err := declared.Close(); err != nil {
+		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
 			t.Error(err)
 		}
 	})
-	return transport, declared, l.Addr().String()
+	return transport, l.Addr().String()
 }
 
 // tally is what a client reports.

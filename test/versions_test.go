@@ -1,18 +1,12 @@
 package test
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
-	"net"
-	"net/http"
 	"os/exec"
 	"sync"
 	"testing"
-
-	"github.com/rs/zerolog"
 
 	"github.com/flow-manager/flow-manager/api/session"
 	"github.com/flow-manager/flow-manager/api/socketio"
@@ -35,29 +29,7 @@ func (bursts) Handle(s session.Session, r *session.Request) {
 // The official client connects in all versions that people have, by all of its transports, whatever else is in its URL.
 func TestClients_OfAllVersions(t *testing.T) {
 	t.Parallel()
-	transport, err := socketio.New(socketio.Config{Events: []string{"echo", "burst"}, Log: zerolog.Nop(), Limits: socketio.Limits{RequestsPerSecond: 10_000}}, bursts{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	web := transport.Server(transport.Handler())
-	var running sync.WaitGroup
-	running.Go(func() {
-		if err := web.Serve(transport.Listener(l)); !errors.Is(err, http.ErrServerClosed) {
-			t.Error(err)
-		}
-	})
-	t.Cleanup(func() {
-		late, stop := context.WithTimeout(context.Background(), patience)
-		defer stop()
-		if err := errors.Join(transport.Shutdown(late), web.Shutdown(late)); err != nil {
-			t.Error(err)
-		}
-		running.Wait()
-	})
+	transport, addr := listen(t, socketio.Config{Events: []string{"echo", "burst"}, Limits: socketio.Limits{RequestsPerSecond: 10_000}}, bursts{})
 	versions := []string{"", "-4.7.5", "-4.5.4", "-4.4.1", "-4.1.3", "-4.0.0", "-3.1.3"}
 	ways := map[string]string{`{}`: "websocket", `{"transports":["websocket"]}`: "websocket", `{"transports":["polling"]}`: "polling",
 		`{"forceBase64":true,"timestampParam":"ts","query":{"user":"7","EIO2":"3"}}`: "websocket"}
@@ -68,7 +40,7 @@ func TestClients_OfAllVersions(t *testing.T) {
 			clients.Go(func() {
 				slots <- struct{}{}
 				defer func() { <-slots }()
-				out, err := exec.Command("node", "js/versions.mjs", "http://"+l.Addr().String()+"?user=7&user=8", "socket.io-client"+version, options).Output()
+				out, err := exec.Command("node", "js/versions.mjs", "http://"+addr+"?user=7&user=8", "socket.io-client"+version, options).Output()
 				var told struct {
 					Acks, Events, After        int
 					Transport, Refused, Reason string
