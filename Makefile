@@ -18,8 +18,8 @@ demo: ## Declare two flows, kill the manager, see that they do not notice (KEEP=
 unit: ## Run the packages' own tests: no engine, a minute or two
 	go test ./api/... ./store/... ./controller/... ./sockets/... ./cmd/...
 
-newer: ## Run the tests of faults, updates and ports on a newer engine, which is built first (minutes, once)
-	hack/second-engine.sh run go test -count=1 -timeout 30m -run 'Fault|Update_|Probe' ./test
+newer: ## Run the tests that depend on the engine on Debian 13's, which is installed beside this one (SECOND_ENGINE=newest: on the newest)
+	@hack/newer.sh
 
 test: ## Run all tests, those on a real Docker engine included
 	@hack/test.sh

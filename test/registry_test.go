@@ -65,8 +65,18 @@ func (g *imageRegistry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	misbehave := g.misbehave
 	g.mu.Unlock()
 	if misbehave == nil || !misbehave(w, r) {
-		g.handler.ServeHTTP(w, r)
+		g.handler.ServeHTTP(errorsInJSON{w}, r)
 	}
+}
+
+// errorsInJSON says of what type an error is, as registries do: newer engines read no other.
+type errorsInJSON struct{ http.ResponseWriter }
+
+func (w errorsInJSON) WriteHeader(status int) {
+	if status >= http.StatusBadRequest {
+		w.Header().Set("Content-Type", "application/json")
+	}
+	w.ResponseWriter.WriteHeader(status)
 }
 
 func (g *imageRegistry) will(f func(w http.ResponseWriter, r *http.Request) bool) {
