@@ -105,7 +105,7 @@ func simOps() []simWeight {
 }
 
 func simFaults() []simWeight {
-	return []simWeight{{"", 2}, {"health", 2}, {"sweep", 1}, {"deaf", 1}, {"hand-restart", 2}, {"code", 2}, {"exit", 5}, {"hand-stop", 2}, {"hand-kill", 2}, {"hand-remove", 3}, {"hand-start", 3}, {"hand-pause", 2},
+	return []simWeight{{"", 2}, {"health", 2}, {"ail", 3}, {"sweep", 1}, {"deaf", 1}, {"hand-restart", 2}, {"code", 2}, {"exit", 5}, {"hand-stop", 2}, {"hand-kill", 2}, {"hand-remove", 3}, {"hand-start", 3}, {"hand-pause", 2},
 		{"hand-unpause", 2}, {"hand-rename", 2}, {"hand-copy", 2}, {"hand-take", 1}, {"hand-leave", 1}, {"fail-call", 6}, {"slow-call", 4},
 		{"events", 4}, {"term", 3}, {"away", 2}, {"engine-restart", 1}, {"stream", 1}, {"kill", 5}, {"restart", 1}, {"reboot", 1}, {"dead", 1},
 		{"hand-limit", 2}, {"refuse-limit", 2}, {"hand-disconnect", 2}, {"hand-borrow", 3}, {"pull", 2}, {"prune", 1}, {"engine-stop", 2}, {"clock", 3}, {"stubborn", 2},
