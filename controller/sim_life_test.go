@@ -179,7 +179,8 @@ func (w *simWorld) boot(dir string) error {
 		// A wait lasts at most for what was left of it; and where the newest event seems to be still to come, the engine cannot be
 		// asked what has happened since.
 		if w.jumped != w.engine.skew.Load() || l.store.EngineEvent().After(w.engine.wall()) {
-			w.court.file(id).exit, w.court.file(id).sick = nil, time.Time{}
+			f := w.court.file(id)
+			f.exit, f.sick, f.streak = nil, time.Time{}, 0
 		}
 	}
 	w.engine.mu.Unlock()
