@@ -200,9 +200,10 @@ func (c *court) startsCode(o *simContainer) {
 	f.spent = ""
 }
 
-// illLocked lets code be found unhealthy that is not well.
+// illLocked lets a run be found unhealthy whose code is not well, or that ails as each of its name does for a while.
 func (e *simEngine) illLocked(c *simContainer) {
-	if e.calm || !c.ours || !strings.HasPrefix(c.code, "digest-of-ill") {
+	ails := strings.HasPrefix(c.code, "digest-of-ill") || time.Now().Before(e.ailing[c.template.Name])
+	if e.calm || !c.ours || !ails {
 		return
 	}
 	e.laterLocked(c, time.Second, func() {

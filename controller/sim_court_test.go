@@ -16,9 +16,12 @@ import (
 // simSlack is how old a declaration may be that a step was decided by: looking takes at most that long.
 const simSlack = 2*callTimeout + 5*time.Second
 
-// simLate is how much longer than it has to a restart may take, where the engine was there and nobody else meddled: what a minute
-// has room for may be used up.
-const simLate = 90 * time.Second
+// simLate is how much longer than it has to a restart may take, where the engine was there and nobody else meddled; simCrowded the
+// same where much was done within the minute, and what that has room for may be used up.
+const (
+	simLate    = 20 * time.Second
+	simCrowded = 90 * time.Second
+)
 
 // simTurn is longer than a turn of the loop takes from reading a declaration to its first call, where nothing is slow.
 const simTurn = 100 * time.Millisecond
@@ -78,6 +81,7 @@ type simExit struct {
 	code   int
 	policy api.RestartPolicy
 	sick   bool // it was not well, and was stopped for that
+	full   bool // much had been done for it within the minute
 }
 
 func newCourt() *court {
@@ -406,7 +410,11 @@ func (c *court) heldUp(o *simContainer, f *simFile) bool {
 	if !ok || f.exit.sick || r.Tracks.Process.Failure != nil {
 		return false
 	}
-	most := nominalDelay(r.Run.Streak)*11/10 + simLate
+	late := simLate
+	if l := c.model.life; f.exit.full || len(f.caused) > simRate/2 || l.unwritable != nil || time.Since(c.lost) < 10*time.Minute { // or starts go one by one
+		late = simCrowded
+	}
+	most := nominalDelay(r.Run.Streak)*11/10 + late
 	return time.Since(f.exit.at) > most && time.Since(c.lost) > most && time.Since(f.hands) > most
 }
 
@@ -438,7 +446,7 @@ func (c *court) ended(o *simContainer) {
 		}
 	}
 	if !f.sick.IsZero() && !o.asked.IsZero() && d != nil && !time.Now().Before(f.doubt) && d.changed.Before(f.sick) {
-		f.exit = &simExit{f.sick, 0, d.spec.RestartPolicy, true}
+		f.exit = &simExit{f.sick, 0, d.spec.RestartPolicy, true, false}
 		return
 	}
 	if !o.ours || d == nil || !o.asked.IsZero() || o.byHand || time.Now().Before(f.doubt) || !c.settled(d) {
@@ -451,7 +459,7 @@ func (c *court) ended(o *simContainer) {
 	if time.Since(o.since) >= plan.LongRun {
 		f.streak = 1
 	}
-	f.exit = &simExit{time.Now(), o.ExitCode, d.spec.RestartPolicy, false}
+	f.exit = &simExit{time.Now(), o.ExitCode, d.spec.RestartPolicy, false, len(f.caused) > simRate/2}
 }
 
 // removed sees an outside hand take a container away, which is drift and no exit; but what shall never run again has run.

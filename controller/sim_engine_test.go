@@ -35,6 +35,7 @@ type simEngine struct {
 	refused    map[string]time.Time // until when limits are refused, by name
 	stubborn   map[string]time.Time // until when no signal comes through
 	borrowed   map[string]bool      // names that somebody else has for a while
+	ailing     map[string]time.Time // until when what begins to run is soon found unhealthy
 	stream     chan struct{}        // closed when the event streams end
 	mute       bool                 // nobody can subscribe
 	marks      map[*simPort]func(Event)
@@ -86,7 +87,7 @@ type simFault struct {
 const simTarget = "/anonymous"
 
 func newSimEngine(s simScript) *simEngine {
-	return &simEngine{containers: map[string]*simContainer{}, latency: s.Latency, removal: s.Removal, halt: s.Halt, spinup: s.Spinup, refused: map[string]time.Time{}, stubborn: map[string]time.Time{}, borrowed: map[string]bool{}, stream: make(chan struct{}),
+	return &simEngine{containers: map[string]*simContainer{}, latency: s.Latency, removal: s.Removal, halt: s.Halt, spinup: s.Spinup, refused: map[string]time.Time{}, stubborn: map[string]time.Time{}, borrowed: map[string]bool{}, ailing: map[string]time.Time{}, stream: make(chan struct{}),
 		marks: map[*simPort]func(Event){}, starting: map[string]chan struct{}{}, terms: map[string]reaction{}, pulled: map[string]bool{"app": true, "crash": true, "job": true, "broken": true}}
 }
 
@@ -432,6 +433,7 @@ func (e *simEngine) settle() {
 	clear(e.terms)
 	clear(e.refused)
 	clear(e.stubborn)
+	clear(e.ailing)
 	for name := range e.borrowed {
 		e.squatLocked("hand-leave", name, nil)
 	}

@@ -67,6 +67,10 @@ func (w *simWorld) harm(f simStep) {
 		}
 		e.stubborn[f.Name] = time.Now().Add([4]time.Duration{time.Second, 20 * time.Second, 3 * time.Minute, 8 * time.Minute}[f.Arg&3])
 		e.mu.Unlock()
+	case "ail":
+		e.mu.Lock()
+		e.ailing[f.Name] = time.Now().Add([4]time.Duration{10 * time.Second, time.Minute, 5 * time.Minute, 20 * time.Minute}[f.Arg&3])
+		e.mu.Unlock()
 	case "pull":
 		how := [4]simFault{{delay: time.Minute}, {delay: time.Hour}, {err: errEngine}, {err: ErrUnauthorized}}[f.Arg&3]
 		how.call, how.name = "pull", [2]string{"app2", "missing"}[f.Arg>>2&1]

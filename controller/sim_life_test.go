@@ -176,8 +176,11 @@ func (w *simWorld) boot(dir string) error {
 	w.court.note("life %d begins", w.lives)
 	for id := range w.court.model.all {
 		w.court.file(id).caused = nil // a process knows what it has caused itself
-		if w.jumped != w.engine.skew.Load() {
-			w.court.file(id).exit, w.court.file(id).sick = nil, time.Time{} // a wait lasts at most for what was left of it
+		// A wait lasts at most for what was left of it; and where the newest event seems to be still to come, the engine cannot be
+		// asked what has happened since.
+		if w.jumped != w.engine.skew.Load() || l.store.EngineEvent().After(w.engine.wall()) {
+			f := w.court.file(id)
+			f.exit, f.sick, f.streak = nil, time.Time{}, 0
 		}
 	}
 	w.engine.mu.Unlock()

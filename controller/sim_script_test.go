@@ -105,7 +105,7 @@ func simOps() []simWeight {
 }
 
 func simFaults() []simWeight {
-	return []simWeight{{"", 2}, {"health", 2}, {"sweep", 1}, {"deaf", 1}, {"hand-restart", 2}, {"code", 2}, {"exit", 5}, {"hand-stop", 2}, {"hand-kill", 2}, {"hand-remove", 3}, {"hand-start", 3}, {"hand-pause", 2},
+	return []simWeight{{"", 2}, {"health", 2}, {"ail", 3}, {"sweep", 1}, {"deaf", 1}, {"hand-restart", 2}, {"code", 2}, {"exit", 5}, {"hand-stop", 2}, {"hand-kill", 2}, {"hand-remove", 3}, {"hand-start", 3}, {"hand-pause", 2},
 		{"hand-unpause", 2}, {"hand-rename", 2}, {"hand-copy", 2}, {"hand-take", 1}, {"hand-leave", 1}, {"fail-call", 6}, {"slow-call", 4},
 		{"events", 4}, {"term", 3}, {"away", 2}, {"engine-restart", 1}, {"stream", 1}, {"kill", 5}, {"restart", 1}, {"reboot", 1}, {"dead", 1},
 		{"hand-limit", 2}, {"refuse-limit", 2}, {"hand-disconnect", 2}, {"hand-borrow", 3}, {"pull", 2}, {"prune", 1}, {"engine-stop", 2}, {"clock", 3}, {"stubborn", 2},
@@ -149,10 +149,27 @@ func drawStep(rt *rapid.T, weights []simWeight) simStep {
 	return simStep{kind, [4]string{"web", "web", "db", "job"}[uniform(rt, 2)], uniform(rt, 6), pauses[uniform(rt, 4)]}
 }
 
+// simSwarm is what may go wrong in one script: every second one leaves about three quarters of it out, so that what is left meets itself
+// and long quiet more often (swarm testing: Groce et al., ISSTA 2012).
+func simSwarm(rt *rapid.T) []simWeight {
+	all := simFaults()
+	if uniform(rt, 1) == 0 {
+		return all
+	}
+	kept := []simWeight{{"", 2}, {"exit", 5}}
+	for _, w := range all {
+		if uniform(rt, 2) == 0 {
+			kept = append(kept, w)
+		}
+	}
+	return kept
+}
+
 // simScripts draws scripts of at least 40 client operations and 10 faults, but for those that shrinking takes away.
 func simScripts() *rapid.Generator[simScript] {
-	beats := rapid.Custom(func(rt *rapid.T) simBeat { return simBeat{drawStep(rt, simOps()), drawStep(rt, simFaults())} })
 	return rapid.Custom(func(rt *rapid.T) simScript {
+		faults := simSwarm(rt)
+		beats := rapid.Custom(func(rt *rapid.T) simBeat { return simBeat{drawStep(rt, simOps()), drawStep(rt, faults)} })
 		latencies := [4]time.Duration{0, 0, time.Millisecond, 35 * time.Millisecond}
 		removals := [4]time.Duration{0, 0, 0, 3 * time.Second}
 		halts := [8]time.Duration{0, 0, 0, 300 * time.Millisecond, 300 * time.Millisecond, 2 * time.Second, 5 * time.Second, 12 * time.Second}

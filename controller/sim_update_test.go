@@ -76,8 +76,16 @@ func (c *court) tries(r *store.Record, o *simContainer) {
 
 // takesOver sees what stood before an update run again.
 func (c *court) takesOver(o *simContainer) {
-	if u := &c.file(o.ID).update; u.old == o.DockerID && u.back != nil {
+	u := &c.file(o.ID).update
+	r, ok := c.model.life.store.Get(o.ID)
+	switch {
+	case u.back == nil:
+	case u.old == o.DockerID:
 		u.back[u.hash] = true
+	case !ok || !plan.Serving(r):
+		u.old = "" // nobody knows what it took the place of
+	case o.DockerID != u.next: // in the place of one that never ran
+		u.next, u.hash = o.DockerID, plan.Template(r)
 	}
 }
 

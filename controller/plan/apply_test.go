@@ -97,6 +97,22 @@ func TestApply_AnAttemptCountsFromTheStop(t *testing.T) {
 	}
 }
 
+// A stop for an update that took effect though it failed is no exit of the run's own, whatever code it leaves.
+func TestApply_AStopThatFailedAfterTakingEffectIsNoExit(t *testing.T) {
+	s := newScene().policy(api.RestartOnFailure, 0).with(retemplate).following("d2", "created")
+	s.does(t, Attempt, &Result{})
+	s.does(t, Stop, &Result{Refused: &Refusal{Reason: "EngineError", Type: api.DockerAPIError, Message: "no"}})
+	s.ended(0)
+	s.does(t, Abandon, &Result{Detail: "no"})
+	s.other = nil
+	for n := 0; n < 5 && s.next().Action != Start; n++ {
+		s.does(t, s.next().Action, &Result{})
+	}
+	if next := s.next(); next.Action != Start || s.r.Run.Ended != "" || s.r.Run.Streak != 0 {
+		t.Errorf("%s is next, and its run has ended %q, streak %d", told(next), s.r.Run.Ended, s.r.Run.Streak)
+	}
+}
+
 // Code that what runs cannot be stopped for is taken back, and what runs goes on as the run that it was.
 func TestApply_WhatRunsOnGoesOnBeingJudged(t *testing.T) {
 	s := newScene().coded().since(time.Second)

@@ -80,6 +80,9 @@ func editUpdate(r *store.Record, s *Step, res *Result, o *Observation) []api.Eve
 
 // abandon ends a handover before anything has changed places. What a newer update put on trial goes on being watched.
 func abandon(r *store.Record, s *Step, res *Result, o *Observation) {
+	if c := o.Current; r.Handover.Failed != "" && c != nil && c.Ran() && !c.Alive() && !dealt(r, c) {
+		r.Run.ID, r.Run.End = Run(c), EndAsked // the call that failed has stopped it all the same
+	}
 	r.Handover = nil
 	if OnTrial(r) {
 		r.Handover = &store.Handover{Token: r.Current.Token, Trial: true}
