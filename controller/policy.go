@@ -70,6 +70,9 @@ func (k *Controller) admitVolumes(ctx context.Context, s *api.Spec) error {
 
 // permit judges a container right before it is made or started: what was harmless at its declaration may not be now.
 func (k *Controller) permit(ctx context.Context, r *store.Record, p *store.Placement, spec *api.Spec) error {
+	if h := spec.Healthcheck; h != nil && api.CheckWithoutCommand(h.Test) {
+		return withoutCommand()
+	}
 	if err := k.Policy.admitNetwork(spec); err != nil {
 		return err
 	}
@@ -77,6 +80,12 @@ func (k *Controller) permit(ctx context.Context, r *store.Record, p *store.Place
 		return err
 	}
 	return k.checkPlaces(r, mounted(p, spec))
+}
+
+// withoutCommand is told of a declaration from before such checks were refused, or of a container that somebody else made.
+func withoutCommand() error {
+	return api.Errorf(api.ValidationError, "its health check has no command, of which an engine can die with all that runs on it; declare one with a command, or NONE").
+		With("reason", api.ReasonInvalidSpec)
 }
 
 func (p *Policy) admitNetwork(s *api.Spec) error {

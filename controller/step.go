@@ -127,7 +127,7 @@ func (k *Controller) start(ctx context.Context, r *store.Record, c *plan.Contain
 	if err != nil {
 		return err
 	}
-	if err := k.permit(ctx, r, &r.Current, spec); err != nil {
+	if err := errors.Join(k.permit(ctx, r, &r.Current, spec), spare(c)); err != nil {
 		return err
 	}
 	if err := k.attach(r, &r.Current); err != nil {
@@ -144,6 +144,14 @@ func (k *Controller) start(ctx context.Context, r *store.Record, c *plan.Contain
 		return err // the container itself; the next look shows it
 	}
 	return k.reconnect(ctx, spec, r, c.DockerID, err)
+}
+
+// spare refuses to start what an engine may die of. What is made does not have such a check; other hands may have put it there.
+func spare(c *plan.Container) error {
+	if !c.Deadly {
+		return nil
+	}
+	return withoutCommand()
 }
 
 // reconnect gives a container that the engine cannot start for something is missing its network anew, which was removed and
