@@ -32,6 +32,7 @@ type fakeEngine struct {
 	moved      map[string]int    // how often each was: it is another one each time
 	volumes    map[string]string // name -> instance
 	networks   map[string]string // name or id -> name
+	stopSignal map[string]string // of images
 	deadly     map[string]bool   // images whose health check has no command
 	tells      []func(Event)
 	replay     Replay // what it remembers; nothing
@@ -165,6 +166,7 @@ func (e *fakeEngine) Create(_ context.Context, t Template) (dockerID string, err
 		c := e.addLocked(t.DockerName)
 		c.ID, c.Token, c.Hash, c.Instance, c.Flow, c.template = t.ID, t.Token, t.Hash, t.Instance, t.Name, t
 		c.Carried = t.Volumes
+		c.StopSignal = cmp.Or(t.Spec.StopSignal, e.stopSignal[t.Spec.Image])
 		if h := t.Spec.Healthcheck; h != nil {
 			c.Deadly = api.CheckWithoutCommand(h.Test)
 		} else {

@@ -71,7 +71,7 @@ func (k *Controller) callEngine(ctx context.Context, r *store.Record, next *plan
 		return k.start(ctx, r, next.On)
 	case plan.Stop:
 		k.Endpoints.Lifecycle(r.ID, lifecycle(r, next), *r.Spec.StopGrace)
-		return k.Runtime.Kill(ctx, id, stopSignal(&r.Spec))
+		return k.Runtime.Kill(ctx, id, stopSignal(next.On))
 	case plan.Kill:
 		return k.Runtime.Kill(ctx, id, "")
 	case plan.Pause:
@@ -101,11 +101,12 @@ func lifecycle(r *store.Record, next *plan.Step) string {
 	return "stopping"
 }
 
-func stopSignal(s *api.Spec) string {
-	if s.StopSignal == "" {
+// stopSignal is the one that a container was made with: its declaration's, else its image's. What an image says may be none.
+func stopSignal(c *plan.Container) string {
+	if !api.IsSignal(c.StopSignal) {
 		return "SIGTERM"
 	}
-	return s.StopSignal
+	return c.StopSignal
 }
 
 // unexpectedState handles an action that found its container in another state than was seen. Usually the next look shows why; an
