@@ -26,7 +26,7 @@ func (k *Controller) intend(ctx context.Context, r *store.Record, o *plan.Observ
 	if err != nil {
 		return nil, err
 	}
-	ports, err := k.ports.pick(r, k.Store)
+	ports, err := k.ports.pick(r, k.Store, k.Policy.ManagerPort)
 	if err != nil {
 		return nil, err
 	}
