@@ -12,14 +12,18 @@ import (
 // SIGQUIT, and stays at a real-time signal until its grace is over.
 func TestStopSignal(t *testing.T) {
 	t.Parallel()
-	c := newManager(t).dial()
 	quits := named(t, "quits") + ":latest"
+	t.Cleanup(func() { // once nothing is made from it any more
+		if _, err := engine.ImageRemove(context.Background(), quits, image.RemoveOptions{}); err != nil {
+			t.Error(err)
+		}
+	})
+	c := newManager(t).dial()
 	made, err := engine.ContainerCreate(t.Context(), &container.Config{Image: echoImage, Labels: map[string]string{}}, nil, nil, nil, named(t, "made"))
 	check(t, err)
 	_, err = engine.ContainerCommit(t.Context(), made.ID, container.CommitOptions{Reference: quits, Config: &container.Config{StopSignal: "SIGQUIT"}})
 	check(t, err)
 	check(t, engine.ContainerRemove(t.Context(), made.ID, container.RemoveOptions{}))
-	t.Cleanup(func() { _, _ = engine.ImageRemove(context.Background(), quits, image.RemoveOptions{}) })
 	for name, tt := range map[string]struct {
 		spec object
 		code float64
