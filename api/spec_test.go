@@ -175,10 +175,16 @@ func TestValidateName(t *testing.T) {
 			t.Errorf("%q is refused: %v", name, bad)
 		}
 	}
-	for _, name := range []string{"", "a", "-a", "a/b", "ä", strings.Repeat("a", 64), "deadbeefdeadbeef", "d8fk2v6s3nvg00abcd0g", "flow-d8fk2v6s3nvg00abcd0g"} {
+	for _, name := range []string{"", "a", "-a", "a/b", "ä", strings.Repeat("a", 64), "deadbeefdeadbeef", "d8fk2v6s3nvg00abcd0g"} {
 		if len(ValidateName(name)) == 0 {
 			t.Errorf("%q is taken", name)
 		}
+	}
+}
+
+func TestValidateNewName(t *testing.T) {
+	if len(ValidateNewName("flow-d8fk2v6s3nvg00abcd0g")) == 0 || len(ValidateNewName("flow-of-mine")) > 0 {
+		t.Error("default names, and no others, are reserved")
 	}
 }
 

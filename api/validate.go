@@ -53,15 +53,20 @@ func IsDockerID(s string) bool { return dockerIDPattern.MatchString(s) }
 // DefaultName is the name of a container that was declared without one.
 func DefaultName(id string) string { return "flow-" + id }
 
-// ValidateName checks the name of a container to be declared; nobody may take the default name of another.
+// ValidateName checks the name of a container to be declared.
 func ValidateName(name string) []FieldError {
-	suffix, isDefault := strings.CutPrefix(name, "flow-")
 	switch {
 	case !namePattern.MatchString(name):
 		return []FieldError{{"name", fmt.Sprintf("%q must begin with a letter or digit and have 2 to 63 letters, digits, '_', '.' or '-'", clip(name))}}
 	case IsID(name), IsDockerID(name):
 		return []FieldError{{"name", fmt.Sprintf("%q has the form of an id; choose a name that cannot be taken for one", name)}}
-	case isDefault && IsID(suffix):
+	}
+	return nil
+}
+
+// ValidateNewName checks what ValidateName does not of the name of a container that is new: nobody may take the default name of another.
+func ValidateNewName(name string) []FieldError {
+	if id, isDefault := strings.CutPrefix(name, "flow-"); isDefault && IsID(id) {
 		return []FieldError{{"name", fmt.Sprintf("%q is reserved for the container with that id", name)}}
 	}
 	return nil

@@ -238,3 +238,20 @@ func TestServer_ARepeatedRollbackHasItsFirstResult(t *testing.T) {
 		t.Errorf("first %v, then %v", first, again)
 	}
 }
+
+// A default name is the container's own: what is printed of it can be applied again, and nobody else takes such a name.
+func TestServer_ADefaultNameIsAppliedToItsOwnContainer(t *testing.T) {
+	p := serve(t).join()
+	name, _ := p.ask(api.CreateContainer, `{"image":"app:1"}`)["container"].(map[string]any)["name"].(string)
+	if ack := p.ask(api.ApplyContainer, `{"name":"`+name+`","image":"app:2"}`); ack["generation"] != 2.0 {
+		t.Errorf("ack: %v", ack)
+	}
+	for event, want := range map[string]string{api.CreateContainer: "conflict_error", api.ApplyContainer: ""} {
+		if got := p.ask(event, `{"name":"`+name+`","image":"app:2"}`); fmt.Sprint(got["error_type"]) != want && (want != "" || got["ok"] != true) {
+			t.Errorf("%s of one that there is: %v", event, got)
+		}
+		if got := p.ask(event, `{"name":"flow-d8fk2v6s3nvg00abcd0g","image":"app"}`); got["error_type"] != "validation_error" {
+			t.Errorf("%s of another's name: %v", event, got)
+		}
+	}
+}

@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
+	"sync"
+	"time"
 )
 
 // Why a path is refused. To tell ErrAbsent from ErrOutside would let a client ask what there is on the host.
@@ -27,7 +29,14 @@ type Guard struct {
 	roots, never []string
 	// Engine tells where else the engine keeps what is its own, as far as that is known by then. It is set before the guard is used.
 	Engine func() []string
+
+	mu      sync.Mutex
+	sockets []string // of engines, as of asked
+	asked   time.Time
 }
+
+// socketsLast is how long it is relied upon where engines listen: to ask takes milliseconds where there are thousands of sockets.
+const socketsLast = 10 * time.Second
 
 // New allows what is below roots, but nothing that shows something of never, the kernel's file systems or the engines' own folders.
 func New(roots, never []string) *Guard {
@@ -43,11 +52,24 @@ func always() []string {
 
 // neverNow is never, and what is so because of the engines that run now.
 func (g *Guard) neverNow() ([]string, error) {
-	listening, err := engineSockets()
+	sockets, err := g.engineSockets()
 	if err != nil {
 		return nil, err
 	}
-	return slices.Concat(g.never, g.Engine(), listening), nil
+	return slices.Concat(g.never, g.Engine(), sockets), nil
+}
+
+func (g *Guard) engineSockets() ([]string, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.asked.IsZero() && time.Since(g.asked) < socketsLast {
+		return g.sockets, nil
+	}
+	sockets, err := engineSockets()
+	if err == nil {
+		g.sockets, g.asked = sockets, time.Now()
+	}
+	return sockets, err
 }
 
 // kernelKinds are file systems that show the kernel and its devices wherever they are mounted.
