@@ -119,6 +119,12 @@ func TestSpec_Validate(t *testing.T) {
 		{"no processes", func(s *Spec) { s.Resources.PidsLimit = -1 }, "resources.pids_limit"},
 		{"healthcheck without command", func(s *Spec) { s.Healthcheck = &Healthcheck{Test: []string{"CMD"}} }, "healthcheck.test"},
 		{"healthcheck in a shell without command", func(s *Spec) { s.Healthcheck = &Healthcheck{Test: []string{"CMD-SHELL"}} }, "healthcheck.test"},
+		{"healthcheck with an empty word", func(s *Spec) { s.Healthcheck = &Healthcheck{Test: []string{"CMD", "x", ""}} }, "healthcheck.test[2]"},
+		{"healthcheck with an empty command", func(s *Spec) { s.Healthcheck = &Healthcheck{Test: []string{"CMD-SHELL", ""}} }, "healthcheck.test[1]"},
+		{"healthcheck with words behind NONE", func(s *Spec) { s.Healthcheck = &Healthcheck{Test: []string{"NONE", "x"}} }, "healthcheck.test"},
+		{"healthcheck in a shell with another word", func(s *Spec) { s.Healthcheck = &Healthcheck{Test: []string{"CMD-SHELL", "x", "y"}} }, "healthcheck.test"},
+		{"healthcheck of nothing", func(s *Spec) { s.Healthcheck = &Healthcheck{} }, "healthcheck.test"},
+		{"healthcheck that is empty", func(s *Spec) { s.Healthcheck = &Healthcheck{Test: []string{""}} }, "healthcheck.test"},
 		{"healthcheck without form", func(s *Spec) { s.Healthcheck = &Healthcheck{Test: []string{"true"}} }, "healthcheck.test"},
 		{"container network", func(s *Spec) { s.Network = "container:x" }, "network"},
 		{"ports with the host's network", func(s *Spec) { s.Network = NetworkHost; s.Ports = map[string]HostPort{"80": {}} }, "ports"},
@@ -137,16 +143,48 @@ func TestSpec_Validate(t *testing.T) {
 	}
 }
 
+func TestIsSignal(t *testing.T) {
+	for _, signal := range []string{"SIGTERM", "TERM", "sigterm", "1", "64", "RTMIN", "RTMIN+3", "SIGRTMIN+3", "rtmin+15", "RTMAX-14", "SIGRTMAX-1", "RTMAX", "POLL"} {
+		if !IsSignal(signal) {
+			t.Errorf("%q is refused", signal)
+		}
+	}
+	for _, signal := range []string{"", "0", "65", "015", "+15", "-1", "SIG", "SIG15", "SIGSIGTERM", "RTMIN+0", "RTMIN+16", "RTMIN+03", "RTMIN-1", "RTMAX-15", "RTMAX+1", "RTMIN+", "NOPE", " TERM", "TERM; reboot"} {
+		if IsSignal(signal) {
+			t.Errorf("%q is taken", signal)
+		}
+	}
+}
+
+func TestCheckWithoutCommand(t *testing.T) {
+	for _, test := range [][]string{{"CMD"}, {"CMD-SHELL"}, {"CMD", ""}, {"CMD-SHELL", ""}, {"CMD", "", "x"}} {
+		if !CheckWithoutCommand(test) {
+			t.Errorf("%q has a command", test)
+		}
+	}
+	for _, test := range [][]string{nil, {""}, {"NONE"}, {"CMD", "x"}, {"CMD", "x", ""}, {"CMD-SHELL", "x"}, {"x"}} {
+		if CheckWithoutCommand(test) {
+			t.Errorf("%q has no command", test)
+		}
+	}
+}
+
 func TestValidateName(t *testing.T) {
 	for _, name := range []string{"ab", "web.1_x-y", strings.Repeat("z", 63), "flow-of-mine"} {
 		if bad := ValidateName(name); len(bad) > 0 {
 			t.Errorf("%q is refused: %v", name, bad)
 		}
 	}
-	for _, name := range []string{"", "a", "-a", "a/b", "ä", strings.Repeat("a", 64), "deadbeefdeadbeef", "d8fk2v6s3nvg00abcd0g", "flow-d8fk2v6s3nvg00abcd0g"} {
+	for _, name := range []string{"", "a", "-a", "a/b", "ä", strings.Repeat("a", 64), "deadbeefdeadbeef", "d8fk2v6s3nvg00abcd0g"} {
 		if len(ValidateName(name)) == 0 {
 			t.Errorf("%q is taken", name)
 		}
+	}
+}
+
+func TestValidateNewName(t *testing.T) {
+	if len(ValidateNewName("flow-d8fk2v6s3nvg00abcd0g")) == 0 || len(ValidateNewName("flow-of-mine")) > 0 {
+		t.Error("default names, and no others, are reserved")
 	}
 }
 

@@ -53,15 +53,20 @@ func IsDockerID(s string) bool { return dockerIDPattern.MatchString(s) }
 // DefaultName is the name of a container that was declared without one.
 func DefaultName(id string) string { return "flow-" + id }
 
-// ValidateName checks the name of a container to be declared; nobody may take the default name of another.
+// ValidateName checks the name of a container to be declared.
 func ValidateName(name string) []FieldError {
-	suffix, isDefault := strings.CutPrefix(name, "flow-")
 	switch {
 	case !namePattern.MatchString(name):
 		return []FieldError{{"name", fmt.Sprintf("%q must begin with a letter or digit and have 2 to 63 letters, digits, '_', '.' or '-'", clip(name))}}
 	case IsID(name), IsDockerID(name):
 		return []FieldError{{"name", fmt.Sprintf("%q has the form of an id; choose a name that cannot be taken for one", name)}}
-	case isDefault && IsID(suffix):
+	}
+	return nil
+}
+
+// ValidateNewName checks what ValidateName does not of the name of a container that is new: nobody may take the default name of another.
+func ValidateNewName(name string) []FieldError {
+	if id, isDefault := strings.CutPrefix(name, "flow-"); isDefault && IsID(id) {
 		return []FieldError{{"name", fmt.Sprintf("%q is reserved for the container with that id", name)}}
 	}
 	return nil
@@ -257,7 +262,7 @@ func (v *validation) process(s *Spec) {
 	}
 	v.short("user", s.User)
 	v.check(hostnamePattern.MatchString(s.Hostname), "hostname", "%q must be 1 to 63 letters, digits, '_', '.' or '-', and end in a letter or digit", clip(s.Hostname))
-	v.check(s.StopSignal == "" || knownSignal(s.StopSignal), "stop_signal", "%q is no signal; write a name such as SIGTERM or a number of 1 to 64", clip(s.StopSignal))
+	v.check(s.StopSignal == "" || IsSignal(s.StopSignal), "stop_signal", "%q is no signal; write a name such as SIGTERM or RTMIN+3, or a number of 1 to 64", clip(s.StopSignal))
 	v.between("stop_grace_seconds", *s.StopGrace, 0, 600)
 }
 
@@ -278,38 +283,9 @@ func (v *validation) resources(r Resources) {
 	v.check(r.PidsLimit >= 1 && r.PidsLimit <= 4_194_304, "resources.pids_limit", "%d is out of range; use 1 to 4194304", r.PidsLimit)
 }
 
-func (v *validation) healthcheck(h *Healthcheck) {
-	if h == nil {
-		return
-	}
-	first := ""
-	if len(h.Test) > 0 {
-		first = h.Test[0]
-	}
-	v.oneOf("healthcheck.test", first, "NONE", "CMD", "CMD-SHELL")
-	// Docker's engine 20.10 dies of the first probe of such a check.
-	v.check(len(h.Test) != 1 || first != "CMD" && first != "CMD-SHELL", "healthcheck.test", "%s is not followed by what is to be run; add it, or use NONE", first)
-	for i, word := range h.Test {
-		v.word(fmt.Sprintf("healthcheck.test[%d]", i), word)
-	}
-	v.between("healthcheck.interval_seconds", h.Interval, 0, 86400)
-	v.between("healthcheck.timeout_seconds", h.Timeout, 0, 86400)
-	v.between("healthcheck.retries", h.Retries, 0, 1000)
-	v.between("healthcheck.start_period_seconds", h.StartPeriod, 0, 86400)
-}
-
 func (v *validation) updatePolicy(p UpdatePolicy) {
 	v.between("update_policy.monitor_seconds", *p.Monitor, 0, 3600)
 	v.between("update_policy.deadline_seconds", p.Deadline, 0, 86400)
 	v.oneOf("update_policy.on_failure", p.OnFailure, OnFailureRollback, OnFailurePause)
 	v.between("update_policy.max_attempts", p.MaxAttempts, 1, 1000)
-}
-
-// knownSignal accepts what the engine does: SIGTERM, TERM, 15, and the real-time ones by number.
-func knownSignal(signal string) bool {
-	name := strings.TrimPrefix(strings.ToUpper(signal), "SIG")
-	if slices.Contains(strings.Fields("HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS RTMIN RTMAX"), name) {
-		return true
-	}
-	return regexp.MustCompile(`^([1-9]|[1-5][0-9]|6[0-4])$`).MatchString(name)
 }

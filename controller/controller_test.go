@@ -67,6 +67,9 @@ func (w *world) checkStart(c *fakeContainer) {
 	if !ok || r.Current.DockerID != c.DockerID {
 		w.t.Errorf("%s is started before its Docker id is recorded: %+v", c.Name, r)
 	}
+	if c.Deadly {
+		w.t.Errorf("%s is started, of which the engine dies", c.Name)
+	}
 	w.endpoints.mu.Lock()
 	defer w.endpoints.mu.Unlock()
 	if !w.endpoints.open[c.ID] {
@@ -443,6 +446,12 @@ func TestController_LooksAtAnotherManagersContainersOnce(t *testing.T) {
 // reports counts activities with a reason since a revision.
 func (w *world) reports(since uint64, reason string) int {
 	w.t.Helper()
+	return w.tells(since, `"reason":"`+reason+`"`)
+}
+
+// tells counts how often events since a revision have a text.
+func (w *world) tells(since uint64, text string) int {
+	w.t.Helper()
 	n := 0
 	for watch := w.store.Watch(since); since < w.store.Revision(); {
 		changes, err := watch.Next(w.t.Context())
@@ -452,7 +461,7 @@ func (w *world) reports(since uint64, reason string) int {
 		for _, c := range changes {
 			since = c.Revision
 			for _, e := range c.Events {
-				n += strings.Count(string(e.Data), `"reason":"`+reason+`"`)
+				n += strings.Count(string(e.Data), text)
 			}
 		}
 	}

@@ -32,6 +32,8 @@ type fakeEngine struct {
 	moved      map[string]int    // how often each was: it is another one each time
 	volumes    map[string]string // name -> instance
 	networks   map[string]string // name or id -> name
+	stopSignal map[string]string // of images
+	deadly     map[string]bool   // images whose health check has no command
 	tells      []func(Event)
 	replay     Replay // what it remembers; nothing
 	calls      []string
@@ -164,6 +166,12 @@ func (e *fakeEngine) Create(_ context.Context, t Template) (dockerID string, err
 		c := e.addLocked(t.DockerName)
 		c.ID, c.Token, c.Hash, c.Instance, c.Flow, c.template = t.ID, t.Token, t.Hash, t.Instance, t.Name, t
 		c.Carried = t.Volumes
+		c.StopSignal = cmp.Or(t.Spec.StopSignal, e.stopSignal[t.Spec.Image])
+		if h := t.Spec.Healthcheck; h != nil {
+			c.Deadly = api.CheckWithoutCommand(h.Test)
+		} else {
+			c.Deadly = e.isDeadlyLocked(t.Spec.Image)
+		}
 		dockerID = c.DockerID
 		e.tellLocked(c, Changed)
 		return nil
@@ -323,9 +331,16 @@ func (e *fakeEngine) Image(_ context.Context, ref string) (i Image, err error) {
 		if strings.HasPrefix(ref, "sha256:") {
 			i.ID = ref
 		}
+		i.Deadly = e.isDeadlyLocked(ref)
 		return nil
 	})
 	return i, err
+}
+
+// isDeadlyLocked understands references and ids of images.
+func (e *fakeEngine) isDeadlyLocked(ref string) bool {
+	name, _, _ := strings.Cut(strings.TrimPrefix(ref, "sha256:"), ":")
+	return e.deadly[name]
 }
 
 func (e *fakeEngine) Pull(ctx context.Context, ref string, _ func(api.PullProgress)) error {

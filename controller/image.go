@@ -101,14 +101,19 @@ func (k *Controller) resolve(ctx context.Context, r *store.Record) (*plan.Result
 	return &plan.Result{Image: &image}, nil
 }
 
-// imageName is what a container is made from: the reference, which people recognise, as long as it means the same, else the id.
-func (k *Controller) imageName(ctx context.Context, s *api.Spec, p *store.Placement) (string, error) {
-	image, err := k.Runtime.Image(ctx, s.Image)
+// imageFor is what a container is made from, and how it is called: by the reference, which people recognise, as long as that
+// means the same, else by the id.
+func (k *Controller) imageFor(ctx context.Context, s *api.Spec, p *store.Placement) (name string, image Image, err error) {
+	image, err = k.Runtime.Image(ctx, s.Image)
 	switch {
-	case p.ImageID == "", err == nil && image.ID == p.ImageID:
-		return s.Image, nil
 	case err != nil && !errors.Is(err, ErrAbsent):
-		return "", fmt.Errorf("look up image %s: %w", s.Image, err)
+		return "", Image{}, fmt.Errorf("look up image %s: %w", s.Image, err)
+	case p.ImageID == "", err == nil && image.ID == p.ImageID:
+		return s.Image, image, nil
 	}
-	return p.ImageID, nil
+	image, err = k.Runtime.Image(ctx, p.ImageID)
+	if err != nil && !errors.Is(err, ErrAbsent) {
+		return "", Image{}, fmt.Errorf("look up image %s: %w", p.ImageID, err)
+	}
+	return p.ImageID, image, nil // the engine tells of one that is not there
 }

@@ -26,7 +26,7 @@ func (k *Controller) intend(ctx context.Context, r *store.Record, o *plan.Observ
 	if err != nil {
 		return nil, err
 	}
-	ports, err := k.ports.pick(r, k.Store)
+	ports, err := k.ports.pick(r, k.Store, k.Policy.ManagerPort)
 	if err != nil {
 		return nil, err
 	}
@@ -118,9 +118,15 @@ func (k *Controller) create(ctx context.Context, r *store.Record, next *plan.Ste
 	}
 	made := *spec
 	made.Resources = p.Resources // those of a newer declaration are given to it in place, and noted then
-	var err error
-	if made.Image, err = k.imageName(ctx, spec, p); err != nil {
+	name, image, err := k.imageFor(ctx, spec, p)
+	if err != nil {
 		return nil, err
+	}
+	made.Image = name
+	warning := ""
+	if image.Deadly && made.Healthcheck == nil {
+		made.Healthcheck = &api.Healthcheck{Test: []string{api.CheckNone}}
+		warning = fmt.Sprintf("%s runs without a health check: that of image %s has no command, of which an engine can die; declare one, or mend the image", r.Name, spec.Image)
 	}
 	dockerID, err := k.Runtime.Create(ctx, Template{ID: r.ID, Name: r.Name, DockerName: p.DockerName, Token: p.Token, Hash: p.TemplateHash,
 		Instance: k.Store.Instance(), Spec: made, Ports: p.Ports, SocketDir: k.Endpoints.Dir(r.ID), CodeDir: k.codeMount(p), Volumes: p.Carried, HostPaths: hostPaths(mounted(p, spec))})
@@ -131,7 +137,7 @@ func (k *Controller) create(ctx context.Context, r *store.Record, next *plan.Ste
 		return nil, err
 	}
 	k.observer.invalidate(r.ID, dockerID)
-	return &plan.Result{DockerID: dockerID}, nil
+	return &plan.Result{DockerID: dockerID, Warning: warning}, nil
 }
 
 // errUnsettled means that a name is taken by a container that is not there: it has just gone, or the engine is still making

@@ -19,10 +19,14 @@ type Policy struct {
 	HostPaths *hostpath.Guard
 	// Volumes are named volumes that may be mounted though they are not ours.
 	Volumes []string
+	// Networks are those of the engine that containers may be declared for, beside its default one.
+	Networks []string
 	// HostNetwork lets containers share the host's network.
 	HostNetwork bool
 	// PublishAddress is where ports without an address are published.
 	PublishAddress string
+	// ManagerPort is the TCP port that the manager itself listens at, 0 for none.
+	ManagerPort int
 }
 
 // admitTimeout is how long a client waits for the engine's word about its volumes; they are judged again before each create.
@@ -32,7 +36,7 @@ const admitTimeout = 2 * time.Second
 // host and in the engine now. Only an admin reads whether a path is outside what is allowed or not there. The error is an
 // *api.Error.
 func (k *Controller) Admit(ctx context.Context, name string, s *api.Spec, admin bool) error {
-	if err := k.Policy.admitNetwork(s); err != nil {
+	if err := errors.Join(k.Policy.admitHostNetwork(s), k.Policy.admitNetwork(s)); err != nil {
 		return err
 	}
 	others := sync.OnceValue(func() []hostpath.Claim {
@@ -70,7 +74,10 @@ func (k *Controller) admitVolumes(ctx context.Context, s *api.Spec) error {
 
 // permit judges a container right before it is made or started: what was harmless at its declaration may not be now.
 func (k *Controller) permit(ctx context.Context, r *store.Record, p *store.Placement, spec *api.Spec) error {
-	if err := k.Policy.admitNetwork(spec); err != nil {
+	if h := spec.Healthcheck; h != nil && api.CheckWithoutCommand(h.Test) {
+		return withoutCommand()
+	}
+	if err := errors.Join(k.Policy.admitHostNetwork(spec), k.Policy.admitOwnPort(spec)); err != nil {
 		return err
 	}
 	if err := k.checkNetwork(ctx, spec); err != nil {
@@ -79,11 +86,39 @@ func (k *Controller) permit(ctx context.Context, r *store.Record, p *store.Place
 	return k.checkPlaces(r, mounted(p, spec))
 }
 
-func (p *Policy) admitNetwork(s *api.Spec) error {
+// withoutCommand is told of a declaration from before such checks were refused, or of a container that somebody else made.
+func withoutCommand() error {
+	return api.Errorf(api.ValidationError, "its health check has no command, of which an engine can die with all that runs on it; declare one with a command, or NONE").
+		With("reason", api.ReasonInvalidSpec)
+}
+
+func (p *Policy) admitHostNetwork(s *api.Spec) error {
 	if s.Network != api.NetworkHost || p.HostNetwork {
 		return nil
 	}
 	return api.Errorf(api.PolicyError, "network host is not allowed: it opens every port and service of the host to the flow; publish ports instead, or have it allowed by --allow-host-network")
+}
+
+// admitNetwork is asked at a declaration only: what was declared before networks had to be allowed keeps the one that it has.
+func (p *Policy) admitNetwork(s *api.Spec) error {
+	switch s.Network {
+	case "", api.NetworkBridge, api.NetworkNone, api.NetworkHost:
+		return nil
+	}
+	if slices.Contains(p.Networks, s.Network) {
+		return nil
+	}
+	return api.Errorf(api.PolicyError, "network %q is not allowed: it opens to the flow all that other containers serve there; use bridge or none, or have it allowed by --allow-network", s.Network)
+}
+
+// admitOwnPort keeps flows from being taken for the manager, on whatever address of the host.
+func (p *Policy) admitOwnPort(s *api.Spec) error {
+	for _, w := range p.publishedPorts(s.Ports) {
+		if p.ManagerPort != 0 && w.protocol == "tcp" && w.port == p.ManagerPort {
+			return api.Errorf(api.PolicyError, "host port %s cannot be published: port %d is the manager's own, on every address; declare another one, or 0 to have one picked", w, w.port)
+		}
+	}
+	return nil
 }
 
 // resolve gives the path that a host path leads to, or refuses it in words for a client.

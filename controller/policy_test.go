@@ -56,7 +56,7 @@ func said(err error) (api.ErrorType, string) {
 func TestController_Admit(t *testing.T) {
 	base := hostFolder(t, "/open/in", "/closed")
 	inWorld(t, func(w *world) {
-		w.obey(Policy{HostPaths: hostpath.New([]string{base + "/open"}, nil), Volumes: []string{"listed"}})
+		w.obey(Policy{HostPaths: hostpath.New([]string{base + "/open"}, nil), Volumes: []string{"listed"}, Networks: []string{"lan"}})
 		w.engine.volumes = map[string]string{"ours": w.store.Instance(), "listed": "", "foreign": "another"}
 		volume := func(source string) *api.Spec { return &api.Spec{Volumes: map[string]string{source: "/x"}} }
 		tests := []struct {
@@ -72,6 +72,10 @@ func TestController_Admit(t *testing.T) {
 			{"absent, for an admin", volume(base + "/open/none"), true, "it is not there:"},
 			{"outside, for an admin", volume(base + "/closed"), true, "it is not below a folder"},
 			{"host network", &api.Spec{Network: api.NetworkHost}, false, "--allow-host-network"},
+			{"listed network", &api.Spec{Network: "lan"}, false, ""},
+			{"network that is not listed", &api.Spec{Network: "backend"}, false, "--allow-network"},
+			{"network by its id", &api.Spec{Network: "0a94830dc8ab"}, false, "--allow-network"},
+			{"no network", &api.Spec{Network: api.NetworkNone}, false, ""},
 			{"new volume", volume("new"), false, ""},
 			{"our volume", volume("ours"), false, ""},
 			{"listed volume", volume("listed"), false, ""},
@@ -234,11 +238,15 @@ func TestController_AdmitPorts(t *testing.T) {
 		{"the same of udp", port("80/udp", "", 8080), holder(port("53/udp", "", 8080)), api.ConflictError},
 		{"one that was picked", port("80", "", 20000), picked, api.ConflictError},
 		{"one to be picked", port("80", "", 0), holder(port("80", "", 0)), ""},
+		{"the manager's", port("80", "", 8000), holder(nil), api.PolicyError},
+		{"the manager's on another address", port("80", "192.0.2.1", 8000), holder(nil), api.PolicyError},
+		{"the manager's on every address", port("80", "0.0.0.0", 8000), holder(nil), api.PolicyError},
+		{"the manager's of udp", port("80/udp", "", 8000), holder(nil), ""},
 		{"under 1024", port("80", "", 80), holder(nil), ""},
 		{"twice", map[string]api.HostPort{"80": {Port: 8080}, "81": {Address: "0.0.0.0", Port: 8080}}, holder(nil), api.ValidationError},
 		{"twice, of two protocols", map[string]api.HostPort{"80": {Port: 8080}, "80/udp": {Port: 8080}}, holder(nil), ""},
 	}
-	k := &Controller{Config: Config{Policy: Policy{PublishAddress: "127.0.0.1"}}}
+	k := &Controller{Config: Config{Policy: Policy{PublishAddress: "127.0.0.1", ManagerPort: 8000}}}
 	for _, tt := range tests {
 		err := k.AdmitPorts(&api.Spec{Ports: tt.wanted}, slices.Values([]*store.Record{tt.held}))
 		kind, message := said(err)
@@ -246,6 +254,28 @@ func TestController_AdmitPorts(t *testing.T) {
 			t.Errorf("%s: %v", tt.name, err)
 		}
 	}
+}
+
+// A port that was declared before the manager listened there is given up at the next start, and no such port is picked, or kept.
+func TestController_TheManagersPortIsNobodyElses(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.obey(Policy{ManagerPort: 20000})
+		w.declare("named", func(s *api.Spec) { s.Ports = map[string]api.HostPort{"80": {Address: "192.0.2.1", Port: 20000}} })
+		w.declare("picked", func(s *api.Spec) { s.Ports = map[string]api.HostPort{"80": {}} })
+		w.after(10 * time.Second)
+		if st := w.status("named"); st.State != api.StateCreated || st.Condition(api.Degraded).Reason != api.ReasonPolicyViolation {
+			t.Errorf("named: %s, %+v", st.State, st.LastError)
+		}
+		if got := w.status("picked").Ports["80"].Port; got != 20001 {
+			t.Errorf("picked %d", got)
+		}
+		w.obey(Policy{ManagerPort: 20001})
+		w.engine.behind(func() { clear(w.engine.containers) })
+		w.after(2 * time.Minute)
+		if got := w.status("picked").Ports["80"].Port; got == 20001 {
+			t.Error("it keeps the manager's port")
+		}
+	})
 }
 
 func TestParsePortRange(t *testing.T) {

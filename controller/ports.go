@@ -24,14 +24,15 @@ type portPicker struct {
 	given map[int]string // to which id; what the store does not show yet
 }
 
-// pick resolves the ports of a record's spec, keeping what was picked before.
-func (p *portPicker) pick(r *store.Record, s *store.Store) (map[string]api.HostPort, error) {
+// pick resolves the ports of a record's spec, keeping what was picked before. The manager's own is never picked.
+func (p *portPicker) pick(r *store.Record, s *store.Store, own int) (map[string]api.HostPort, error) {
 	if len(r.Spec.Ports) == 0 {
 		return nil, nil
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	taken := p.takenLocked(s)
+	taken[own] = true
 	ports := maps.Clone(r.Spec.Ports)
 	for _, inside := range slices.Sorted(maps.Keys(ports)) {
 		if ports[inside].Port != 0 {
@@ -39,7 +40,7 @@ func (p *portPicker) pick(r *store.Record, s *store.Store) (map[string]api.HostP
 		}
 		chosen := ports[inside]
 		chosen.Port = r.Current.Ports[inside].Port
-		if chosen.Port == 0 {
+		if chosen.Port == 0 || chosen.Port == own {
 			var err error
 			if chosen.Port, err = p.freeLocked(inside, chosen.Address, taken); err != nil {
 				return nil, err

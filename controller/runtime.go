@@ -76,8 +76,8 @@ type Image struct {
 	Digest string
 	// Volumes are the targets that it wants anonymous volumes for, sorted.
 	Volumes []string
-	// Healthcheck tells whether it declares one.
-	Healthcheck bool
+	// Deadly tells that its health check has no command, of which an engine may die.
+	Deadly bool
 }
 
 // Runtime is the engine. Methods take seconds at most, Pull excepted; their errors are of the classes above, or *api.Error where policy

@@ -71,7 +71,7 @@ func (k *Controller) callEngine(ctx context.Context, r *store.Record, next *plan
 		return k.start(ctx, r, next.On)
 	case plan.Stop:
 		k.Endpoints.Lifecycle(r.ID, lifecycle(r, next), *r.Spec.StopGrace)
-		return k.Runtime.Kill(ctx, id, stopSignal(&r.Spec))
+		return k.Runtime.Kill(ctx, id, stopSignal(next.On))
 	case plan.Kill:
 		return k.Runtime.Kill(ctx, id, "")
 	case plan.Pause:
@@ -101,11 +101,12 @@ func lifecycle(r *store.Record, next *plan.Step) string {
 	return "stopping"
 }
 
-func stopSignal(s *api.Spec) string {
-	if s.StopSignal == "" {
+// stopSignal is the one that a container was made with: its declaration's, else its image's. What an image says may be none.
+func stopSignal(c *plan.Container) string {
+	if !api.IsSignal(c.StopSignal) {
 		return "SIGTERM"
 	}
-	return s.StopSignal
+	return c.StopSignal
 }
 
 // unexpectedState handles an action that found its container in another state than was seen. Usually the next look shows why; an
@@ -127,7 +128,7 @@ func (k *Controller) start(ctx context.Context, r *store.Record, c *plan.Contain
 	if err != nil {
 		return err
 	}
-	if err := k.permit(ctx, r, &r.Current, spec); err != nil {
+	if err := errors.Join(k.permit(ctx, r, &r.Current, spec), spare(c)); err != nil {
 		return err
 	}
 	if err := k.attach(r, &r.Current); err != nil {
@@ -144,6 +145,14 @@ func (k *Controller) start(ctx context.Context, r *store.Record, c *plan.Contain
 		return err // the container itself; the next look shows it
 	}
 	return k.reconnect(ctx, spec, r, c.DockerID, err)
+}
+
+// spare refuses to start what an engine may die of. What is made does not have such a check; other hands may have put it there.
+func spare(c *plan.Container) error {
+	if !c.Deadly {
+		return nil
+	}
+	return withoutCommand()
 }
 
 // reconnect gives a container that the engine cannot start for something is missing its network anew, which was removed and

@@ -2,17 +2,18 @@ package test
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/docker/docker/api/types/container"
-	"github.com/docker/docker/api/types/versions"
 )
 
 // A job that is done stays done, whatever ends shortly afterwards: its engine, or its engine and its manager. What has ended with
@@ -112,22 +113,40 @@ func (e *privateEngine) clear(t *testing.T, c *wsClient, ids map[string]string) 
 	}
 }
 
-// A health check without a command is the end of an engine as old as this one, at the first probe of each run of the container.
-// The others run on, the one is held, and an explicit start lets it go once more. It takes minutes of careful starts, so that it
-// is played only where ENGINE_LOSSES says how often the engine may be lost before: 3 is what is promised.
+// A health check without a command is the end of an engine as old as this one, at the first probe of each run of the container. That
+// of an image is left out, so that the engine and all that runs on it live on.
+func TestFault_AnImagesHealthCheckWithoutACommand(t *testing.T) {
+	t.Parallel()
+	e := newPrivateEngine(t, 0)
+	m := newManager(t, "--docker-host", e.host())
+	c := m.dial()
+	ids := map[string]string{"bad": c.run(t, object{"name": named(t, "bad"), "image": e.deadly(), "network": "none"})}
+	m.stable(t, ids["bad"]) // longer than until the first probe
+	if test := e.inspect(named(t, "bad")).Config.Healthcheck.Test; !slices.Equal(test, []string{"NONE"}) {
+		t.Errorf("the engine was given %q", test)
+	}
+	c.must(t, "restart_container", object{"container_id": ids["bad"], "wait_seconds": 30})
+	if e.dead() {
+		t.Error("the engine was lost")
+	}
+	history, err := json.Marshal(c.must(t, "get_activity", object{"container_id": ids["bad"]}))
+	check(t, err)
+	if !bytes.Contains(history, []byte("runs without a health check")) {
+		t.Errorf("it was not told: %s", history)
+	}
+	e.clear(t, c, ids)
+}
+
+// An engine that somebody kills at each start of one container. The others run on, the one is held, and an explicit start lets it go
+// once more. It takes minutes of careful starts, so that it is played only where ENGINE_LOSSES says how often the engine may be lost
+// before: 3 is what is promised.
 func TestFault_TheEngineIsLostWithEachStart(t *testing.T) {
 	t.Parallel()
 	most := number(t, "ENGINE_LOSSES", 0)
 	if most == 0 {
 		t.Skip("takes minutes")
 	}
-	version, err := engine.ServerVersion(t.Context())
-	check(t, err)
-	if versions.GreaterThan(version.APIVersion, sharedKey) {
-		t.Skip("this engine bears it")
-	}
 	e := newPrivateEngine(t, 0)
-	image := e.deadly()
 	m := newManager(t, "--docker-host", e.host())
 	c := m.dial()
 	ids := map[string]string{}
@@ -135,12 +154,14 @@ func TestFault_TheEngineIsLostWithEachStart(t *testing.T) {
 		ids[name] = c.run(t, object{"name": named(t, name), "network": "none"})
 		m.stable(t, ids[name])
 	}
-	bad := c.must(t, "apply_container", object{"name": named(t, "bad"), "image": image, "network": "none"})["container_id"].(string)
-	losses := 0
+	bad := c.must(t, "apply_container", object{"name": named(t, "bad"), "image": echoImage, "network": "none"})["container_id"].(string)
+	losses, deadly := 0, true
 	revived := func(what string, is func() bool) {
 		t.Helper()
 		for began := time.Now(); !is(); time.Sleep(100 * time.Millisecond) {
-			if e.revive() {
+			if deadly && e.runs(named(t, "bad")) {
+				e.stop(syscall.SIGKILL)
+				e.start()
 				losses++
 			}
 			if time.Since(began) > 3*time.Minute {
@@ -173,7 +194,8 @@ func TestFault_TheEngineIsLostWithEachStart(t *testing.T) {
 	c.must(t, "start_container", object{"container_id": bad})
 	revived("the explicit start", func() bool { return losses > was })
 	c = m.dial()
-	c.must(t, "update_container", object{"container_id": bad, "spec": object{"healthcheck": object{"test": []string{"NONE"}}}})
+	deadly = false
+	c.must(t, "update_container", object{"container_id": bad, "spec": object{"environment": object{"MENDED": "1"}}})
 	revived("it runs once it is mended", func() bool { return c.status(t, bad)["state"] == "running" })
 	revived("the others run on", others)
 	ids["bad"] = bad
@@ -193,17 +215,12 @@ func (e *privateEngine) deadly() string {
 	return image
 }
 
-// revive starts the engine again where it has died, as a service manager does, and tells whether it had.
-func (e *privateEngine) revive() bool {
+// dead tells whether the engine has ended by itself.
+func (e *privateEngine) dead() bool {
 	e.t.Helper()
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", e.cmd.Process.Pid))
 	check(e.t, err)
-	if !bytes.Contains(stat, []byte(") Z ")) {
-		return false
-	}
-	_ = e.cmd.Wait() // its exit code says nothing about us
-	e.start()
-	return true
+	return bytes.Contains(stat, []byte(") Z "))
 }
 
 // runs reports whether a container runs.

@@ -184,7 +184,7 @@ func TestFault_ATakenNameHoldsUpNothing(t *testing.T) {
 func TestFault_ChangesByOthersArePutRight(t *testing.T) {
 	t.Parallel()
 	lan := newNetwork(t)
-	m := newManager(t)
+	m := newManager(t, "--allow-network", lan)
 	apart := func(t *testing.T, name, of string) {
 		t.Helper()
 		check(t, engine.NetworkDisconnect(t.Context(), of, name, false))
@@ -317,7 +317,7 @@ func TestFault_TheRunDirectoryIsLost(t *testing.T) {
 func TestFault_ATakenPortCostsNoNetwork(t *testing.T) {
 	t.Parallel()
 	lan := newNetwork(t)
-	m := newManager(t)
+	m := newManager(t, "--allow-network", lan)
 	c := m.dial()
 	name := named(t, "web")
 	holder, port := hold(t, "tcp")

@@ -70,7 +70,7 @@ func TestFlowctl_Life(t *testing.T) {
 	m := newManager(t)
 	name := named(t, "life")
 	file := filepath.Join(t.TempDir(), "life.yaml")
-	document := fmt.Sprintf("name: %s\nimage: %s\nlabels: {team: blue}\nupdate_policy: {monitor_seconds: 1}\n", name, echoImage)
+	document := fmt.Sprintf("name: %s\nimage: %s\nlabels: {team: blue, since: 2026-12-01}\nenvironment: {MASK: 0022, VERSION: 1.10}\nupdate_policy: {monitor_seconds: 1}\n", name, echoImage)
 	if err := os.WriteFile(file, []byte(document), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -79,6 +79,14 @@ func TestFlowctl_Life(t *testing.T) {
 	c.fails(1, `there is no container "`+name, "describe", name)
 	c.says(name+" created (generation 1)\n"+name+" is available\n", "apply", "-f", file, "--wait")
 	c.says(name+" would stay as it is (dry run)\n", "apply", "-f", file, "--dry-run")
+	for _, print := range [][]string{{"get", name, "-o", "yaml"}, {"get", name, "-o", "json"}, {"get", name, "--export"}} {
+		code, printed := c.run(print...)
+		again := filepath.Join(t.TempDir(), "again")
+		check(t, os.WriteFile(again, []byte(printed), 0o600))
+		if c.says(name+" unchanged (generation 1)\n", "apply", "-f", again); code != 0 {
+			t.Errorf("%q: %d", print, code)
+		}
+	}
 	c.shows([]string{"describe", name}, "State:                running\n", "team=blue", "1 declared, 1 observed, 1 running", "\n  image: "+echoImage+"\n", "Ready         True", "Available     True", "Recent actions:\n", "Activity:\n")
 	c.shows([]string{"explain", name}, "Next action:   none\n", "Why:           it is as declared\n", "start    declaration")
 	c.shows([]string{"top"}, "PROCESSES\n", name+"   running")

@@ -45,7 +45,7 @@ func TestImages_Pull(t *testing.T) {
 	g, r := newRegistry(t), newRuntime(t, docker.Config{})
 	digest := g.push("flows/a", "1", newImage(t, func(c *v1.Config) {
 		c.Volumes = map[string]struct{}{"/srv/b": {}, "/a": {}}
-		c.Healthcheck = &v1.HealthConfig{Test: []string{"CMD", "true"}}
+		c.Healthcheck = &v1.HealthConfig{Test: []string{"CMD"}}
 	}))
 	ref := g.host + "/flows/a:1"
 	_, err := r.Image(t.Context(), ref)
@@ -58,7 +58,7 @@ func TestImages_Pull(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := controller.Image{ID: got.ID, Digest: digest.String(), Volumes: []string{"/a", "/srv/b"}, Healthcheck: true}
+	want := controller.Image{ID: got.ID, Digest: digest.String(), Volumes: []string{"/a", "/srv/b"}, Deadly: true}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}

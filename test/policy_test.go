@@ -1,8 +1,10 @@
 package test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/docker/docker/api/types/network"
+	"golang.org/x/sys/unix"
 )
 
 // hostFolder is one that only root can write to and above, as --allow-host-path wants it.
@@ -114,6 +117,49 @@ func TestPolicy_NeverMounted(t *testing.T) {
 	}
 }
 
+// An engine may keep what is its own anywhere: nothing of that is mounted either.
+func TestPolicy_TheEnginesOwnFolders(t *testing.T) {
+	t.Parallel()
+	e := newPrivateEngine(t, 0)
+	c := newManager(t, "--docker-host", e.host(), "--allow-host-path", "/").dial()
+	for _, path := range []string{e.root(), e.root() + "/containers", e.dir} {
+		refusal := c.refused(t, "create_container", object{"image": echoImage, "volumes": object{path: "/data:ro"}}, "policy_error")
+		if !strings.Contains(refusal["message"].(string), "never mounted") {
+			t.Errorf("%s: %v", path, refusal["message"])
+		}
+	}
+}
+
+// Nobody is to take a flow for the manager, and no flow makes devices.
+func TestPolicy_WhatNoFlowHas(t *testing.T) {
+	t.Parallel()
+	folder := hostFolder(t)
+	m := newManager(t, "--allow-host-path", folder)
+	var mounted unix.Statfs_t
+	check(t, unix.Statfs(folder, &mounted))
+	if obeyed, warned := mounted.Flags&unix.ST_NOSUID == 0, strings.Contains(m.log.tail(64<<10), "set-user-id"); obeyed != warned {
+		t.Errorf("set-user-id bits are heeded: %v, and warned of: %v", obeyed, warned)
+	}
+	c := m.dial()
+	at, err := url.Parse(m.url())
+	check(t, err)
+	for _, address := range []string{"", "0.0.0.0:", "127.0.0.2:", "[::]:"} {
+		refusal := c.refused(t, "create_container", object{"image": echoImage, "ports": object{"80": cmp.Or(address, "127.0.0.1:") + at.Port()}}, "policy_error")
+		if !strings.Contains(refusal["message"].(string), "the manager's own") {
+			t.Errorf("%s: %v", address, refusal["message"])
+		}
+	}
+	maker := python(t, named(t, "maker"), "import os, stat\ntry:\n  os.mknod('/null', stat.S_IFCHR | 0o600, os.makedev(1, 3))\nexcept PermissionError:\n  os._exit(7)")
+	maker["restart_policy"] = object{"name": "never"}
+	id := c.must(t, "apply_container", maker)["container_id"].(string)
+	eventually(t, "it has tried", func() error {
+		if st := c.status(t, id); st["state"] != "exited" || st["exit_code"] != 7.0 {
+			return fmt.Errorf("%v with code %v", st["state"], st["exit_code"])
+		}
+		return nil
+	})
+}
+
 func TestPolicy_Networks(t *testing.T) {
 	lan := named(t, "lan")
 	t.Cleanup(func() { // once the managers have stopped, which would make their containers anew
@@ -121,12 +167,12 @@ func TestPolicy_Networks(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	m := newManager(t)
-	c := m.dial()
 	host, err := engine.NetworkInspect(t.Context(), "host", network.InspectOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	m := newManager(t, "--allow-network", strings.Join([]string{host.ID, host.ID[:12], lan}, ","))
+	c := m.dial()
 	for name, want := range map[string]string{host.ID: "policy_error", host.ID[:12]: "policy_error", lan: "docker_api_error"} {
 		id := c.must(t, "create_container", object{"name": named(t, fmt.Sprint(want, len(name))), "image": echoImage, "network": name, "request_id": name})["container_id"]
 		refusal, err := c.await("error", func(o object) bool { return o["request_id"] == name })
@@ -140,7 +186,21 @@ func TestPolicy_Networks(t *testing.T) {
 	if _, err := engine.NetworkCreate(t.Context(), lan, network.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	c.run(t, object{"name": named(t, "member"), "network": lan})
+	member := c.run(t, object{"name": named(t, "member"), "network": lan})
+
+	m.stop()
+	m.args = nil // it is not allowed any more: what stands keeps it, and nothing is declared for it
+	m.start()
+	c = m.dial()
+	c.must(t, "restart_container", object{"container_id": member, "wait_seconds": 30})
+	for event, body := range map[string]object{
+		"create_container": {"image": echoImage, "network": lan},
+		"update_container": {"container_id": member, "spec": object{"environment": object{"A": "b"}}},
+	} {
+		if refusal := c.refused(t, event, body, "policy_error"); !strings.Contains(refusal["message"].(string), "--allow-network") {
+			t.Errorf("%s: %v", event, refusal)
+		}
+	}
 
 	allowing := newManager(t, "--allow-host-network").dial()
 	name := named(t, "open")

@@ -108,9 +108,9 @@ func hold(t *testing.T, protocol string) (interface{ Close() error }, int) {
 // What a start lacks besides is told apart as well: the engine knows no class for it, or one that says too little.
 func TestProbe_WhatAStartLacks(t *testing.T) {
 	t.Parallel()
-	m := newManager(t)
-	c := m.dial()
 	network := named(t, "net")
+	m := newManager(t, "--allow-network", network)
+	c := m.dial()
 	tests := []struct {
 		name, reason, says string
 		spec               object

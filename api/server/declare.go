@@ -23,6 +23,9 @@ func (s *Server) createContainer(c session.Session, r *session.Request) error {
 		if w.Exists {
 			return api.Errorf(api.ConflictError, "the name %q is taken by container %s; use another, or apply_container to change that one", w.Name, w.ID).For("", "", w.ID)
 		}
+		if bad := api.ValidateNewName(in.Name); len(bad) > 0 {
+			return api.Invalid(bad...)
+		}
 		if policyErr != nil {
 			return policyErr
 		}
@@ -44,6 +47,9 @@ func (s *Server) applyContainer(c session.Session, r *session.Request) error {
 	return s.declare(c, r, &in.Declaring, event, store.IntentSpec, store.Declaration{Name: in.Name, IfVersion: in.ResourceVersion, Change: func(w *store.Wish) error {
 		if err := w.Alive(); err != nil {
 			return err
+		}
+		if bad := api.ValidateNewName(in.Name); !w.Exists && len(bad) > 0 {
+			return api.Invalid(bad...)
 		}
 		if policyErr != nil {
 			return policyErr

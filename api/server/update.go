@@ -109,6 +109,11 @@ func (s *Server) rollbackTarget(c session.Session, in *api.RollbackRequest) (*st
 	if err != nil {
 		return nil, err
 	}
+	spec := former.Spec
+	spec.Default(record.Name)
+	if bad := spec.Validate(); len(bad) > 0 {
+		return nil, api.Invalid(api.FieldError{Field: "to_generation", Message: fmt.Sprintf("what generation %d declared is not taken any more: %s: %s; update_container can declare the rest of it", former.Generation, bad[0].Field, bad[0].Message)})
+	}
 	return former, s.policyError(c, record.Name, &former.Spec)
 }
 

@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/flow-manager/flow-manager/api"
@@ -88,6 +89,36 @@ func TestServer_RollbackDeclaresWhatWasBefore(t *testing.T) {
 	}
 	if got := image(p.ask(api.RollbackContainer, `{"container_id":"web","to_generation":2}`)); got != "app:2" {
 		t.Errorf("rolled forward to %v", got)
+	}
+}
+
+// A rollback is a declaration: what an earlier manager took is not taken any more for having been taken once, and a patch of
+// something else does not carry it along.
+func TestServer_RollbackDeclaresNothingThatIsRefusedNow(t *testing.T) {
+	s := serve(t)
+	p := s.join()
+	p.ask(api.ApplyContainer, `{"name":"web","image":"app:1"}`)
+	for _, test := range [][]string{{"CMD"}, {"CMD-SHELL"}} {
+		if _, err := s.store.Declare(t.Context(), store.Declaration{ContainerID: "web", Change: func(w *store.Wish) error {
+			w.Spec.Healthcheck = &api.Healthcheck{Test: test}
+			return nil
+		}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for event, body := range map[string]string{
+		api.RollbackContainer: `{"container_id":"web"}`,
+		api.UpdateContainer:   `{"container_id":"web","spec":{"environment":{"A":"1"}}}`,
+	} {
+		if got := p.ask(event, body); got["error_type"] != "validation_error" || !strings.Contains(fmt.Sprint(got["message"]), "healthcheck.test: ") {
+			t.Errorf("%s: %v", event, got)
+		}
+	}
+	if r, _ := s.store.Resolve("web"); r.Generation != 3 {
+		t.Errorf("generation %d", r.Generation)
+	}
+	if ack := p.ask(api.RollbackContainer, `{"container_id":"web","to_generation":1}`); ack["generation"] != 4.0 {
+		t.Errorf("what is well: %v", ack)
 	}
 }
 
@@ -205,5 +236,22 @@ func TestServer_ARepeatedRollbackHasItsFirstResult(t *testing.T) {
 	}
 	if again := p.ask(api.RollbackContainer, body); again["ok"] != true || again["generation"] != first["generation"] {
 		t.Errorf("first %v, then %v", first, again)
+	}
+}
+
+// A default name is the container's own: what is printed of it can be applied again, and nobody else takes such a name.
+func TestServer_ADefaultNameIsAppliedToItsOwnContainer(t *testing.T) {
+	p := serve(t).join()
+	name, _ := p.ask(api.CreateContainer, `{"image":"app:1"}`)["container"].(map[string]any)["name"].(string)
+	if ack := p.ask(api.ApplyContainer, `{"name":"`+name+`","image":"app:2"}`); ack["generation"] != 2.0 {
+		t.Errorf("ack: %v", ack)
+	}
+	for event, want := range map[string]string{api.CreateContainer: "conflict_error", api.ApplyContainer: ""} {
+		if got := p.ask(event, `{"name":"`+name+`","image":"app:2"}`); fmt.Sprint(got["error_type"]) != want && (want != "" || got["ok"] != true) {
+			t.Errorf("%s of one that there is: %v", event, got)
+		}
+		if got := p.ask(event, `{"name":"flow-d8fk2v6s3nvg00abcd0g","image":"app"}`); got["error_type"] != "validation_error" {
+			t.Errorf("%s of another's name: %v", event, got)
+		}
 	}
 }

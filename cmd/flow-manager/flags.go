@@ -37,6 +37,7 @@ type settings struct {
 	InsecureNoAuth bool          `koanf:"insecure-no-auth"`
 	AllowHostPaths []string      `koanf:"allow-host-path"`
 	AllowVolumes   []string      `koanf:"allow-volume"`
+	AllowNetworks  []string      `koanf:"allow-network"`
 	AllowHostNet   bool          `koanf:"allow-host-network"`
 	PublishAddress string        `koanf:"publish-address"`
 	PortRange      string        `koanf:"port-range"`
@@ -72,6 +73,7 @@ func addFlags(f *pflag.FlagSet) {
 	f.Bool("insecure-no-auth", false, "listen on another address than loopback though anybody who reaches it may declare containers")
 	f.StringSlice("allow-host-path", nil, "folders below which host paths may be mounted; they and all above them must be writable by root only (default none)")
 	f.StringSlice("allow-volume", nil, "named volumes that may be mounted though the manager did not make them")
+	f.StringSlice("allow-network", nil, "networks of the engine that containers may be declared for, by their names")
 	f.Bool("allow-host-network", false, "let containers share the host's network (network: host)")
 	f.String("publish-address", "127.0.0.1", "where ports without an address are published")
 	f.String("port-range", "20000-29999", "where host port 0 is picked from")
@@ -255,7 +257,7 @@ func socketOf(address string) string {
 }
 
 func (s *settings) policy() controller.Policy {
-	return controller.Policy{HostPaths: s.paths, Volumes: s.AllowVolumes, HostNetwork: s.AllowHostNet, PublishAddress: s.PublishAddress}
+	return controller.Policy{HostPaths: s.paths, Volumes: s.AllowVolumes, Networks: s.AllowNetworks, HostNetwork: s.AllowHostNet, PublishAddress: s.PublishAddress}
 }
 
 func (s *settings) checkListen() error {

@@ -24,6 +24,9 @@ func (m *manager) listen(s *settings) error {
 	if err := m.judgeExposure(s); err != nil {
 		return usageError{err}
 	}
+	if address, network := m.listener.Addr().(*net.TCPAddr); network {
+		m.controller.Policy.ManagerPort = address.Port // before anything is declared or made
+	}
 	m.transport, err = socketio.New(socketio.Config{
 		AllowedHosts: allowedHosts(s, m.listener.Addr()), AllowedOrigins: s.AllowedOrigins, Events: api.Requests(), Authenticate: m.authenticate(), Log: m.log,
 		Unrated: []string{api.SendMessage}, Limits: socketio.Limits{MaxConnections: s.MaxSessions, RequestsPerSecond: s.MaxRequests},

@@ -138,6 +138,8 @@ func (m *manager) open(s *settings) error {
 	if m.runtime, err = docker.New(docker.Config{Host: s.dockerHost(), PublishAddress: s.PublishAddress, Folders: []string{s.DataDir, s.RunDir}}); err != nil {
 		return usageError{err}
 	}
+	s.paths.Engine = m.runtime.Folders
+	m.warnOfSuid(s)
 	snapshots, err := code.Open(context.Background(), filepath.Join(s.DataDir, "code"), code.Limits{})
 	if err != nil {
 		return fmt.Errorf("open the flows' code: %w", err)
@@ -168,6 +170,19 @@ func (m *manager) openStore(s *settings, fail func(string)) error {
 			Msg("a record is damaged and in quarantine: its container is left alone; see flow-manager store check")
 	}
 	return nil
+}
+
+// warnOfSuid says below which host paths a flow could leave a program that makes every local account root. The user within a container is
+// the same to the host, and the bit is heeded wherever the file system is mounted without nosuid.
+func (m *manager) warnOfSuid(s *settings) {
+	roots, err := s.paths.ObeysSuid()
+	if err != nil {
+		m.log.Warn().Err(err).Str("operation", "policy").Msg("how the folders of --allow-host-path are mounted cannot be told")
+	}
+	if len(roots) > 0 {
+		m.log.Warn().Str("operation", "policy").Strs("allow_host_path", roots).Msg("whoever may declare a flow that writes there can leave a set-user-id program, which makes every local account of this host root: " +
+			"allow folders of a file system that is mounted with nosuid")
+	}
 }
 
 // tellCompacted notes that the store's file, of which more than half was free, was made smaller at the start, or not.

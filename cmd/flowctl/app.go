@@ -50,6 +50,9 @@ Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 time-out, 130 interrup
 		SuggestionsMinimumDistance: 2,
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		if words := cmd.Flags().Args(); cmd.HasSubCommands() && len(words) > 0 {
+			return unknownCommand(cmd, words)
+		}
 		return usagef("%w; see: %s --help", err, cmd.CommandPath())
 	})
 	a.addFlags(root)

@@ -18,10 +18,11 @@ func (a *app) applyCommand() *cobra.Command {
 		Short:      "Declare containers from YAML or JSON",
 		Long: `Declare containers from YAML or JSON. What is new is created, what differs is updated, what is the same stays untouched.
 
-A file may have several documents: YAML's separated by ---, JSON's one after the other. Nothing is sent unless all of
-them can be read.`,
+A file may have several documents: YAML's separated by ---, JSON's one after the other. Each is what get --export prints, or
+get -o yaml, of which what was observed is left out. Nothing is sent unless all of them can be declared.`,
 		Example: `  flowctl apply -f hello.yaml --wait
   flowctl apply -f a.yaml -f b.json --dry-run
+  flowctl get --export | flowctl apply -f - --context other
   printf 'name: hello\nimage: alpine\n' | flowctl apply -f -`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
@@ -58,6 +59,9 @@ func checkFiles(files []string) error {
 func (a *app) apply(ctx context.Context, files []string, m manner) error {
 	documents, err := readDocuments(ctx, files, a.stdin)
 	if err != nil {
+		return err
+	}
+	if documents, err = declarable(documents); err != nil {
 		return err
 	}
 	orders := make([]order, 0, len(documents))

@@ -30,14 +30,14 @@ func TestApply_OK(t *testing.T) {
 	if err := os.WriteFile(file, []byte("name: new\nimage: x\n---\nname: old\nimage: y\nports: {8080: 0}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	got := flowctl(t, `{"name":"same"} {"name":"labels"} {"name":"early"}`, "apply", "-f", file, "-f", "-")
+	got := flowctl(t, `{"name":"same","image":"x"} {"name":"labels","image":"x"} {"name":"early","image":"x"}`, "apply", "-f", file, "-f", "-")
 	wants(t, got, result{Out: "new created (generation 1)\nold updated (generation 7)\nsame unchanged (generation 2)\nlabels updated (generation 1)\nearly updated (generation 2)\n"})
 	asked(t, f,
 		request{Event: "apply_container", Body: map[string]any{"name": "new", "image": "x"}},
 		request{Event: "apply_container", Body: map[string]any{"name": "old", "image": "y", "ports": map[string]any{"8080": 0.0}}},
-		request{Event: "apply_container", Body: map[string]any{"name": "same"}},
-		request{Event: "apply_container", Body: map[string]any{"name": "labels"}},
-		request{Event: "apply_container", Body: map[string]any{"name": "early"}})
+		request{Event: "apply_container", Body: map[string]any{"name": "same", "image": "x"}},
+		request{Event: "apply_container", Body: map[string]any{"name": "labels", "image": "x"}},
+		request{Event: "apply_container", Body: map[string]any{"name": "early", "image": "x"}})
 }
 
 func TestApply_Output(t *testing.T) {
@@ -45,7 +45,7 @@ func TestApply_Output(t *testing.T) {
 	f.on["apply_container"] = func(s *session, r request) {
 		s.ack(r, `{"ok":true,"generation":1,"changed":true,"container":{"name":"a","n":1}}`)
 	}
-	one, two := "name: a", "name: a\n---\nname: b"
+	one, two := documents("aa"), documents("aa", "bb")
 	wants(t, flowctl(t, one, "apply", "-f", "-", "-o", "json"), result{Out: "{\n  \"name\": \"a\",\n  \"n\": 1\n}\n"})
 	wants(t, flowctl(t, two, "apply", "-f", "-", "-o", "yaml"), result{Out: "name: a\n\"n\": 1\n---\nname: a\n\"n\": 1\n"})
 	wants(t, flowctl(t, two, "apply", "-f", "-", "-o", "json"),
@@ -58,17 +58,17 @@ func TestApply_Wait(t *testing.T) {
 	f.reaches("running")
 	var first request
 	f.on["apply_container"] = func(s *session, r request) {
-		if r.Body["name"] == "a" {
+		if r.Body["name"] == "aa" {
 			first = r
-			s.ack(r, declared("a", 1, 0, true))
+			s.ack(r, declared("aa", 1, 0, true))
 			return
 		}
 		s.answer(r, "container_updated", `"status":"updated"`)
-		s.ack(r, declared("b", 2, 1, true))
+		s.ack(r, declared("bb", 2, 1, true))
 		s.answer(first, "container_created", `"status":"running"`)
 	}
-	wants(t, flowctl(t, "name: a\n---\nname: b", "apply", "-f", "-", "--wait"), result{
-		Out: "a created (generation 1)\nb updated (generation 2)\na is available\nb is updated, and available\n"})
+	wants(t, flowctl(t, documents("aa", "bb"), "apply", "-f", "-", "--wait"), result{
+		Out: "aa created (generation 1)\nbb updated (generation 2)\naa is available\nbb is updated, and available\n"})
 }
 
 func TestApply_WaitErr(t *testing.T) {
@@ -93,13 +93,13 @@ func TestApply_WaitErr(t *testing.T) {
 		}
 	}
 	t.Run("failure", func(t *testing.T) {
-		wants(t, flowctl(t, "name: failing\n---\nname: refused\n---\nname: good", "apply", "-f", "-", "--wait"), result{
+		wants(t, flowctl(t, documents("failing", "refused", "good"), "apply", "-f", "-", "--wait"), result{
 			Code: exitError,
 			Out:  "failing created (generation 1)\ngood created (generation 1)\ngood is available\n",
 			Err:  "error: stdin:3: image: must be given (validation_error)\nerror: failing: there is no image x (image_not_found)\n"})
 	})
 	t.Run("time-out", func(t *testing.T) {
-		wants(t, flowctl(t, "name: slow\n---\nname: good", "apply", "-f", "-", "--wait", "--wait-timeout", "50ms"), result{
+		wants(t, flowctl(t, documents("slow", "good"), "apply", "-f", "-", "--wait", "--wait-timeout", "50ms"), result{
 			Code: exitTimeout,
 			Out:  "slow created (generation 1)\ngood created (generation 1)\ngood is available\n",
 			Err:  "error: slow: declared, but not observed within 50ms; it is running (Because) (timeout_error)\n"})
@@ -112,10 +112,10 @@ func TestApply_ErrFields(t *testing.T) {
 	f.on["apply_container"] = func(s *session, r request) {
 		s.refuse(r, "validation_error", "bad\n\x1b[1mthings", details)
 	}
-	one := flowctl(t, "name: a", "apply", "-f", "-")
+	one := flowctl(t, documents("aa"), "apply", "-f", "-")
 	wants(t, one, result{Code: exitError, Err: "error: stdin:1: bad \\x1b[1mthings (validation_error)\n"})
 	details = `{"fields":[{"field":"image","message":"must be given"},{"field":"n\u001b[2J","message":"is not a\nknown field"}]}`
-	two := flowctl(t, "name: a", "apply", "-f", "-")
+	two := flowctl(t, documents("aa"), "apply", "-f", "-")
 	wants(t, two, result{Code: exitError,
 		Err: "error: stdin:1: bad \\x1b[1mthings (validation_error)\n  image: must be given\n  n\\x1b[2J: is not a known field\n"})
 }
@@ -133,9 +133,9 @@ func TestApply_ErrUnreadable(t *testing.T) {
 // A server that stops answering is asked no more.
 func TestApply_ErrNoAnswer(t *testing.T) {
 	f := newFake(t)
-	wants(t, flowctl(t, "name: a\n---\nname: b", "apply", "-f", "-", "--timeout", "200ms"), result{
+	wants(t, flowctl(t, documents("aa", "bb"), "apply", "-f", "-", "--timeout", "200ms"), result{
 		Code: exitTimeout, Err: "error: stdin:1: no answer to apply_container from " + f.url + " within 200ms (timeout_error)\n"})
-	asked(t, f, request{Event: "apply_container", Body: map[string]any{"name": "a"}})
+	asked(t, f, request{Event: "apply_container", Body: map[string]any{"name": "aa", "image": "x"}})
 }
 
 func TestByName_OK(t *testing.T) {

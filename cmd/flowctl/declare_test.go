@@ -105,14 +105,13 @@ func TestRehearse(t *testing.T) {
 		}
 		s.refuse(r, "validation_error", "no such image", `{}`)
 	}
-	documents := "name: new\n---\nname: same\n---\nname: bad\n---\nname: old\n---\nname: soft\n---\nname: odd\n"
-	wants(t, flowctl(t, documents, "apply", "-f", "-", "--dry-run"), result{Code: exitError, Err: "error: stdin:5: no such image (validation_error)\n",
+	wants(t, flowctl(t, documents("new", "same", "bad", "old", "soft", "odd"), "apply", "-f", "-", "--dry-run"), result{Code: exitError, Err: "error: stdin:5: no such image (validation_error)\n",
 		Out: `new would be created (dry run)
 same would stay as it is (dry run)
 old would be made anew for image (recreate), user (recreate), and lose the writable layer and its \x1b[1mvolumes (dry run)
 soft would change without being touched for readiness (none) (dry run)
 odd would melt (dry run)
 `})
-	got := flowctl(t, "name: same", "apply", "-f", "-", "--dry-run", "-o", "yaml")
+	got := flowctl(t, documents("same"), "apply", "-f", "-", "--dry-run", "-o", "yaml")
 	wants(t, got, result{Out: "ok: true\ndry_run: true\nchanged: false\neffect: none\nlost: []\nwhy: []\n"})
 }

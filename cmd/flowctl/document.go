@@ -9,16 +9,23 @@ import (
 	"io"
 	"os"
 	"unicode/utf8"
-
-	"go.yaml.in/yaml/v3"
 )
 
 const maxInput = 16 << 20 // bytes of one file
 
-// document is one request body, and where it was read from.
+// document is one object, and where it was read from. Of what is written in YAML the line of each field is known, by its path.
 type document struct {
 	where string
 	body  map[string]json.RawMessage
+	lines map[string]string
+}
+
+// at is where a field is written, as far as that is known.
+func (d *document) at(field string) string {
+	if line, known := d.lines[field]; known {
+		return line
+	}
+	return d.where
 }
 
 // name is that of the container, or where a document was read that does not say.
@@ -30,7 +37,7 @@ func (d *document) name() string {
 	return name
 }
 
-// readDocuments reads all files, "-" being stdin, and gives no documents unless all of them can be read.
+// readDocuments reads all files of declarations, "-" being stdin, and gives no documents unless all of them can be read.
 func readDocuments(ctx context.Context, files []string, stdin io.Reader) ([]document, error) {
 	var all []document
 	for _, file := range files {
@@ -41,7 +48,7 @@ func readDocuments(ctx context.Context, files []string, stdin io.Reader) ([]docu
 		if file == "-" {
 			file = "stdin"
 		}
-		documents, err := parseDocuments(file, data)
+		documents, err := parseDocuments(file, data, declarations())
 		if err != nil {
 			return nil, err
 		}
@@ -77,7 +84,7 @@ func readFile(ctx context.Context, file string, stdin io.Reader) ([]byte, error)
 }
 
 // parseDocuments reads the documents of a YAML stream, or JSON objects one after the other.
-func parseDocuments(file string, data []byte) ([]document, error) {
+func parseDocuments(file string, data []byte, of form) ([]document, error) {
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	if !utf8.Valid(data) {
 		return nil, fmt.Errorf("%s is not UTF-8 text", file)
@@ -88,7 +95,7 @@ func parseDocuments(file string, data []byte) ([]document, error) {
 		if p.isJSON() {
 			parse = p.json
 		}
-		documents, err := parse(file)
+		documents, err := parse(file, of)
 		if err != nil {
 			return nil, err
 		}
@@ -137,50 +144,7 @@ func (p part) isJSON() bool {
 	return ok && (len(inside) == 0 || inside[0] == '"' || inside[0] == '}')
 }
 
-func (p part) yaml(file string) ([]document, error) {
-	// Blank lines stand for those above, so that an error names the line of the file.
-	padded := append(bytes.Repeat([]byte("\n"), p.line-1), p.text...)
-	var node yaml.Node
-	var value any
-	if err := yaml.Unmarshal(padded, &node); err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
-	}
-	if err := node.Decode(&value); err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
-	}
-	if value == nil {
-		return nil, nil // nothing but comments
-	}
-	raw, err := encode(withTextKeys(value))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
-	}
-	d, err := newDocument(fmt.Sprintf("%s:%d", file, node.Content[0].Line), raw)
-	return []document{d}, err
-}
-
-// withTextKeys makes the keys of YAML that are no text, like the 8080 of a port, the text that JSON wants.
-func withTextKeys(value any) any {
-	switch v := value.(type) {
-	case []any:
-		for i := range v {
-			v[i] = withTextKeys(v[i])
-		}
-	case map[string]any:
-		for key := range v {
-			v[key] = withTextKeys(v[key])
-		}
-	case map[any]any:
-		text := make(map[string]any, len(v))
-		for key := range v {
-			text[fmt.Sprint(key)] = withTextKeys(v[key])
-		}
-		return text
-	}
-	return value
-}
-
-func (p part) json(file string) ([]document, error) {
+func (p part) json(file string, _ form) ([]document, error) {
 	var documents []document
 	dec := json.NewDecoder(bytes.NewReader(p.text))
 	for {

@@ -26,15 +26,19 @@ func TestParseDocuments_OK(t *testing.T) {
 		"windows":              {"\ufeffname: a\r\n---\r\nname: b\r\n", []string{`f:1: {"name":"a"}`, `f:3: {"name":"b"}`}},
 		"json":                 {`{"name":"a","n":123456789012345678901234567890,"e":"\ud83d\ude00"}`, []string{`f:1: {"e":"\ud83d\ude00","n":123456789012345678901234567890,"name":"a"}`}},
 		"json, several":        {"{\"name\":\"a\"}\n\n{\n\"name\":\"b\"} {}", []string{`f:1: {"name":"a"}`, `f:3: {"name":"b"}`, `f:4: {}`}},
-		"keys":                 {"Y: a\non: b\n8080: c\n010: d\nports: [{80: 1}]\n", []string{`f:1: {"8":"d","8080":"c","Y":"a","on":"b","ports":[{"80":1}]}`}},
+		"keys":                 {"Y: a\non: b\n8080: c\n010: d\nports: [{80: 1}]\n", []string{`f:1: {"010":"d","8080":"c","Y":"a","on":"b","ports":[{"80":1}]}`}},
 		"json with a mark":     {"\ufeff{\"name\":\"a\"}{\"name\":\"b\"}", []string{`f:1: {"name":"a"}`, `f:1: {"name":"b"}`}},
 		"flow mapping":         {"{name: a, n: 1}", []string{`f:1: {"n":1,"name":"a"}`}},
-		"anchors":              {"a: &x {k: v}\nb: *x\n", []string{`f:1: {"a":{"k":"v"},"b":{"k":"v"}}`}},
-		"nothing":              {"", nil},
+		"text that looks otherwise": {"image: 1.10\nuser: 0123\nenvironment: {A: 2026-12-01, B: .inf, C: 1.10, D: true, E: 0x10, F: 1_000, G: ~a, H: \"\", I: <<, J: +1}\ncommand: [sleep, 10, .nan, no]\nlabels: {v: 1e3}\nstop_signal: 15\nspec: {image: 010}\n",
+			[]string{`f:1: {"command":["sleep","10",".nan","no"],"environment":{"A":"2026-12-01","B":".inf","C":"1.10","D":"true","E":"0x10","F":"1_000","G":"~a","H":"","I":"<<","J":"+1"},"image":"1.10","labels":{"v":"1e3"},"spec":{"image":"010"},"stop_signal":"15","user":"0123"}`}},
+		"merged": {"x: &x {a: 1, b: 2}\ny: &y {b: 3, c: 4}\nz: {<<: [*x, *y], a: 5}\nenvironment: &e {A: 010}\nlabels: {<<: *e, B: 1}\n",
+			[]string{`f:1: {"environment":{"A":"010"},"labels":{"A":"010","B":"1"},"x":{"a":1,"b":2},"y":{"b":3,"c":4},"z":{"a":5,"b":2,"c":4}}`}},
+		"anchors": {"a: &x {k: v}\nb: *x\n", []string{`f:1: {"a":{"k":"v"},"b":{"k":"v"}}`}},
+		"nothing": {"", nil},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			documents, err := parseDocuments("f", []byte(tt.in))
+			documents, err := parseDocuments("f", []byte(tt.in), declarations())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -66,11 +70,20 @@ func TestParseDocuments_Err(t *testing.T) {
 		"json twice, escaped":  {`{"name":"a","n\u0061me":"b"}`, "f:1: name is given twice"},
 		"json and then a list": {`{"name":"a"} [1]`, "f:1: a document must be an object"},
 		"not text":             {"name: \xff", "f is not UTF-8 text"},
-		"not a number":         {"n: .nan", "unsupported value"},
+		"not a number":         {"n: .nan", "f:1: n: .nan is not the same to all"},
+		"octal number":         {"name: ab\nresources:\n  memory_bytes: 0123\n", "f:3: resources.memory_bytes: 0123 is not the same to all who read YAML; write a number in decimal digits, and put it in quotes where it is text"},
+		"octal port":           {"ports: {80: 0123}", "f:1: ports.80: 0123 is not"},
+		"number with marks":    {"n: 1_000", "f:1: n: 1_000 is not"},
+		"infinite":             {"stop_grace_seconds: .inf", "f:1: stop_grace_seconds: .inf is not"},
+		"hexadecimal":          {"n: [1, 0x10]", "f:1: n[1]: 0x10 is not"},
+		"date":                 {"n: 2026-12-01", "f:1: n: 2026-12-01 is not"},
+		"no text":              {"name: ab\nenvironment:\n  A:\n", `f:3: environment.A: nothing stands where text is wanted; write ""`},
+		"binary":               {"environment: {A: !!binary aGk=}", "f:1: environment.A: text is wanted here, and not what is tagged !!binary"},
+		"in itself":            {"a: &x [*x]", "contains itself"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			documents, err := parseDocuments("f", []byte(tt.in))
+			documents, err := parseDocuments("f", []byte(tt.in), declarations())
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, %v; want %s", documents, err, tt.want)
 			}
@@ -93,7 +106,7 @@ func TestParseDocuments_Property(t *testing.T) {
 			line += strings.Count(text, "\n")
 			stream.WriteString(text)
 		}
-		documents, err := parseDocuments("f", []byte(stream.String()))
+		documents, err := parseDocuments("f", []byte(stream.String()), declarations())
 		if err != nil {
 			t.Fatal(err)
 		}

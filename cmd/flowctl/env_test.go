@@ -180,6 +180,15 @@ func flowctl(t *testing.T, stdin string, args ...string) result {
 	return result{code, out.String(), errs.String()}
 }
 
+// documents are declarations of containers, one a line, with markers between.
+func documents(names ...string) string {
+	texts := make([]string, len(names))
+	for i, name := range names {
+		texts[i] = "{name: " + name + ", image: x}"
+	}
+	return strings.Join(texts, "\n---\n")
+}
+
 // dialFake joins f, and leaves when the test ends.
 func dialFake(t *testing.T, f *fake) *Client {
 	t.Helper()

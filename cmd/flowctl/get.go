@@ -40,19 +40,27 @@ func (p *publishing) UnmarshalJSON(data []byte) error {
 
 func (a *app) getCommand() *cobra.Command {
 	var labels map[string]string
-	var watch bool
+	var watch, export bool
 	cmd := &cobra.Command{
-		Use:        "get [NAME|ID...] [-l KEY=VALUE] [--watch]",
+		Use:        "get [NAME|ID...] [-l KEY=VALUE] [--watch | --export]",
 		SuggestFor: []string{"ps", "ls", "list"},
 		Short:      "List all containers, or show some",
 		Long: `List all containers, or show some. With --watch each that changes is shown again, whatever becomes of the connection; as JSON
-and YAML each is an object of type (added, modified, deleted) and container then.`,
+and YAML each is an object of type (added, modified, deleted) and container then. With --export only what can be declared is printed,
+as YAML unless -o says otherwise: flowctl apply takes it.`,
 		Example: `  flowctl get -l team=blue
   flowctl get hello -o yaml
+  flowctl get hello --export >hello.yaml
   flowctl get --watch`,
 		RunE: func(cmd *cobra.Command, names []string) error {
 			if len(names) > 0 && len(labels) > 0 {
 				return usagef("give names or labels, not both")
+			}
+			if watch && export {
+				return usagef("give --watch or --export, not both")
+			}
+			if export {
+				return a.export(cmd.Context(), names, labels)
 			}
 			if watch {
 				a.endless = true
@@ -64,7 +72,46 @@ and YAML each is an object of type (added, modified, deleted) and container then
 	}
 	cmd.Flags().StringToStringVarP(&labels, "label", "l", nil, "only containers that have the label `key=value`; may be given again")
 	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "go on, and show what changes")
+	cmd.Flags().BoolVar(&export, "export", false, "print what can be declared, and nothing that was observed")
 	return a.completeNames(cmd, 0)
+}
+
+// export prints each container as a document that declares it.
+func (a *app) export(ctx context.Context, names []string, labels map[string]string) error {
+	if a.output == "table" {
+		a.output = "yaml"
+	}
+	c, err := a.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	objects, failures, err := a.selected(ctx, c, names, labels)
+	if err != nil {
+		return err
+	}
+	for i := range objects {
+		if objects[i], err = exported(objects[i]); err != nil {
+			return err
+		}
+	}
+	if err := a.printObjects(objects, false); err != nil {
+		return err
+	}
+	return failures.orNil()
+}
+
+// selected are the containers of these names, or all that have the labels.
+func (a *app) selected(ctx context.Context, c *Client, names []string, labels map[string]string) ([]json.RawMessage, several, error) {
+	if len(names) > 0 {
+		return a.collect(ctx, c, names, a.object)
+	}
+	listed, err := a.list(ctx, c, listing{labels: labels})
+	if err != nil {
+		return nil, nil, err
+	}
+	objects, err := a.objectsOf(ctx, c, listed.items)
+	return objects, nil, err
 }
 
 func (a *app) get(ctx context.Context, names []string, labels map[string]string) error {

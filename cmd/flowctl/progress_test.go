@@ -80,16 +80,16 @@ func TestProgress_Terminal(t *testing.T) {
 	f.reaches("running")
 	terminal, shown, read := newTerminal(t)
 	f.on["apply_container"] = func(s *session, r request) {
-		s.ack(r, `{"ok":true,"generation":1,"changed":true,"container":{"name":"a","spec":{"image":"alpine:3"}}}`)
+		s.ack(r, `{"ok":true,"generation":1,"changed":true,"container":{"name":"aa","spec":{"image":"alpine:3"}}}`)
 		s.emit("image_pull_progress", `{"image":"alpine:3","layer":"l1","status":"Downloading","current":1000000,"total":3000000}`)
 		s.emit("image_pull_progress", `{"image":"alpine:3","layer":"l2","status":"Downloading","current":1000000,"total":1000000}`)
 		s.emit("image_pull_progress", `{"image":"other:1","layer":"l2","status":"Downloading","current":1,"total":1}`)
 		shown.await("MB")
 		s.answer(r, "container_created", `"status":"running"`)
 	}
-	code := run(soon(t), []string{"apply", "-f", "-", "--wait"}, strings.NewReader("name: a"), terminal, terminal)
+	code := run(soon(t), []string{"apply", "-f", "-", "--wait"}, strings.NewReader(documents("aa")), terminal, terminal)
 	got := read()
-	begins, ends := "a created (generation 1)\r\n\r\x1b[Kwaiting for a: 0s; pulling alpine:3, 2MB of 4MB", "\r\x1b[Ka is available\r\n"
+	begins, ends := "aa created (generation 1)\r\n\r\x1b[Kwaiting for aa: 0s; pulling alpine:3, 2MB of 4MB", "\r\x1b[Kaa is available\r\n"
 	if code != exitOK || !strings.HasPrefix(got, begins) || !strings.HasSuffix(got, ends) || strings.Count(got, "\n") != 2 {
 		t.Errorf("%d %q, want %q .. %q", code, got, begins, ends)
 	}
@@ -104,16 +104,16 @@ func TestProgress_Plain(t *testing.T) {
 			s.emit("image_pull_progress", fmt.Sprintf(`{"image":%q,"layer":"l","status":"x"}`, image))
 		}
 		name := fmt.Sprint(r.Body["name"])
-		if name == "b" {
-			pull("b:1")
+		if name == "bb" {
+			pull("bb:1")
 		}
 		s.ack(r, fmt.Sprintf(`{"ok":true,"generation":1,"changed":true,"container":{"name":%q,"spec":{"image":"%[1]s:1"}}}`, name))
-		pull("a:1")
+		pull("aa:1")
 		pull("other:1")
 		s.answer(r, "container_created", `"status":"running"`)
 	}
-	wants(t, flowctl(t, "name: a\n---\nname: b\n", "apply", "-f", "-", "--wait"), result{
-		Out: "a created (generation 1)\nb created (generation 1)\na is available\nb is available\n", Err: "pulling a:1\npulling b:1\n"})
+	wants(t, flowctl(t, documents("aa", "bb"), "apply", "-f", "-", "--wait"), result{
+		Out: "aa created (generation 1)\nbb created (generation 1)\naa is available\nbb is available\n", Err: "pulling aa:1\npulling bb:1\n"})
 }
 
 func TestProgress_Line(t *testing.T) {

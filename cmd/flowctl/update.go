@@ -99,7 +99,7 @@ func (a *app) readPatch(ctx context.Context, text string) (map[string]json.RawMe
 		}
 		where = file
 	}
-	documents, err := parseDocuments(where, data)
+	documents, err := parseDocuments(where, data, patches())
 	switch {
 	case err != nil:
 		return nil, usageError{err}

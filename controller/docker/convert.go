@@ -56,7 +56,7 @@ func convert(t *controller.Template, publish string) (*container.Config, *contai
 		RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyDisabled},
 		Init:          s.Init,
 		SecurityOpt:   []string{"no-new-privileges"},
-		CapDrop:       strslice.StrSlice{"NET_RAW"},
+		CapDrop:       strslice.StrSlice{"MKNOD", "NET_RAW"},
 		LogConfig:     container.LogConfig{Type: "json-file", Config: map[string]string{"max-size": "10m", "max-file": "3"}},
 		Resources:     limits(s.Resources),
 	}

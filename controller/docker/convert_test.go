@@ -45,7 +45,7 @@ func TestConvert_WhatEveryContainerGets(t *testing.T) {
 		RestartPolicy: container.RestartPolicy{Name: "no"},
 		Init:          &yes,
 		SecurityOpt:   []string{"no-new-privileges"},
-		CapDrop:       []string{"NET_RAW"},
+		CapDrop:       []string{"MKNOD", "NET_RAW"},
 		LogConfig:     container.LogConfig{Type: "json-file", Config: map[string]string{"max-size": "10m", "max-file": "3"}},
 		Resources:     container.Resources{Memory: 64 << 20, MemorySwap: 64 << 20, NanoCPUs: 5e8, PidsLimit: &pids},
 		PortBindings: nat.PortMap{"80/tcp": {{HostIP: "127.0.0.1", HostPort: "8080"}},

@@ -44,7 +44,7 @@ func imageOf(seen *image.InspectResponse, ref reference.Reference) controller.Im
 	i := controller.Image{ID: seen.ID, Digest: digestOf(seen.RepoDigests, ref)}
 	if c := seen.Config; c != nil {
 		i.Volumes = slices.Sorted(maps.Keys(c.Volumes))
-		i.Healthcheck = c.Healthcheck != nil && len(c.Healthcheck.Test) > 0 && c.Healthcheck.Test[0] != "NONE"
+		i.Deadly = c.Healthcheck != nil && api.CheckWithoutCommand(c.Healthcheck.Test)
 	}
 	return i
 }

@@ -196,8 +196,9 @@ func TestImageOf(t *testing.T) {
 		{"by id, any", digestA, digests, controller.Image{Digest: digestB}},
 		{"short for the hub", "x", `{"RepoDigests":["x@` + digestA + `"]}`, controller.Image{Digest: digestA}},
 		{"volumes", "x", `{"Config":{"Volumes":{"/b":{},"/a":{}}}}`, controller.Image{Volumes: []string{"/a", "/b"}}},
-		{"healthcheck", "x", `{"Config":{"Healthcheck":{"Test":["CMD","true"]}}}`, controller.Image{Healthcheck: true}},
+		{"healthcheck", "x", `{"Config":{"Healthcheck":{"Test":["CMD","true"]}}}`, controller.Image{}},
 		{"healthcheck that is none", "x", `{"Config":{"Healthcheck":{"Test":["NONE"]}}}`, controller.Image{}},
+		{"healthcheck without a command", "x", `{"Config":{"Healthcheck":{"Test":["CMD"]}}}`, controller.Image{Deadly: true}},
 		{"healthcheck without a test", "x", `{"Config":{"Healthcheck":{"Interval":1}}}`, controller.Image{}},
 	}
 	for _, tt := range tests {

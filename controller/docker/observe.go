@@ -63,6 +63,8 @@ func observed(c *container.InspectResponse) (plan.Container, error) {
 	o.State, o.ExitCode, o.OOMKilled, o.StartError = string(c.State.Status), c.State.ExitCode, c.State.OOMKilled, c.State.Error
 	o.LeftTask = leftTask(c.ID, c.State.Error)
 	o.Anonymous, o.Carried = anonymous(c)
+	o.StopSignal = c.Config.StopSignal
+	o.Deadly = c.Config.Healthcheck != nil && api.CheckWithoutCommand(c.Config.Healthcheck.Test)
 	if h := c.HostConfig; h != nil {
 		o.RestartPolicy, o.Network = string(h.RestartPolicy.Name), string(h.NetworkMode)
 		o.Limits = api.Resources{MemoryBytes: h.Memory, NanoCPUs: h.NanoCPUs}

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"sync/atomic"
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/network"
+	"github.com/docker/docker/api/types/system"
 	"github.com/docker/docker/client"
 
 	"github.com/flow-manager/flow-manager/api"
@@ -27,8 +30,9 @@ type Config struct {
 
 // Runtime talks to one engine. All methods may be called at once.
 type Runtime struct {
-	client *client.Client
-	config Config
+	client  *client.Client
+	config  Config
+	folders atomic.Pointer[[]string] // of the engine, as it told them last
 }
 
 var _ controller.Runtime = (*Runtime)(nil)
@@ -43,16 +47,41 @@ func New(c Config) (*Runtime, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prepare the engine's client: %w", err)
 	}
-	return &Runtime{cli, c}, nil
+	return &Runtime{client: cli, config: c}, nil
 }
 
 // Close drops idle connections.
 func (r *Runtime) Close() error { return r.client.Close() }
 
-// Engine implements controller.Runtime.
+// Engine implements controller.Runtime, and notes where the engine keeps what is its own.
 func (r *Runtime) Engine(ctx context.Context) (string, error) {
 	info, err := r.client.Info(ctx)
-	return info.ID, classed(err)
+	if err != nil {
+		return "", classed(err)
+	}
+	folders := foldersOf(&info)
+	r.folders.Store(&folders)
+	return info.ID, nil
+}
+
+// foldersOf are the engine's data root, and the folder of the containerd that it uses, where it tells that.
+func foldersOf(info *system.Info) []string {
+	var folders []string
+	if filepath.IsAbs(info.DockerRootDir) {
+		folders = append(folders, info.DockerRootDir)
+	}
+	if c := info.Containerd; c != nil && filepath.IsAbs(c.Address) {
+		folders = append(folders, filepath.Dir(c.Address))
+	}
+	return folders
+}
+
+// Folders are where the engine keeps what is its own, as far as it has told by now.
+func (r *Runtime) Folders() []string {
+	if folders := r.folders.Load(); folders != nil {
+		return *folders
+	}
+	return nil
 }
 
 // List implements controller.Runtime.

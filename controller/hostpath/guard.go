@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
+	"sync"
+	"time"
 )
 
 // Why a path is refused. To tell ErrAbsent from ErrOutside would let a client ask what there is on the host.
@@ -23,14 +25,51 @@ var (
 )
 
 // Guard says what of the host may be mounted; nil allows nothing.
-type Guard struct{ roots, never []string }
+type Guard struct {
+	roots, never []string
+	// Engine tells where else the engine keeps what is its own, as far as that is known by then. It is set before the guard is used.
+	Engine func() []string
 
-// New allows what is below roots, but nothing that shows something of never, the kernel's file systems or the engine's own folders.
-func New(roots, never []string) *Guard { return &Guard{roots, slices.Concat(always(), never)} }
+	mu      sync.Mutex
+	sockets []string // of engines, as of asked
+	asked   time.Time
+}
 
-// always would hand over the host itself.
+// socketsLast is how long it is relied upon where engines listen: to ask takes milliseconds where there are thousands of sockets.
+const socketsLast = 10 * time.Second
+
+// New allows what is below roots, but nothing that shows something of never, the kernel's file systems or the engines' own folders.
+func New(roots, never []string) *Guard {
+	return &Guard{roots: roots, never: slices.Concat(always(), never), Engine: func() []string { return nil }}
+}
+
+// always would hand over the host itself: the kernel's file systems, the sockets of container engines, and where those keep what
+// runs in other containers.
 func always() []string {
-	return []string{"/proc", "/sys", "/dev", "/var/run/docker.sock", "/run/docker.sock", "/run/docker", "/run/containerd", "/var/lib/docker", "/var/lib/containerd"}
+	return []string{"/proc", "/sys", "/dev", "/var/run/docker.sock", "/run/docker.sock", "/run/docker", "/run/containerd", "/var/lib/docker", "/var/lib/containerd",
+		"/run/podman", "/run/libpod", "/run/containers", "/run/user", "/var/lib/containers"}
+}
+
+// neverNow is never, and what is so because of the engines that run now.
+func (g *Guard) neverNow() ([]string, error) {
+	sockets, err := g.engineSockets()
+	if err != nil {
+		return nil, err
+	}
+	return slices.Concat(g.never, g.Engine(), sockets), nil
+}
+
+func (g *Guard) engineSockets() ([]string, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.asked.IsZero() && time.Since(g.asked) < socketsLast {
+		return g.sockets, nil
+	}
+	sockets, err := engineSockets()
+	if err == nil {
+		g.sockets, g.asked = sockets, time.Now()
+	}
+	return sockets, err
 }
 
 // kernelKinds are file systems that show the kernel and its devices wherever they are mounted.
@@ -45,16 +84,20 @@ func (g *Guard) Check() error {
 	if err != nil {
 		return err
 	}
+	never, err := g.neverNow()
+	if err != nil {
+		return err
+	}
 	var errs []error
 	for _, root := range g.roots {
-		if err := g.checkRoot(mounts, root); err != nil {
+		if err := checkRoot(mounts, root, never); err != nil {
 			errs = append(errs, fmt.Errorf("--allow-host-path %q: %w", root, err))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-func (g *Guard) checkRoot(mounts table, root string) error {
+func checkRoot(mounts table, root string, nevers []string) error {
 	if !filepath.IsAbs(root) {
 		return errors.New("it is not an absolute path")
 	}
@@ -68,7 +111,7 @@ func (g *Guard) checkRoot(mounts table, root string) error {
 	if err := w.ownedByRoot(); err != nil {
 		return err
 	}
-	for _, n := range g.never {
+	for _, n := range nevers {
 		if never := mounts.never(n); within(w.end, never.path) {
 			return fmt.Errorf("it is in %s, of which nothing is ever mounted", n)
 		}
@@ -134,7 +177,11 @@ func (g *Guard) spare(mounts table, p *place) error {
 			return fmt.Errorf("%w: a file system of the kernel (%s)", ErrNever, r.kind)
 		}
 	}
-	for _, n := range g.never {
+	nevers, err := g.neverNow()
+	if err != nil {
+		return err
+	}
+	for _, n := range nevers {
 		if never := mounts.never(n); p.reaches(&never) {
 			return fmt.Errorf("%w: %s", ErrNever, n)
 		}

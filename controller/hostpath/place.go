@@ -72,16 +72,25 @@ func identify(info os.FileInfo) identity {
 	return identity{stat.Dev, stat.Ino}
 }
 
-// shows begins with the region of path itself. What is mounted below it comes along, for the engine binds recursively.
-func (t table) shows(path string) []region {
-	under := &mountinfo.Info{Mountpoint: "/", Root: "/"}
-	list := []region{{}}
+// mounts are the mount that path is in, and those below it.
+func (t table) mounts(path string) (under *mountinfo.Info, below []*mountinfo.Info) {
+	under = &mountinfo.Info{Mountpoint: "/", Root: "/"}
 	for _, m := range t {
 		if within(path, m.Mountpoint) && len(m.Mountpoint) >= len(under.Mountpoint) {
 			under = m
 		} else if within(m.Mountpoint, path) {
-			list = append(list, regionOf(m, "/"))
+			below = append(below, m)
 		}
+	}
+	return under, below
+}
+
+// shows begins with the region of path itself. What is mounted below it comes along, for the engine binds recursively.
+func (t table) shows(path string) []region {
+	under, mounted := t.mounts(path)
+	list := []region{{}}
+	for _, m := range mounted {
+		list = append(list, regionOf(m, "/"))
 	}
 	below, err := filepath.Rel(under.Mountpoint, path)
 	if err != nil {

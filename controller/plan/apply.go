@@ -19,6 +19,8 @@ type Result struct {
 	Seen *Container
 	// Exit is how a run ended, for RecordExit, Commit and Rollback.
 	Exit *store.Exit
+	// Warning is what Create had to leave out of what was declared, "" where that was nothing.
+	Warning string
 	// Detail is the step's own, masked.
 	Detail string
 }
@@ -131,12 +133,22 @@ func edit(r *store.Record, s *Step, res *Result, o *Observation) []api.Event {
 		editRun(r, s, res, o)
 	case RecordExit:
 		return editExit(r, s, res, o)
-	case Intend, IntendReplacement, Create, Adopt, Resolve, SwitchCode, ResetTrial:
+	case Intend, IntendReplacement, Create, Adopt, Outdate, Resolve, SwitchCode, ResetTrial:
 		editPlacement(r, s, res, o)
+		return leftOut(r, res)
 	case Discard, Attempt, Abandon, Promote, Commit, Rollback:
 		return editUpdate(r, s, res, o)
 	}
 	return nil
+}
+
+// leftOut tells what a container was made without.
+func leftOut(r *store.Record, res *Result) []api.Event {
+	if res.Warning == "" {
+		return nil
+	}
+	return []api.Event{api.Activity{ActivityType: api.ActivityHealth, ContainerID: r.ID, Message: res.Warning,
+		Details: map[string]any{"name": r.Name, "image": r.Spec.Image}}.Event()}
 }
 
 // editRun is edit for what is noted of the process.

@@ -33,6 +33,10 @@ type Container struct {
 	// Limits are what the engine holds it to, RestartPolicy the engine's own, which is to be "no".
 	Limits        api.Resources
 	RestartPolicy string
+	// Deadly tells that its health check has no command, of which an engine may die.
+	Deadly bool
+	// StopSignal is the one that it is to be stopped with, by its declaration or else its image; "" where neither says.
+	StopSignal string
 	// Network is the one that it was made for.
 	Network string
 	// Networks are the names of those that it is attached to, sorted; nil where that is not known.

@@ -70,6 +70,10 @@ func editPlacement(r *store.Record, s *Step, res *Result, o *Observation) {
 		adopt(r, s, res.DockerID)
 	case Adopt:
 		adopt(r, s, s.On.DockerID)
+	case Outdate:
+		if p := r.Of(s.On.DockerID); p != nil {
+			p.Outdated = true
+		}
 	case Resolve:
 		resolved(r, s, *res.Image)
 	case SwitchCode:

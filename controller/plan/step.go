@@ -40,6 +40,7 @@ const (
 	IntendReplacement Action = "intend-replacement" // write that of the container that is to take the current one's place
 	Create            Action = "create"             // make the intended container
 	Adopt             Action = "adopt"              // the container that an intent led to is there (note)
+	Outdate           Action = "outdate"            // the current container must not be started, and another one is to take its place (note)
 	Resolve           Action = "resolve"            // look up anew what the image's reference means
 	Discard           Action = "discard"            // the candidate is not wanted any more (note)
 	Attempt           Action = "attempt"            // a handover begins (note)

@@ -87,6 +87,9 @@ func replacement(r *store.Record, o *Observation) verdict {
 	if w, is := held(r, o, Update); is {
 		return waits(w)
 	}
+	if c := o.Current; c.Deadly && !c.Alive() && !r.Current.Outdated {
+		return do(Outdate, c, api.CauseRecovery).because("its health check has no command, of which an engine can die, so another one takes its place")
+	}
 	if r.Asked.Pull > r.Done.Pull {
 		if o.Pulling {
 			return bring(o, verdict{})
