@@ -206,7 +206,7 @@ func (s *Store) readAll() error {
 		}
 	}
 	s.instance, s.epoch, s.engine, s.restored, s.revision = c.instance, c.epoch, c.engine, c.restored, c.revision
-	s.strangers, s.clock = c.strangers, c.clock
+	s.strangers, s.clock, s.told = c.strangers, c.clock, c.told
 	s.engineEvent.Store(c.engineEvent)
 	s.writtenEvent = c.engineEvent
 	s.records, s.names, s.graves, s.quarantine = c.records, c.names, newGraves(c.tombstones), c.quarantine

@@ -46,6 +46,7 @@ type Store struct {
 	clock       steady
 	strangers   []string // create tokens of containers that a restored store did not know, and ids of discarded records
 	revision    uint64
+	told        Tally
 	records     map[string]*Record
 	names       map[string]string
 	graves      graves

@@ -35,6 +35,8 @@ type Change struct {
 	FormerLabels map[string]string `json:"former_labels,omitzero"`
 	// Gone is the container that a deletion took, as viewers see it: its secrets do not outlive it.
 	Gone *api.Container `json:"gone,omitempty"`
+	// Told counts the events up to and with this change's. A change of an older version of the manager has none.
+	Told Tally `json:"told,omitempty"`
 	// Record is how the container stood right after; nil for a deletion and for a change that was read from the file.
 	Record *Record `json:"-"`
 }

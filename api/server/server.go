@@ -83,11 +83,12 @@ type Server struct {
 	eventCache eventCache
 	tails      tails
 
-	// mu guards who is told, and broadcastRevision, up to which they have been told. A session that has a stream is told of
+	// mu guards who is told, and up to which revision and tally they have been told. A session that has a stream is told of
 	// changes by that.
 	mu                sync.Mutex
 	sessions          map[session.Session]*stream
 	broadcastRevision uint64
+	broadcastTold     store.Tally
 }
 
 // handler answers one request; an error is what the client is told.
@@ -98,7 +99,8 @@ func New(b Backend) *Server {
 	if b.Fail == nil {
 		b.Fail = func(string) {}
 	}
-	s := &Server{Backend: b, roles: api.RequestRoles(), sessions: map[session.Session]*stream{}, broadcastRevision: b.Store.Revision()}
+	s := &Server{Backend: b, roles: api.RequestRoles(), sessions: map[session.Session]*stream{}}
+	s.broadcastRevision, s.broadcastTold = b.Store.Tally()
 	s.life, s.cancel = context.WithCancel(context.Background())
 	s.handlers = map[string]handler{
 		api.CreateContainer:    (*Server).createContainer,
@@ -244,9 +246,12 @@ func (s *Server) Run(ctx context.Context) error {
 
 // skip gives up on changes that are no longer kept; whoever waits for an answer is judged by what stands now.
 func (s *Server) skip() uint64 {
+	revision, told := s.Store.Tally()
 	s.mu.Lock()
-	s.broadcastRevision = s.Store.Revision()
-	revision := s.broadcastRevision
+	gap := s.missed(behind(s.broadcastRevision, s.broadcastTold), behind(revision, told), &filter{})
+	s.broadcastRevision, s.broadcastTold = revision, told
+	ev := newSharedEvent(api.EventsDropped, time.Now(), "", s.Store.Version(revision), gap.Event)
+	s.broadcastLocked(&ev, func(_ session.Session, st *stream) bool { return st == nil })
 	s.mu.Unlock()
 	for _, id := range s.answers.containers() {
 		s.completeAnswers(id, nil)
@@ -258,7 +263,7 @@ func (s *Server) skip() uint64 {
 func (s *Server) broadcastChange(c *store.Change) {
 	ce := s.changeEvents(c)
 	s.mu.Lock()
-	s.broadcastRevision = c.Revision
+	s.broadcastRevision, s.broadcastTold = c.Revision, c.Told
 	for i := range ce.events[1:] {
 		s.broadcastLocked(&ce.events[1+i], func(_ session.Session, st *stream) bool { return st == nil })
 	}
