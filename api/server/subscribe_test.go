@@ -152,6 +152,8 @@ func TestSubscribe_Refuses(t *testing.T) {
 		{`{"resource_version":"` + w.Store.Version(9999) + `"}`, "resource_expired_error", "list_containers"},
 		{`{"resource_version":"other-1"}`, "resource_expired_error", "list_containers"},
 		{`{"resource_version":"nonsense"}`, "resource_expired_error", "list_containers"},
+		{`{"resource_version":"` + w.Store.Version(w.Store.Revision()+1) + `.1"}`, "resource_expired_error", "list_containers"},
+		{`{"resource_version":"` + w.Store.Version(w.Store.Revision()) + `.2"}`, "validation_error", "resource_version: \""},
 	}
 	for _, tt := range tests {
 		ack := c.ask(t, api.Subscribe, tt.body)
