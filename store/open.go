@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/rs/xid"
@@ -181,10 +182,15 @@ func guarded(f func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: %w: %v", ErrDamaged, errPanicked, p)
+			err = fmt.Errorf("%w: %w: %s", ErrDamaged, errPanicked, finding(p))
 		}
 	}()
 	return f()
+}
+
+// finding is what bbolt says is wrong with a file, without how it came to say so.
+func finding(p any) string {
+	return strings.TrimPrefix(strings.TrimPrefix(fmt.Sprint(p), "panic: "), "assertion failed: ")
 }
 
 func (s *Store) readAll() error {
