@@ -49,6 +49,7 @@ type settings struct {
 	Pulls          int           `koanf:"pulls"`
 	EventRetention time.Duration `koanf:"event-retention"`
 	MaxContainers  int           `koanf:"max-containers"`
+	MaxCodeBytes   int64         `koanf:"max-code-bytes"`
 	MaxSessions    int           `koanf:"max-sessions"`
 	MaxRequests    int           `koanf:"max-requests-per-second"`
 	ResyncInterval time.Duration `koanf:"resync-interval"`
@@ -84,6 +85,7 @@ func addFlags(f *pflag.FlagSet) {
 	f.Int("pulls", 3, "images pulled at once")
 	f.Duration("event-retention", 24*time.Hour, "how long events can be replayed, at most 100,000 of them")
 	f.Int("max-containers", 1000, "containers that may be declared")
+	f.Int64("max-code-bytes", 10<<30, "bytes that the copies of all containers' code may take in the data directory")
 	f.Int("max-sessions", 4096, "clients that may be connected; one address and one principal may have half of them")
 	f.Int("max-requests-per-second", 1000, "requests a second, and at once, of one client; messages to flows do not count")
 	f.Duration("resync-interval", time.Minute, "how often the engine is listed though nothing happened")
@@ -197,6 +199,8 @@ func (s *settings) checkNumbers() error {
 		return fmt.Errorf("--pulls %d is out of range; use 1 to 100", s.Pulls)
 	case s.MaxContainers < 1:
 		return fmt.Errorf("--max-containers %d is out of range; use 1 or more", s.MaxContainers)
+	case s.MaxCodeBytes < 1:
+		return fmt.Errorf("--max-code-bytes %d is out of range; use 1 or more", s.MaxCodeBytes)
 	case s.MaxSessions < 1:
 		return fmt.Errorf("--max-sessions %d is out of range; use 1 or more", s.MaxSessions)
 	case s.MaxRequests < 1:
@@ -219,6 +223,9 @@ func (s *settings) checkPaths() error {
 	}
 	if s.RunDir, err = filepath.Abs(s.RunDir); err != nil {
 		return fmt.Errorf("--run-dir: %w", err)
+	}
+	if err := errors.Join(checkOwner("--data-dir", s.DataDir), checkOwner("--run-dir", s.RunDir)); err != nil {
+		return err
 	}
 	own, err := s.own()
 	if err != nil {

@@ -138,7 +138,7 @@ func (m *manager) open(s *settings) error {
 	if m.runtime, err = docker.New(docker.Config{Host: s.dockerHost(), PublishAddress: s.PublishAddress, Folders: []string{s.DataDir, s.RunDir}}); err != nil {
 		return usageError{err}
 	}
-	snapshots, err := code.Open(context.Background(), filepath.Join(s.DataDir, "code"), code.Limits{})
+	snapshots, err := code.Open(context.Background(), filepath.Join(s.DataDir, "code"), code.Limits{Total: s.MaxCodeBytes})
 	if err != nil {
 		return fmt.Errorf("open the flows' code: %w", err)
 	}
