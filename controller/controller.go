@@ -129,7 +129,7 @@ func New(c Config) *Controller {
 	k.samples = newSampler(c.Runtime)
 	k.pulls = newPuller(c.Runtime, c.Pulls, c.Progress, k.queue.Add)
 	k.recentActions = newRecentActions()
-	k.copies, k.sweepRequests = newCopier(c.Snapshots, k.queue.Add), make(chan struct{}, 1)
+	k.copies, k.sweepRequests = newCopier(c.Snapshots, k.queue.Add, k.requestSweep), make(chan struct{}, 1)
 	k.ports = portPicker{between: c.Ports}
 	k.stash = newStash()
 	k.engineState.Store(&engineState{err: errStarting, announced: true})
@@ -354,6 +354,7 @@ func (k *Controller) forget(id string) {
 	k.copies.drop(id)
 	k.recentActions.forget(id)
 	k.rates.forget(id)
+	k.requestSweep()
 	if err := k.Endpoints.Remove(id); err != nil {
 		k.logID(id).Warn().Err(err).Str("operation", "remove_socket").Msg("the socket of a deleted flow could not be removed; the next start tries again")
 	}

@@ -114,6 +114,9 @@ func (k *Controller) writeStep(ctx context.Context, r *store.Record, next *plan.
 	if written.Revision != r.Revision {
 		k.rates.spend(r.ID)
 	}
+	if letGo(r, written) {
+		k.requestSweep()
+	}
 	k.recentActions.note(r.ID, written.Status.LastAction)
 	return nil
 }
