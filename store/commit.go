@@ -50,6 +50,14 @@ type effect struct {
 
 func (e *effect) changes() bool { return e.record != nil || e.drop != nil }
 
+// id is that of the container that it changes.
+func (e *effect) id() string {
+	if e.drop != nil {
+		return e.drop.ID
+	}
+	return e.record.ID
+}
+
 // txn is what the operations of one commit have decided so far.
 type txn struct {
 	*Store
@@ -239,7 +247,11 @@ func (tx *txn) take(e effect) {
 func (tx *txn) change(e *effect) Change {
 	tx.told = tx.told.plus(e.events, 1)
 	c := Change{Revision: tx.next, At: tx.now, Type: Modified, Spec: e.spec, Events: e.events, FormerLabels: e.former, Told: tx.told}
+	if old, stands := tx.lookup(e.id()); stands {
+		c.Prev = old.Revision
+	}
 	if e.drop != nil {
+		e.drop.Revision = tx.next
 		e.gone.ResourceVersion = tx.Version(tx.next)
 		c.ID, c.Type, c.Gone = e.drop.ID, Deleted, e.gone
 		return c
