@@ -191,16 +191,14 @@ func forRequest(err error, requestID string) error {
 
 // accepted acknowledges what is on disk, at once or, where the client waits for the outcome, with that.
 func (s *Server) accepted(r *session.Request, in *api.Declaring, result *store.Result, p *pendingAnswer) {
-	log := s.Log.Info().Str("operation", r.Event).Str("id", result.ID).Int64("generation", result.Generation).Bool("changed", result.Changed)
 	ack := map[string]any{"ok": true, "container_id": result.ID, "generation": result.Generation, "changed": result.Changed}
 	if in.RequestID != "" {
 		ack["request_id"] = in.RequestID
 	}
 	if result.Record != nil {
 		ack["container"] = s.view(r.Session, result.Record)
-		log = log.Str("name", result.Record.Name)
 	}
-	log.Msg("accepted")
+	s.auditAccepted(r, in, result)
 	switch {
 	case !r.WantsAck():
 	case in.Wait == nil:

@@ -62,7 +62,9 @@ type Backend struct {
 	Policy    Policy
 	Planner   Planner
 	Log       zerolog.Logger
-	Version   string
+	// Audit is told of each declaration, accepted or refused, as the log is; the zero Logger where nobody keeps that.
+	Audit   zerolog.Logger
+	Version string
 	// StatusInterval is how often it is told what containers consume; 0 is never.
 	StatusInterval time.Duration
 	// Fail is called at points at which a test may want the process to die; nil in production.
@@ -138,8 +140,8 @@ func (s *Server) Begin(c session.Session) error {
 		"message": "connected to flow-manager", "version": s.Version, "instance": s.Store.Instance(),
 		"resource_version": s.Store.Version(s.broadcastRevision), "role": c.Principal().Role, "timestamp": time.Now().UTC(),
 	}))
-	s.Log.Info().Str("operation", "connect").Str("session", c.ID()).Str("remote", c.RemoteAddr()).Str("principal", c.Principal().Name).
-		Str("role", string(c.Principal().Role)).Str("token_id", c.Principal().Token).Msg("session begun")
+	s.Log.Debug().Str("operation", "connect").Str("session", c.ID()).Str("remote", c.RemoteAddr()).Str("principal", c.Principal().Name).
+		Str("role", string(c.Principal().Role)).Str("login_id", c.Principal().Token).Msg("session begun")
 	return nil
 }
 
@@ -149,7 +151,7 @@ func (s *Server) End(c session.Session) {
 	delete(s.sessions, c)
 	s.mu.Unlock()
 	s.answers.forget(c)
-	s.Log.Info().Str("operation", "disconnect").Str("session", c.ID()).Msg("session over")
+	s.Log.Debug().Str("operation", "disconnect").Str("session", c.ID()).Msg("session over")
 }
 
 // Handle implements session.App.
@@ -163,6 +165,7 @@ func (s *Server) Handle(c session.Session, r *session.Request) {
 			log = s.Log.Error()
 		}
 		log = log.Err(err)
+		s.auditRefused(r, e)
 		s.refuse(r, e)
 	}
 	log.Str("operation", r.Event).Str("session", c.ID()).Dur("took", time.Since(began)).Msg("request")
