@@ -251,10 +251,10 @@ func (s *Server) statusView(r *store.Record) statusView {
 		j.LastCommunication = &last
 	}
 	j.Uptime, j.UptimeSeconds = uptime(&r.Status, time.Now())
-	if err := s.Engine.EngineKnown(); err != nil {
+	if away := s.engineAway(); away != nil {
 		for _, kind := range []string{api.Ready, api.Available} {
-			j.SetCondition(api.Condition{Type: kind, Status: api.Unknown, Reason: api.ReasonEngineUnavailable, Message: err.Error(),
-				ObservedGeneration: r.Status.ObservedGeneration, LastTransitionAt: time.Now().UTC()})
+			j.SetCondition(api.Condition{Type: kind, Status: api.Unknown, Reason: api.ReasonEngineUnavailable, Message: away.Error(),
+				ObservedGeneration: r.Status.ObservedGeneration, LastTransitionAt: away.Since.UTC()})
 		}
 	}
 	return j
