@@ -1,9 +1,12 @@
 package store
 
 import (
+	"encoding/json"
 	"fmt"
+	"sort"
 	"strconv"
 	"strings"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -64,6 +67,28 @@ func (s *Store) Position(resourceVersion string) (Position, error) {
 	if err == nil && n > len(change[0].Events) {
 		err = neverGiven(resourceVersion)
 	}
+	return p, err
+}
+
+// PositionSince is the place before the first change that is kept of those at or after a time; where there is none, behind the
+// newest. Clocks may be set back: what came later by the clock only may be before it.
+func (s *Store) PositionSince(at time.Time) (Position, error) {
+	p := Position{After: s.Revision()}
+	err := s.read(func(tx *bolt.Tx) error {
+		c := tx.Bucket(bucketLog).Cursor()
+		k, _ := c.First()
+		first, ok := revisionOf(k)
+		if !ok || first > p.After {
+			return nil
+		}
+		n := sort.Search(int(p.After-first+1), func(i int) bool {
+			var change Change
+			_, v := c.Seek(revisionKey(first + uint64(i)))
+			return json.Unmarshal(v, &change) == nil && !change.At.Before(at)
+		})
+		p.After = first + uint64(n) - 1
+		return nil
+	})
 	return p, err
 }
 

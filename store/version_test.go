@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/flow-manager/flow-manager/api"
 )
@@ -48,6 +49,32 @@ func TestStore_Position(t *testing.T) {
 	for _, future := range []string{"3", "3.1", "3.9", "4.1", "18446744073709551615"} {
 		if p, err := s.Position(s.epoch + "-" + future); !errors.Is(err, ErrExpired) {
 			t.Errorf("%q: %v, %v", future, p, err)
+		}
+	}
+}
+
+func TestStore_PositionSince(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC)
+	s := open(t, t.TempDir(), Options{NoSync: true, Now: func() time.Time { return now }, Retention: time.Hour})
+	since := func(at time.Time) uint64 {
+		t.Helper()
+		p, err := s.PositionSince(at)
+		if err != nil || p.Within != 0 {
+			t.Errorf("%v, %v", p, err)
+		}
+		return p.After
+	}
+	if got := since(now); got != 0 {
+		t.Errorf("in an empty store behind %d", got)
+	}
+	for i := range 100 { // one a minute; what is older than an hour goes
+		declare(t, s, Declaration{Name: fmt.Sprint("c", i), Change: running})
+		now = now.Add(time.Minute)
+	}
+	oldest := past(t, s, "")
+	for minutes, want := range map[int]uint64{0: 100, 1: 99, 10: 90, 11: 89, 1000: oldest[len(oldest)-1] - 1} {
+		if got := since(now.Add(-time.Duration(minutes) * time.Minute)); got != want {
+			t.Errorf("since %d minutes ago: behind %d, want %d", minutes, got, want)
 		}
 	}
 }

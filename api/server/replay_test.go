@@ -175,6 +175,22 @@ func TestSubscribe_AgainWhileTheGapWaits(t *testing.T) {
 	})
 }
 
+// What happened since a time is told again, and each event says whose it is by name, of one that is gone too.
+func TestSubscribe_SinceATime(t *testing.T) {
+	now := time.Now()
+	w := watching(t, store.Options{Now: func() time.Time { return now }})
+	w.declare("old", "x", nil)
+	now = now.Add(time.Hour)
+	since := now
+	w.bury(w.declare("young", "x", nil))
+	told := w.subscribe(w.admit(api.Operator, 0), fmt.Sprintf(`{"since":%q,"events":["activity_log"]}`, since.Format(time.RFC3339Nano)))
+	c := w.admit(api.Viewer, 0)
+	c.ask(t, api.Subscribe, fmt.Sprintf(`{"since":%q,"events":["activity_log"]}`, since.Format(time.RFC3339Nano)))
+	if h := c.next(t); h.body["name"] != "young" || len(told) != 1 {
+		t.Errorf("told %v, first %s", told, h.raw)
+	}
+}
+
 // What was dropped is counted by events, not by changes, and those only that the client would have been sent.
 func TestSubscribe_CountsTheEventsOfAGap(t *testing.T) {
 	for subscription, each := range map[string]int{

@@ -253,7 +253,7 @@ func (s *Server) skip() uint64 {
 	s.mu.Lock()
 	gap := s.missed(behind(s.broadcastRevision, s.broadcastTold), behind(revision, told), &filter{})
 	s.broadcastRevision, s.broadcastTold = revision, told
-	ev := newSharedEvent(api.EventsDropped, time.Now(), "", s.Store.Version(revision), gap.Event)
+	ev := newSharedEvent(api.EventsDropped, time.Now(), "", s.Store.Version(revision), nobody, gap.Event)
 	s.broadcastLocked(&ev, func(_ session.Session, st *stream) bool { return st == nil })
 	s.mu.Unlock()
 	for _, id := range s.answers.containers() {
@@ -276,8 +276,9 @@ func (s *Server) broadcastChange(c *store.Change) {
 
 // Broadcast sends an event that is not kept to every session that has not narrowed itself to others.
 func (s *Server) Broadcast(e api.Event) {
+	about := sync.OnceValue(func() string { return containerOf(e) })
 	labels := sync.OnceValues(func() (id string, labels map[string]string) {
-		if id = containerOf(e); id == "" {
+		if id = about(); id == "" {
 			return "", nil
 		}
 		if r, ok := s.Store.Get(id); ok {
@@ -287,7 +288,7 @@ func (s *Server) Broadcast(e api.Event) {
 	})
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	ev := newSharedEvent(e.Name, time.Now(), "", s.Store.Version(s.broadcastRevision), func() api.Event { return e })
+	ev := newSharedEvent(e.Name, time.Now(), "", s.Store.Version(s.broadcastRevision), func() string { return s.nameOf(about()) }, func() api.Event { return e })
 	s.broadcastLocked(&ev, func(_ session.Session, st *stream) bool {
 		if st == nil || !st.filter.narrowed {
 			return true

@@ -27,6 +27,14 @@ func (s *Server) subscribe(c session.Session, r *session.Request) error {
 		}
 		at = &cursor{p, s.Store.TallyAt(p.After)}
 	}
+	if in.Since != "" {
+		since, _ := api.Moment(in.Since) // it has been validated
+		p, err := s.Store.PositionSince(since)
+		if err != nil {
+			return api.AsError(err).For("", in.RequestID, "")
+		}
+		at = &cursor{p, s.Store.TallyAt(p.After)}
+	}
 	s.resubscribe(c, r, in.RequestID, f, at)
 	return nil
 }
