@@ -147,3 +147,12 @@ func TestGet_WhileTheEngineIsAway(t *testing.T) {
 		}
 	}
 }
+
+// What the server advises is told in the words of flowctl.
+func TestGet_HintsAreFlowctls(t *testing.T) {
+	f := newFake(t)
+	f.on["get_container"] = func(s *session, r request) {
+		s.refuse(r, "container_not_found", `there is no container "x"; list_containers names all`, `{}`)
+	}
+	wants(t, flowctl(t, "", "get", "x"), result{Code: exitError, Err: "error: there is no container \"x\"; flowctl get lists all (container_not_found)\n"})
+}
