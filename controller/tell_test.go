@@ -45,7 +45,7 @@ func TestController_TellsTheLog(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			var log bytes.Buffer
-			inLoggedWorld(t, zerolog.New(&log).Level(zerolog.InfoLevel), func(w *world) {
+			inLoggedWorld(t, zerolog.New(zerolog.SyncWriter(&log)).Level(zerolog.InfoLevel), func(w *world) {
 				w.declare("web", func(s *api.Spec) {
 					if tt.edit != nil {
 						tt.edit(s)
@@ -85,7 +85,7 @@ func TestController_TellsTheLog(t *testing.T) {
 // Another manager's containers are told of once each, however often the engine is listed and whatever happens to them.
 func TestController_TellsOfStrangersOnce(t *testing.T) {
 	var log bytes.Buffer
-	inLoggedWorld(t, zerolog.New(&log).Level(zerolog.InfoLevel), func(w *world) {
+	inLoggedWorld(t, zerolog.New(zerolog.SyncWriter(&log)).Level(zerolog.InfoLevel), func(w *world) {
 		var theirs []*fakeContainer
 		w.engine.behind(func() {
 			for i := range 3 {

@@ -25,7 +25,7 @@ func TestAudit_SaysWhoDeclaredWhat(t *testing.T) {
 	}
 	var log, audit bytes.Buffer
 	b := backed(st, &servertest.Parts{})
-	b.Log, b.Audit = zerolog.New(&log).Level(zerolog.InfoLevel), zerolog.New(&audit)
+	b.Log, b.Audit = zerolog.New(zerolog.SyncWriter(&log)).Level(zerolog.InfoLevel), zerolog.New(zerolog.SyncWriter(&audit))
 	s := New(b)
 	end := servertest.Run(s, st)
 	ann := admitted(t, s, session.Principal{Name: "ann", Role: api.Operator, Token: "tok1"})
