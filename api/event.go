@@ -326,6 +326,7 @@ type ListItem struct {
 	ResourceVersion string              `json:"resource_version"`
 	Health          string              `json:"health"`
 	RestartCount    int                 `json:"restart_count"`
+	DeletedAt       *time.Time          `json:"deleted_at,omitempty"` // since when it is being deleted
 }
 
 // Item is c as a line of container_list.
@@ -334,7 +335,7 @@ func (c *Container) Item() ListItem {
 		ID: c.ID, ContainerID: c.ID, Name: c.Name, Status: c.Status.State, Available: c.Status.Condition(Available).Status == True, Reason: c.Status.Trouble(), Image: c.Spec.Image, Created: c.CreatedAt,
 		SocketPath: c.Status.SocketPath, Ports: orEmpty(c.Status.Ports), Environment: orEmpty(c.Spec.Environment),
 		Labels: orEmpty(c.Labels), Generation: c.Generation, ResourceVersion: c.ResourceVersion,
-		Health: c.Status.Health, RestartCount: c.Status.RestartCount,
+		Health: c.Status.Health, RestartCount: c.Status.RestartCount, DeletedAt: c.DeletedAt,
 	}
 }
 

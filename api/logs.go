@@ -1,6 +1,7 @@
 package api
 
 import (
+	"regexp"
 	"strings"
 	"time"
 )
@@ -31,9 +32,11 @@ func (r *ActivityRequest) Validate() []FieldError {
 	return v.bad
 }
 
-// LogsRequest is get_logs. Without Tail it gives all that the engine keeps.
+// LogsRequest is get_logs. Without Tail it gives all that the engine keeps. A LogID that the client chose is known to it before the
+// acknowledgement, which may be handled later than the first lines.
 type LogsRequest struct {
 	Asked
+	LogID       string `json:"log_id"`
 	ContainerID string `json:"container_id"`
 	Tail        *int   `json:"tail"`
 	Since       string `json:"since"`
@@ -50,8 +53,12 @@ func (r *LogsRequest) Validate() []FieldError {
 		v.between("tail", *r.Tail, 0, maxTail)
 	}
 	v.moment("since", r.Since)
+	v.check(r.LogID == "" || logIDForm.MatchString(r.LogID), "log_id", "must be 1 to 64 letters, digits, dots, dashes and underscores, or left out")
 	return v.bad
 }
+
+// logIDForm is that of the ids that clients choose; those of the server have it too.
+var logIDForm = regexp.MustCompile(`^[a-zA-Z0-9_.-]{1,64}$`)
 
 // StopLogsRequest is stop_logs.
 type StopLogsRequest struct {
@@ -63,7 +70,7 @@ type StopLogsRequest struct {
 func (r *StopLogsRequest) Validate() []FieldError {
 	v := validation{}
 	v.asked(&r.Asked)
-	v.check(r.LogID != "" && len(r.LogID) <= maxReferenceBytes, "log_id", "is required: the log_id that get_logs was acknowledged with")
+	v.check(r.LogID != "" && len(r.LogID) <= maxReferenceBytes, "log_id", "is required: the log_id that get_logs named, or was acknowledged with")
 	return v.bad
 }
 

@@ -48,7 +48,8 @@ func (s Status) forViewer() Status {
 // carry anything, so it is not for viewers.
 func (e Event) ForViewer() (Event, bool) {
 	switch e.Name {
-	case StatusChanged, EngineUnavailable, EngineAvailable, ImagePullProgress, ContainerUnreachable, ContainerReachable, CommunicationError, MessageFormatFlaw, LoggingFailed:
+	case StatusChanged, EngineUnavailable, EngineAvailable, ImagePullProgress, ContainerUnreachable, ContainerReachable, CommunicationError, MessageFormatFlaw, LoggingFailed,
+		EventsDropped:
 		return e, true
 	case MessageReceived:
 		return edited(e, (*Received).maskForViewer)

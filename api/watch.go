@@ -24,6 +24,8 @@ type SubscribeRequest struct {
 	Events       []string          `json:"events"`
 	// ResourceVersion asks for all durable events after it.
 	ResourceVersion string `json:"resource_version"`
+	// Since asks for all of these that are kept from a time on.
+	Since string `json:"since"`
 }
 
 // UnsubscribeRequest is unsubscribe: what of a subscription is to end; all of it where nothing is named.
@@ -51,6 +53,8 @@ func (r *SubscribeRequest) Validate() []FieldError {
 		v.check(len(key) <= maxKeyBytes && len(r.Labels[key]) <= maxStringBytes, "labels."+clip(key), "is longer than a label can be: %d bytes and %d of its value", maxKeyBytes, maxStringBytes)
 	}
 	v.check(len(r.ResourceVersion) <= maxVersionBytes, "resource_version", "may have at most %d bytes", maxVersionBytes)
+	v.moment("since", r.Since)
+	v.check(r.Since == "" || r.ResourceVersion == "", "since", "does not go with resource_version; give one of them")
 	return v.bad
 }
 

@@ -289,7 +289,56 @@ func TestController_CodeThatWasLost(t *testing.T) {
 	})
 }
 
-// What nobody uses is removed at a resync: links of containers that are gone, and code that no kept generation names.
+// What no kept generation names goes at once, and not at the next resync: with the update that lets go of it, with its container, and
+// where what was copied is not wanted any more.
+func TestController_UnusedCodeGoesAtOnce(t *testing.T) {
+	withCode(t, func(w *world) {
+		judge := func(when string) {
+			t.Helper()
+			synctest.Wait()
+			named := w.control.keptCode()
+			w.code.mu.Lock()
+			defer w.code.mu.Unlock()
+			for digest := range w.code.kept {
+				if !named[digest] {
+					t.Errorf("%s: %s is left", when, digest)
+				}
+			}
+		}
+		update := func(tree string) {
+			t.Helper()
+			w.recode(tree)
+			w.after(7 * time.Second)
+			judge(tree)
+		}
+		for i := range 12 { // what runs is older than all that is kept to go back to
+			w.recode("bad-" + string(rune('a'+i)))
+			w.engine.exit("web", 1)
+			w.after(7 * time.Second)
+		}
+		w.expectCode("one")
+		update("good")
+		for i := range 12 {
+			update("tree-" + string(rune('a'+i)))
+		}
+		w.code.mu.Lock()
+		w.code.fails = func(call string) error {
+			if call == "verify" {
+				return errors.New("input/output error")
+			}
+			return nil
+		}
+		w.code.mu.Unlock()
+		update("unread")
+		w.delete("web")
+		w.after(2 * time.Second)
+		if _, err := w.store.Resolve("web"); err == nil || len(w.code.kept) > 0 || len(w.code.links) > 0 {
+			t.Errorf("of a deleted container are left %v and %v, %v", w.code.kept, w.code.links, err)
+		}
+	})
+}
+
+// What nobody uses is removed at a resync too: links of containers that are gone, and code that no kept generation names.
 func TestController_UnusedCodeIsCollected(t *testing.T) {
 	withCode(t, func(w *world) {
 		for i := range 12 {

@@ -82,10 +82,11 @@ type Controller struct {
 	engineState atomic.Pointer[engineState]
 }
 
-// engineState is why the engine is not known, and whether that was announced.
+// engineState is why the engine is not known, since when, and whether that was announced.
 type engineState struct {
 	err       error
 	announced bool
+	since     time.Time
 }
 
 var errStarting = errors.New("EngineUnavailable: the engine has not been listed yet")
@@ -129,10 +130,10 @@ func New(c Config) *Controller {
 	k.samples = newSampler(c.Runtime)
 	k.pulls = newPuller(c.Runtime, c.Pulls, c.Progress, k.queue.Add)
 	k.recentActions = newRecentActions()
-	k.copies, k.sweepRequests = newCopier(c.Snapshots, k.queue.Add), make(chan struct{}, 1)
+	k.copies, k.sweepRequests = newCopier(c.Snapshots, k.queue.Add, k.requestSweep), make(chan struct{}, 1)
 	k.ports = portPicker{between: c.Ports}
 	k.stash = newStash()
-	k.engineState.Store(&engineState{err: errStarting, announced: true})
+	k.engineState.Store(&engineState{err: errStarting, announced: true, since: time.Now()})
 	return k
 }
 
@@ -239,12 +240,13 @@ func (k *Controller) Ready() error {
 	return nil
 }
 
-// EngineKnown is nil while the engine is known; else the error says why not.
+// EngineKnown is nil while the engine is known; else the error is an *api.EngineAway.
 func (k *Controller) EngineKnown() error {
 	if k.observer.ready() {
 		return nil
 	}
-	return k.engineState.Load().err
+	s := k.engineState.Load()
+	return &api.EngineAway{Message: api.Redactor{}.Text(s.err.Error()), Since: s.since}
 }
 
 // engineLost is called after each session with the engine that ended, those that never came about included.
@@ -252,7 +254,11 @@ func (k *Controller) engineLost(err error) {
 	if !heldBack(err) {
 		err = fmt.Errorf("EngineUnavailable: %w", err)
 	}
-	old := k.engineState.Swap(&engineState{err: err, announced: true})
+	since := time.Now()
+	if before := k.engineState.Load(); before.announced {
+		since = before.since
+	}
+	old := k.engineState.Swap(&engineState{err: err, announced: true, since: since})
 	if old.announced && old.err.Error() == err.Error() {
 		return
 	}
@@ -292,7 +298,7 @@ func (k *Controller) engineListed() {
 	for _, r := range records {
 		k.queue.Add(r.ID)
 	}
-	if old := k.engineState.Swap(&engineState{err: errStarting}); old.err != errStarting {
+	if old := k.engineState.Swap(&engineState{err: errStarting, since: time.Now()}); old.err != errStarting {
 		k.Engine(nil)
 	}
 }
@@ -354,6 +360,7 @@ func (k *Controller) forget(id string) {
 	k.copies.drop(id)
 	k.recentActions.forget(id)
 	k.rates.forget(id)
+	k.requestSweep()
 	if err := k.Endpoints.Remove(id); err != nil {
 		k.logID(id).Warn().Err(err).Str("operation", "remove_socket").Msg("the socket of a deleted flow could not be removed; the next start tries again")
 	}

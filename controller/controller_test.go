@@ -27,12 +27,16 @@ type world struct {
 	code      *fakeSnapshots
 	control   *Controller
 	stop      func()
+	log       zerolog.Logger
 }
 
 // inWorld runs test in a bubble of fake time.
-func inWorld(t *testing.T, test func(w *world)) {
+func inWorld(t *testing.T, test func(w *world)) { inLoggedWorld(t, zerolog.Nop(), test) }
+
+// inLoggedWorld is inWorld with the controller's log.
+func inLoggedWorld(t *testing.T, log zerolog.Logger, test func(w *world)) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, dir: t.TempDir(), engine: newFakeEngine(), endpoints: &fakeEndpoints{open: map[string]bool{}}, code: newFakeSnapshots()}
+		w := &world{t: t, dir: t.TempDir(), log: log, engine: newFakeEngine(), endpoints: &fakeEndpoints{open: map[string]bool{}}, code: newFakeSnapshots()}
 		w.boot(Config{})
 		defer func() { w.stop() }()
 		test(w)
@@ -47,7 +51,7 @@ func (w *world) boot(c Config) {
 		w.t.Fatal(err)
 	}
 	w.engine.starting = w.checkStart
-	c.Store, c.Runtime, c.Endpoints, c.Snapshots, c.Log, c.Ports = w.store, w.engine, w.endpoints, w.code, zerolog.Nop(), PortRange{20000, 20010}
+	c.Store, c.Runtime, c.Endpoints, c.Snapshots, c.Log, c.Ports = w.store, w.engine, w.endpoints, w.code, w.log, PortRange{20000, 20010}
 	w.control = New(c)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error)

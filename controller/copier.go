@@ -28,6 +28,7 @@ type reading struct {
 type copier struct {
 	snapshots Snapshots
 	ended     func(id string)
+	released  func() // a copy is not held any more, and perhaps nobody's
 	slots     chan struct{}
 	running   sync.WaitGroup
 
@@ -36,8 +37,8 @@ type copier struct {
 	of     map[string]*reading
 }
 
-func newCopier(s Snapshots, ended func(id string)) *copier {
-	return &copier{snapshots: s, ended: ended, slots: make(chan struct{}, maxCopies), of: map[string]*reading{}}
+func newCopier(s Snapshots, ended func(id string), released func()) *copier {
+	return &copier{snapshots: s, ended: ended, released: released, slots: make(chan struct{}, maxCopies), of: map[string]*reading{}}
 }
 
 // fetch gives the digest of code that was found sound, begins to find that out, or tells what is wrong with it; then the next
@@ -71,10 +72,11 @@ func (p *copier) beginLocked(id string, code int64, digest string, take func(con
 		err := p.slot(ctx, func(ctx context.Context) error {
 			var err error
 			if digest == "" {
-				if digest, release, err = take(ctx); err != nil {
-					release = func() {}
+				var held func()
+				if digest, held, err = take(ctx); err != nil {
 					return err
 				}
+				release = func() { held(); p.released() }
 			}
 			return p.snapshots.Verify(ctx, digest)
 		})

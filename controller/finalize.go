@@ -37,7 +37,6 @@ func (k *Controller) finalize(ctx context.Context, r *store.Record) error {
 			return &leftoverError{api.CodeNotRemoved, err}
 		}
 	}
-	k.requestSweep()
 	event := api.Activity{ActivityType: api.ActivityDeleted, ContainerID: r.ID, Message: r.Name + " was deleted", Details: map[string]any{"name": r.Name, "deleted_by": r.DeletedBy}}.Event()
 	return k.Store.Bury(ctx, r.ID, event)
 }

@@ -489,14 +489,15 @@ func (b *observer) dropLocked(id, dockerID string) {
 	}
 }
 
-// tokens are those of all containers that bear our labels, and whether they are all known.
+// tokens are those of all containers that bear our labels, and whether they are all known. A container's never changes: one look at it
+// is enough.
 func (b *observer) tokens() (tokens map[string]bool, whole bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	tokens, whole = map[string]bool{}, b.known
 	for _, e := range b.byDockerID {
 		tokens[e.Token] = true
-		whole = whole && !e.dirty
+		whole = whole && e.Name != ""
 	}
 	return tokens, whole
 }

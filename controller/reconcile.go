@@ -102,9 +102,10 @@ func (k *Controller) rest(ctx context.Context, r *store.Record, next *plan.Step,
 
 // writeStep writes what a step does to a record.
 func (k *Controller) writeStep(ctx context.Context, r *store.Record, next *plan.Step, res *plan.Result, o *plan.Observation) error {
+	var events []api.Event
 	written, err := k.Store.Observe(ctx, r.ID, func(c *store.Record) []api.Event {
 		old := c.Status
-		events := plan.Apply(c, next, res, o)
+		events = plan.Apply(c, next, res, o)
 		k.measure(c, &old, o.At)
 		return events
 	})
@@ -113,6 +114,10 @@ func (k *Controller) writeStep(ctx context.Context, r *store.Record, next *plan.
 	}
 	if written.Revision != r.Revision {
 		k.rates.spend(r.ID)
+	}
+	k.tell(r, written, next, res, events)
+	if letGo(r, written) {
+		k.requestSweep()
 	}
 	k.recentActions.note(r.ID, written.Status.LastAction)
 	return nil

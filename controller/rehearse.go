@@ -144,9 +144,17 @@ func (h *rehearsal) happensTo(c *plan.Container, next *plan.Step) {
 func (k *Controller) Effect(ctx context.Context, r *store.Record, exists bool) (api.Effect, error) {
 	seen, err := k.observer.observe(ctx, r.ID)
 	if err != nil {
-		return api.Effect{}, api.Errorf(api.DockerUnavailable, "what this would change cannot be told while the engine is away").Because(err)
+		return api.Effect{}, api.Errorf(api.DockerUnavailable, "what this would change cannot be told while the engine is away%s", k.awaySince()).Because(err)
 	}
 	return effect(rehearse(r, owned(r, seen), k.clock.now()).took, exists), nil
+}
+
+// awaySince is what an error says of an engine that is away.
+func (k *Controller) awaySince() string {
+	if err := k.EngineKnown(); err != nil {
+		return ": " + err.Error()
+	}
+	return ""
 }
 
 func owned(r *store.Record, seen []plan.Container) []plan.Container {
@@ -175,7 +183,7 @@ func effect(took []plan.Action, exists bool) api.Effect {
 func (k *Controller) Explain(ctx context.Context, r *store.Record) (api.Explanation, error) {
 	o, err := k.observe(ctx, r)
 	if err != nil {
-		return api.Explanation{}, api.Errorf(api.DockerUnavailable, "what is next cannot be told while the engine is away").Because(err)
+		return api.Explanation{}, api.Errorf(api.DockerUnavailable, "what is next cannot be told while the engine is away%s", k.awaySince()).Because(err)
 	}
 	next := plan.Plan(r, o)
 	e := api.Explanation{ContainerID: r.ID, Name: r.Name, NextAction: plan.Word(next.Action), Why: plan.Because(r, o, &next), Differences: []api.Difference{}, RecentActions: []api.LastAction{}}

@@ -1,13 +1,30 @@
 package controller
 
-import "context"
+import (
+	"context"
+
+	"github.com/flow-manager/flow-manager/store"
+)
 
 // sweepCode removes links that lead nowhere any more, and snapshots that nobody uses. It does nothing while something that
 // may use one is not known.
 func (k *Controller) sweepCode(ctx context.Context) error {
-	if k.Store.Err() != nil || k.Store.Restored() != "" || len(k.Store.Quarantined()) > 0 {
+	if k.Store.Err() != nil || k.Store.Restored() != "" || len(k.Store.Quarantined()) > 0 || !k.observer.ready() {
 		return nil
 	}
+	if err := k.sweepLinks(); err != nil {
+		return err
+	}
+	removed, err := k.Snapshots.Collect(ctx, k.keptCode)
+	if len(removed) > 0 {
+		k.Log.Info().Str("operation", "collect_code").Strs("digests", removed).Msg("code that nobody uses any more was removed")
+	}
+	return err
+}
+
+// sweepLinks removes the links of containers that are gone. While a container is there that nobody has looked at yet, none is known
+// to be nobody's.
+func (k *Controller) sweepLinks() error {
 	links, err := k.Snapshots.Links()
 	if err != nil {
 		return err
@@ -30,11 +47,7 @@ func (k *Controller) sweepCode(ctx context.Context) error {
 			return err
 		}
 	}
-	removed, err := k.Snapshots.Collect(ctx, k.keptCode)
-	if len(removed) > 0 {
-		k.Log.Info().Str("operation", "collect_code").Strs("digests", removed).Msg("code that nobody uses any more was removed")
-	}
-	return err
+	return nil
 }
 
 // keptCode are the snapshots that records name.
@@ -42,17 +55,35 @@ func (k *Controller) keptCode() map[string]bool {
 	kept := map[string]bool{}
 	records, _ := k.Store.List()
 	for _, r := range records {
-		for _, t := range r.Codes {
-			kept[t.Digest] = true
-		}
-		for _, p := range r.AllPlacements() {
-			kept[p.Code], kept[p.Runs] = true, true
-		}
+		addCode(kept, r)
 	}
 	return kept
 }
 
-// sweepLoop removes unused code after each list of the engine.
+// addCode adds the snapshots that a record names.
+func addCode(named map[string]bool, r *store.Record) {
+	for _, t := range r.Codes {
+		named[t.Digest] = true
+	}
+	for _, p := range r.AllPlacements() {
+		named[p.Code], named[p.Runs] = true, true
+	}
+}
+
+// letGo tells whether a record does not name a snapshot any more that it named before.
+func letGo(before, after *store.Record) bool {
+	old, now := map[string]bool{}, map[string]bool{"": true}
+	addCode(old, before)
+	addCode(now, after)
+	for digest := range old {
+		if !now[digest] {
+			return true
+		}
+	}
+	return false
+}
+
+// sweepLoop removes unused code once it is let go of, and after each list of the engine.
 func (k *Controller) sweepLoop(ctx context.Context) {
 	for {
 		select {

@@ -71,7 +71,7 @@ func mayWrite(path string, replace bool) error {
 	case !replace:
 		return ErrExists
 	case !info.Mode().IsRegular():
-		return errors.New("it is no regular file")
+		return errNotRegular
 	}
 	f, err := lock(path, os.O_RDONLY, true)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"golang.org/x/sys/unix"
 
 	"github.com/flow-manager/flow-manager/api"
 )
@@ -219,10 +220,39 @@ func TestRestore(t *testing.T) {
 	if p, err := s.Position(s.Version(0)); err != nil || p != (Position{}) {
 		t.Errorf("its own resource version: %v, %v", p, err)
 	}
-	for _, wrong := range []string{"", "-", "1", s.epoch, s.epoch + "-", s.epoch + "-x"} {
+	for _, wrong := range []string{"", "-", "1", s.epoch + "x-1"} {
 		if _, err := s.Position(wrong); !errors.Is(err, ErrExpired) {
 			t.Errorf("resource version %q: %v", wrong, err)
 		}
+	}
+}
+
+// Whatever is named as a file and is none is refused at once: a folder, a device, and a FIFO that nobody writes to.
+func TestRestore_OfNoRegularFile(t *testing.T) {
+	dir := t.TempDir()
+	fifo := filepath.Join(dir, "fifo")
+	if err := unix.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{dir, fifo, "/dev/null"} {
+		for what, try := range map[string]func() error{
+			"restore": func() error { _, _, err := Restore(filepath.Join(dir, "data"), file, Options{}); return err },
+			"check":   func() error { _, err := Check(file); return err },
+		} {
+			ended := make(chan error, 1)
+			go func() { ended <- try() }()
+			select {
+			case err := <-ended:
+				if !errors.Is(err, errNotRegular) || errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), file) {
+					t.Errorf("%s %s: %v", what, file, err)
+				}
+			case <-time.After(10 * time.Second):
+				t.Errorf("%s %s: it waits", what, file)
+			}
+		}
+	}
+	if _, err := os.Lstat(Path(filepath.Join(dir, "data"))); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a store was left: %v", err)
 	}
 }
 

@@ -62,7 +62,7 @@ func (r *Report) read(tx *bolt.Tx) error {
 		return err
 	}
 	for err := range tx.Check() {
-		r.problem("file: %w", err)
+		r.problem("file: %s", finding(err))
 	}
 	c, err := asWritten(tx, r.Format)
 	if err != nil {

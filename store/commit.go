@@ -50,6 +50,14 @@ type effect struct {
 
 func (e *effect) changes() bool { return e.record != nil || e.drop != nil }
 
+// id is that of the container that it changes.
+func (e *effect) id() string {
+	if e.drop != nil {
+		return e.drop.ID
+	}
+	return e.record.ID
+}
+
 // txn is what the operations of one commit have decided so far.
 type txn struct {
 	*Store
@@ -65,6 +73,7 @@ type txn struct {
 	buried  int          // how many of the effects leave a tombstone
 	spent   []*Tombstone // those of before that go
 	log     []Change
+	told    Tally
 	seen    int64 // the engine event that it writes, 0 for none
 }
 
@@ -154,7 +163,7 @@ func (s *Store) conclude(batch []*op, tx *txn, err error) {
 var errNothing = errors.New("nothing to commit")
 
 func (s *Store) decideAll(batch []*op) (*txn, error) {
-	tx := &txn{Store: s, now: s.options.Now().UTC(), next: s.revision, count: len(s.records), pending: map[string]*Record{}, named: map[string]string{}}
+	tx := &txn{Store: s, now: s.options.Now().UTC(), next: s.revision, told: s.told, count: len(s.records), pending: map[string]*Record{}, named: map[string]string{}}
 	err := s.update(func(b *bolt.Tx) error {
 		tx.bolt = b
 		for _, o := range batch {
@@ -236,8 +245,13 @@ func (tx *txn) take(e effect) {
 }
 
 func (tx *txn) change(e *effect) Change {
-	c := Change{Revision: tx.next, At: tx.now, Type: Modified, Spec: e.spec, Events: e.events, FormerLabels: e.former}
+	tx.told = tx.told.plus(e.events, 1)
+	c := Change{Revision: tx.next, At: tx.now, Type: Modified, Spec: e.spec, Events: e.events, FormerLabels: e.former, Told: tx.told}
+	if old, stands := tx.lookup(e.id()); stands {
+		c.Prev = old.Revision
+	}
 	if e.drop != nil {
+		e.drop.Revision = tx.next
 		e.gone.ResourceVersion = tx.Version(tx.next)
 		c.ID, c.Type, c.Gone = e.drop.ID, Deleted, e.gone
 		return c
@@ -347,7 +361,7 @@ func (s *Store) publish(tx *txn, err error) {
 	if tx.next == s.revision {
 		return
 	}
-	s.revision = tx.next
+	s.revision, s.told = tx.next, tx.told
 	s.writeMark()
 	s.remember(tx.log)
 	close(s.grown)

@@ -19,6 +19,7 @@ type content struct {
 	engineEvent                       int64
 	clock                             steady
 	revision                          uint64
+	told                              Tally
 	epoch, instance, engine, restored string
 	strangers                         []string
 	records                           map[string]*Record
@@ -73,9 +74,11 @@ func (c *content) readMeta(tx *bolt.Tx) error {
 	if c.revision, err = strconv.ParseUint(get("revision"), 10, 64); err != nil {
 		return damaged("its revision is %q", get("revision"))
 	}
-	if newest, ok := newestChange(tx); ok && newest > c.revision {
+	newest, told, ok := newestChange(tx)
+	if ok && newest > c.revision {
 		return damaged("its revision is %d, and its newest change has %d", c.revision, newest)
 	}
+	c.told = told
 	c.epoch, c.instance, c.engine, c.restored = get("epoch"), get("instance"), get("engine"), get("restored")
 	c.strangers = strings.Fields(get("strangers"))
 	c.clock = readSteady(get("clock"))
@@ -86,9 +89,13 @@ func (c *content) readMeta(tx *bolt.Tx) error {
 	return nil
 }
 
-func newestChange(tx *bolt.Tx) (uint64, bool) {
-	k, _ := tx.Bucket(bucketLog).Cursor().Last()
-	return revisionOf(k)
+// newestChange is the revision and the tally of the newest change that is kept. One that is damaged has no tally.
+func newestChange(tx *bolt.Tx) (uint64, Tally, bool) {
+	k, v := tx.Bucket(bucketLog).Cursor().Last()
+	revision, ok := revisionOf(k)
+	var c Change
+	_ = json.Unmarshal(v, &c)
+	return revision, c.Told, ok
 }
 
 func (c *content) flaw(bucket, key []byte, id string, why error) {

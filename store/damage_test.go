@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -191,6 +192,44 @@ func openHarmed(t *testing.T, data []byte) (outcome string, err error) {
 		return "quarantine", nil
 	}
 	return "opened", nil
+}
+
+// What bbolt gives up on is told as what is wrong with the file.
+func TestCheck_TellsWhatBboltGaveUpOn(t *testing.T) {
+	data, err := sample()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path, page := filepath.Join(t.TempDir(), "file"), os.Getpagesize()
+	for spoiled, other := range map[int]int{0: 1, 1: 0} { // of the first two pages either is enough
+		t.Run(fmt.Sprint(spoiled), func(t *testing.T) {
+			harmed := append([]byte{}, data...)
+			copy(harmed[other*page+16:other*page+80], data[newerMeta(t, data)*page+16:]) // the newer one's content
+			copy(harmed[spoiled*page:(spoiled+1)*page], data[40*page:])
+			if err := os.WriteFile(path, harmed, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			r, err := Check(path)
+			said := fmt.Sprint(r.Problems, err)
+			if len(r.Problems) == 0 || !strings.Contains(said, "file: Page expected to be") || strings.Contains(said, "panic") {
+				t.Errorf("it said %s", said)
+			}
+		})
+	}
+}
+
+func newerMeta(t *testing.T, data []byte) int {
+	t.Helper()
+	page := os.Getpagesize()
+	first, ok := metaAt(bytes.NewReader(data), 0)
+	second, also := metaAt(bytes.NewReader(data), int64(page))
+	if !ok || !also {
+		t.Fatal("there are no two pages of meta data")
+	}
+	if second.transaction > first.transaction {
+		return 1
+	}
+	return 0
 }
 
 // bbolt itself must never write what verify refuses, whatever grows, shrinks, splits and merges.

@@ -43,7 +43,8 @@
 //	keys        <principal> NUL <key>         -> JSON        idempotency keys: body's hash and the result, for 24 hours
 //	expiries    <unix nanoseconds, 8 bytes><key of keys>     when an idempotency key may be forgotten
 //	history     <id><generation, 8 bytes>     -> JSON        what was declared before, the newest ten and what is in use
-//	log         <revision, 8 bytes>           -> JSON        what changed, its durable events, a container that it took, oldest dropped first
+//	log         <revision, 8 bytes>           -> JSON        what changed, its durable events and how many came so far,
+//	                                                          a container that it took; oldest dropped first
 //
 //	quarantine  <bucket>/<key>                -> JSON        records that cannot be relied upon, as they were found
 //

@@ -10,6 +10,8 @@ var (
 	ErrNewerFormat = errors.New("the store was written by a newer version")
 	// ErrDamaged means that the file cannot be read as a store.
 	ErrDamaged = errors.New("the store is damaged")
+	// errNotRegular means that a folder, a FIFO or a device was named where a file is to be.
+	errNotRegular = errors.New("it is no regular file")
 )
 
 // Errors of a running store.

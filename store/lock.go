@@ -26,6 +26,13 @@ const (
 // lock opens a file that exists and locks it, for itself alone or together with other readers. bbolt's own lock on the same
 // open file is then had at once.
 func lock(path string, flag int, exclusive bool) (*os.File, error) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular(): // to open a FIFO would wait for whoever writes to it
+		return nil, errNotRegular
+	}
 	for deadline := time.Now().Add(lockTimeout); ; time.Sleep(lockPace) {
 		f, err := os.OpenFile(path, flag&^os.O_CREATE, 0)
 		if err != nil {
@@ -87,7 +94,7 @@ func openBolt(path string, m mode) (*bolt.DB, error) {
 	case err == nil:
 		db.AllocSize = growth
 		return db, nil
-	case errors.Is(err, ErrInUse), errors.Is(err, ErrDamaged), errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, ErrInUse), errors.Is(err, ErrDamaged), errors.Is(err, fs.ErrNotExist), errors.Is(err, errNotRegular):
 		return nil, err
 	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err, berrors.ErrVersionMismatch):
 		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/rs/xid"
@@ -181,10 +182,15 @@ func guarded(f func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: %w: %v", ErrDamaged, errPanicked, p)
+			err = fmt.Errorf("%w: %w: %s", ErrDamaged, errPanicked, finding(p))
 		}
 	}()
 	return f()
+}
+
+// finding is what bbolt says is wrong with a file, without how it came to say so.
+func finding(p any) string {
+	return strings.TrimPrefix(strings.TrimPrefix(fmt.Sprint(p), "panic: "), "assertion failed: ")
 }
 
 func (s *Store) readAll() error {
@@ -206,7 +212,7 @@ func (s *Store) readAll() error {
 		}
 	}
 	s.instance, s.epoch, s.engine, s.restored, s.revision = c.instance, c.epoch, c.engine, c.restored, c.revision
-	s.strangers, s.clock = c.strangers, c.clock
+	s.strangers, s.clock, s.told = c.strangers, c.clock, c.told
 	s.engineEvent.Store(c.engineEvent)
 	s.writtenEvent = c.engineEvent
 	s.records, s.names, s.graves, s.quarantine = c.records, c.names, newGraves(c.tombstones), c.quarantine

@@ -517,6 +517,8 @@ type Tombstone struct {
 	Placements []Placement       `json:"placements"`
 	DeletedAt  time.Time         `json:"deleted_at"`
 	DeletedBy  string            `json:"deleted_by"`
+	// Revision is that of the deletion, 0 where an older version of the manager noted it.
+	Revision uint64 `json:"revision,omitempty"`
 }
 
 // Owns tells whether a container was the deleted one's.

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"sort"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -46,6 +45,7 @@ type Store struct {
 	clock       steady
 	strangers   []string // create tokens of containers that a restored store did not know, and ids of discarded records
 	revision    uint64
+	told        Tally
 	records     map[string]*Record
 	names       map[string]string
 	graves      graves
@@ -86,77 +86,6 @@ func (s *Store) Err() error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.broken
-}
-
-// Version is the resource version of a revision.
-func (s *Store) Version(revision uint64) string { return version(s.epoch, revision) }
-
-func version(epoch string, revision uint64) string {
-	return epoch + "-" + strconv.FormatUint(revision, 10)
-}
-
-// withinMark stands between a revision and how many of its events are meant, in the resource version of one that is not the last.
-const withinMark = "."
-
-// VersionOf is the resource version of the nth of all the events that a change is told as, counted from 1. That of the last one
-// is the change's own.
-func (s *Store) VersionOf(revision uint64, n, all int) string {
-	if n == all {
-		return s.Version(revision)
-	}
-	return s.VersionAt(Position{revision - 1, n})
-}
-
-// Position is a place between two events: behind all changes up to After, and behind the first Within events of the next one.
-type Position struct {
-	After  uint64
-	Within int
-}
-
-// VersionAt is the resource version that leads to a position.
-func (s *Store) VersionAt(p Position) string {
-	if p.Within > 0 {
-		return s.Version(p.After+1) + withinMark + strconv.Itoa(p.Within)
-	}
-	return s.Version(p.After)
-}
-
-// Position is the place behind what has a resource version. It is ErrExpired where what follows is not kept any more, and
-// where the version is of another epoch, as from before a restore.
-func (s *Store) Position(resourceVersion string) (Position, error) {
-	epoch, number, _ := strings.Cut(resourceVersion, "-")
-	number, within, partly := strings.Cut(number, withinMark)
-	revision, err := strconv.ParseUint(number, 10, 64)
-	n := 0
-	if err == nil && partly {
-		n, err = strconv.Atoi(within)
-	}
-	if err != nil || epoch != s.epoch || partly && (n < 1 || revision == 0) {
-		return Position{}, fmt.Errorf("resource version %.100q is of another store or time: %w", resourceVersion, ErrExpired)
-	}
-	if partly {
-		revision--
-	}
-	return Position{revision, n}, s.kept(revision)
-}
-
-// kept tells whether what follows a revision can be watched.
-func (s *Store) kept(after uint64) error {
-	s.mu.RLock()
-	revision, oldest := s.revision, s.revision-uint64(len(s.recent))
-	s.mu.RUnlock()
-	switch {
-	case after > revision:
-		return fmt.Errorf("revision %d has not happened: %w", after, ErrExpired)
-	case after >= oldest:
-		return nil
-	}
-	return s.read(func(tx *bolt.Tx) error {
-		if tx.Bucket(bucketLog).Get(revisionKey(after+1)) == nil {
-			return fmt.Errorf("after revision %d: %w", after, ErrExpired)
-		}
-		return nil
-	})
 }
 
 // Engine is the id of the engine that this store's containers live in, empty before the first was seen.

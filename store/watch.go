@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -35,6 +34,10 @@ type Change struct {
 	FormerLabels map[string]string `json:"former_labels,omitzero"`
 	// Gone is the container that a deletion took, as viewers see it: its secrets do not outlive it.
 	Gone *api.Container `json:"gone,omitempty"`
+	// Prev is the revision of the container's change before, 0 where there is none or an older version of the manager wrote this.
+	Prev uint64 `json:"prev,omitempty"`
+	// Told counts the events up to and with this change's. A change of an older version of the manager has none.
+	Told Tally `json:"told,omitempty"`
 	// Record is how the container stood right after; nil for a deletion and for a change that was read from the file.
 	Record *Record `json:"-"`
 }
@@ -126,30 +129,6 @@ func (s *Store) readLog(after, newest uint64) ([]Change, error) {
 		return nil, fmt.Errorf("after revision %d: %w", after, ErrExpired)
 	}
 	return changes, nil
-}
-
-// Past gives the changes that are kept, the newest first, those of one container where id names one, until yield returns false,
-// and the revision that they go up to. yield must not block.
-func (s *Store) Past(id string, yield func(*Change) bool) (uint64, error) {
-	newest := s.Revision()
-	err := s.read(func(tx *bolt.Tx) error {
-		c := tx.Bucket(bucketLog).Cursor()
-		for k, v := c.Last(); k != nil; k, v = c.Prev() {
-			revision, ok := revisionOf(k)
-			if revision > newest || id != "" && !bytes.Contains(v, []byte(id)) { // most are passed over without being decoded
-				continue
-			}
-			change := &Change{Revision: revision}
-			if !ok || json.Unmarshal(v, change) != nil {
-				return nil // what was before a damaged one cannot be told to be next to it
-			}
-			if (id == "" || change.ID == id) && !yield(change) {
-				return nil
-			}
-		}
-		return nil
-	})
-	return newest, err
 }
 
 // remember keeps the newest changes in memory.

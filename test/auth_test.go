@@ -2,8 +2,10 @@ package test
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -12,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/gorilla/websocket"
 
 	"github.com/flow-manager/flow-manager/api"
@@ -58,6 +61,58 @@ func (m *manager) login(token string) *wsClient {
 	}
 	m.t.Cleanup(c.close)
 	return c
+}
+
+// The log tells at info, and the audit log too, who declared what and what was refused, by the id of their token; the file goes on where
+// it is after a restart, and is made anew where somebody puts it aside and says so.
+func TestAuth_DeclarationsAreAudited(t *testing.T) {
+	t.Parallel()
+	f := newTokens(t)
+	token, id := f.create("ann", api.Operator)
+	peek, peekID := f.create("joe", api.Viewer)
+	path := filepath.Join(t.TempDir(), "audit.log")
+	m := newManager(t, "--auth-file", f.path, "--audit-log", path)
+	said := func(path string) (lines []string) {
+		t.Helper()
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(data)) {
+			var l object
+			if err := json.Unmarshal([]byte(line), &l); err != nil {
+				t.Fatalf("%q: %v", line, err)
+			}
+			lines = append(lines, fmt.Sprint(l["message"], " ", l["operation"], " ", l["principal"], " ", l["login_id"], " ", l["error_type"]))
+		}
+		return lines
+	}
+	name := named(t, "web")
+	m.login(token).must(t, "create_container", object{"name": name, "image": echoImage})
+	m.login(peek).refused(t, "delete_container", object{"container_id": name}, "permission_error")
+	want := []string{"accepted create_container ann " + id + " <nil>", "refused delete_container joe " + peekID + " permission_error"}
+	if diff := cmp.Diff(want, said(path)); diff != "" {
+		t.Error(diff)
+	}
+	if log := m.log.tail(1 << 20); !strings.Contains(log, `"login_id":"`+id+`"`) {
+		t.Errorf("the log does not tell by which token:\n%s", log)
+	}
+	m.stop()
+	m.start()
+	c := m.login(token)
+	c.must(t, "delete_container", object{"container_id": name})
+	if want = append(want, "accepted delete_container ann "+id+" <nil>"); !slices.Equal(said(path), want) {
+		t.Errorf("after a restart: %q", said(path))
+	}
+	if err := os.Rename(path, path+".1"); err != nil {
+		t.Fatal(err)
+	}
+	m.hup()
+	m.eventually("the file is made anew", func() error {
+		c.refused(t, "start_container", object{"container_id": "none"}, "container_not_found")
+		_, err := os.Stat(path)
+		return err
+	})
 }
 
 // hup has the manager read its files again.

@@ -32,6 +32,11 @@ func TestExit_CodesAndSentences(t *testing.T) {
 		{"argument", []string{"serve", "now"}, 2, "now"},
 		{"bad number", here(t.TempDir(), "--workers", "0"), 2, "--workers"},
 		{"no pulls", here(t.TempDir(), "--pulls", "0"), 2, "--pulls"},
+		{"no room for code", here(t.TempDir(), "--max-code-bytes", "0"), 2, "--max-code-bytes"},
+		{"data directory of somebody else", here(nobodys(t)), 2, "belongs to nobody, and the manager runs as root: name another folder"},
+		{"run directory of somebody else", here(t.TempDir(), "--run-dir", nobodys(t)), 2, "--run-dir"},
+		{"data directory that is a file", here(os.Args[0]), 2, "is no folder"},
+		{"restore of a folder", []string{"store", "restore", os.TempDir(), "--data-dir", t.TempDir()}, 1, "it is no regular file"},
 		{"bad range", here(t.TempDir(), "--port-range", "5-1"), 2, "port range"},
 		{"bad level", here(t.TempDir(), "--log-level", "loud"), 2, "loud"},
 		{"root that others can write to", here(t.TempDir(), "--allow-host-path", os.TempDir()), 2, "can be written by others than root"},
@@ -65,6 +70,16 @@ func TestExit_CodesAndSentences(t *testing.T) {
 			}
 		})
 	}
+}
+
+// nobodys is a folder that belongs to another user.
+func nobodys(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.Chown(dir, 65534, 65534); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 func TestExit_SettingsFromFileAndEnvironment(t *testing.T) {

@@ -152,10 +152,10 @@ func TestFlowctl_WatchesOverTheManagersDeath(t *testing.T) {
 		}
 	}
 	var states []string
-	for _, row := range regexp.MustCompile("(?m)^"+name+" +[0-9a-v]{20} +([a-z]+) ").FindAllStringSubmatch(rows.out.String(), -1) {
+	for _, row := range regexp.MustCompile("(?m)^"+name+" +[0-9a-v]{20} +([a-z]+(?: \\(being deleted\\))?) ").FindAllStringSubmatch(rows.out.String(), -1) {
 		states = append(states, row[1])
 	}
-	if got := strings.Join(states, " "); got != "created running running stopped deleted" {
+	if got := strings.Join(states, " "); got != "created running running stopped stopped (being deleted) deleted" {
 		t.Errorf("shown as %s:\n%s", got, &rows.out)
 	}
 	if n := strings.Count(events.out.String(), "container_declared: apply_container"); n != 1 {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"encoding/json"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,11 +39,11 @@ func (e *sharedEvent) forSession(c session.Session) (*session.Event, bool) {
 }
 
 // newSharedEvent makes the event called name, which is encoded when it is first needed. version is that of the event, "" for
-// one that is not kept, newest what the store is at.
-func newSharedEvent(name string, at time.Time, version, newest string, event func() api.Event) sharedEvent {
+// one that is not kept, newest what the store is at, of the name of the container that it is about, where there is one.
+func newSharedEvent(name string, at time.Time, version, newest string, of func() string, event func() api.Event) sharedEvent {
 	event = sync.OnceValue(event)
 	news := func(e api.Event) *session.Event {
-		return &session.Event{Name: name, Body: e.Stamped(at, version), Version: newest, Subject: subject(event())}
+		return &session.Event{Name: name, Body: named(name, e.Stamped(at, version), of), Version: newest, Subject: subject(event())}
 	}
 	return sharedEvent{
 		name: name,
@@ -55,6 +56,32 @@ func newSharedEvent(name string, at time.Time, version, newest string, event fun
 			return news(shown), true
 		}),
 	}
+}
+
+// named adds the container's name to an event that tells only its id.
+func named(event string, body json.RawMessage, of func() string) json.RawMessage {
+	if event == api.StatusChanged || event == api.ContainerChanged {
+		return body
+	}
+	name := of()
+	if name == "" {
+		return body
+	}
+	return api.Merge(body, api.Encode(map[string]string{"name": name}))
+}
+
+// nobody is for events that are about no container, or say its name themselves.
+func nobody() string { return "" }
+
+// nameOf is the name of a container, or of one that was deleted, "" where that is not known any more.
+func (s *Server) nameOf(id string) string {
+	if r, stands := s.Store.Get(id); stands {
+		return r.Name
+	}
+	if t, gone := s.Store.Tombstone(id); gone {
+		return t.Name
+	}
+	return ""
 }
 
 // newChangeEvents makes the events of a change.
@@ -71,8 +98,9 @@ func (s *Server) newChangeEvents(c *store.Change) *changeEvents {
 	}
 	ce.events = make([]sharedEvent, 1, 1+len(c.Events))
 	newest, all := s.Store.Version(c.Revision), cap(ce.events)
+	name := sync.OnceValue(func() string { return s.nameOf(c.ID) })
 	for i, e := range c.Events {
-		ce.events = append(ce.events, newSharedEvent(e.Name, c.At, s.Store.VersionOf(c.Revision, i+2, all), newest, func() api.Event { return e }))
+		ce.events = append(ce.events, newSharedEvent(e.Name, c.At, s.Store.VersionOf(c.Revision, i+2, all), newest, name, func() api.Event { return e }))
 	}
 	if ce.container != nil {
 		ce.events[0] = s.containerEvent(ce, ce.kind)
@@ -83,7 +111,7 @@ func (s *Server) newChangeEvents(c *store.Change) *changeEvents {
 // containerEvent is the event of how the container stands.
 func (s *Server) containerEvent(ce *changeEvents, kind store.ChangeType) sharedEvent {
 	version := s.Store.VersionOf(ce.revision, 1, len(ce.events))
-	return newSharedEvent(api.ContainerChanged, ce.at, version, s.Store.Version(ce.revision), func() api.Event {
+	return newSharedEvent(api.ContainerChanged, ce.at, version, s.Store.Version(ce.revision), nobody, func() api.Event {
 		return api.ContainerChange{Type: string(kind), Container: *ce.container}.Event()
 	})
 }

@@ -117,7 +117,7 @@ func (p *peer) driveRequests(s *served) string {
 		{api.Unsubscribe, `{"request_id":"r","events":["container_changed"],"container_ids":["web"]}`, "", api.Subscribed},
 		{api.Unsubscribe, `{}`, "", api.Subscribed},
 		{api.GetActivity, `{"container_id":"web","since":"2026-01-02T03:04:05Z","limit":1,"request_id":"r"}`, "", api.PastActivity},
-		{api.GetLogs, `{"container_id":"web","tail":1,"since":"2026-01-02T03:04:05.5+01:00","timestamps":true,"request_id":"r"}`, "", api.ContainerLogs},
+		{api.GetLogs, `{"container_id":"web","log_id":"mine","tail":1,"since":"2026-01-02T03:04:05.5+01:00","timestamps":true,"request_id":"r"}`, "", api.ContainerLogs},
 		{api.Subscribe, fmt.Sprintf(`{"events":%s}`, api.Encode(api.WatchableEvents())), "", api.Subscribed},
 	} {
 		if step.request != "" {

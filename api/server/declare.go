@@ -197,16 +197,14 @@ func forRequest(err error, requestID string) error {
 
 // accepted acknowledges what is on disk, at once or, where the client waits for the outcome, with that.
 func (s *Server) accepted(r *session.Request, in *api.Declaring, result *store.Result, p *pendingAnswer) {
-	log := s.Log.Info().Str("operation", r.Event).Str("id", result.ID).Int64("generation", result.Generation).Bool("changed", result.Changed)
 	ack := map[string]any{"ok": true, "container_id": result.ID, "generation": result.Generation, "changed": result.Changed}
 	if in.RequestID != "" {
 		ack["request_id"] = in.RequestID
 	}
 	if result.Record != nil {
 		ack["container"] = s.view(r.Session, result.Record)
-		log = log.Str("name", result.Record.Name)
 	}
-	log.Msg("accepted")
+	s.auditAccepted(r, in, result)
 	switch {
 	case !r.WantsAck():
 	case in.Wait == nil:
@@ -259,10 +257,10 @@ func (s *Server) statusView(r *store.Record) statusView {
 		j.LastCommunication = &last
 	}
 	j.Uptime, j.UptimeSeconds = uptime(&r.Status, time.Now())
-	if err := s.Engine.EngineKnown(); err != nil {
+	if away := s.engineAway(); away != nil {
 		for _, kind := range []string{api.Ready, api.Available} {
-			j.SetCondition(api.Condition{Type: kind, Status: api.Unknown, Reason: api.ReasonEngineUnavailable, Message: err.Error(),
-				ObservedGeneration: r.Status.ObservedGeneration, LastTransitionAt: time.Now().UTC()})
+			j.SetCondition(api.Condition{Type: kind, Status: api.Unknown, Reason: api.ReasonEngineUnavailable, Message: away.Error(),
+				ObservedGeneration: r.Status.ObservedGeneration, LastTransitionAt: away.Since.UTC()})
 		}
 	}
 	return j

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -37,7 +38,13 @@ const (
 // tails are the logs that are being read.
 type tails struct {
 	mu sync.Mutex
-	by map[string]*tail
+	by map[tailKey]*tail
+}
+
+// tailKey is what a log is known by: its client may have named it, as other clients name theirs.
+type tailKey struct {
+	session session.Session
+	logID   string
 }
 
 // tail sends one session a container's output, at the pace of its client. It goes on over restarts and replacements of the
@@ -65,7 +72,7 @@ func (s *Server) getLogs(c session.Session, r *session.Request) error {
 		return api.AsError(err).For("", in.RequestID, "")
 	}
 	ctx, stop := context.WithCancel(c.Context())
-	t := &tail{server: s, session: c, logID: xid.New().String(), in: in, id: record.ID, stop: stop, rate: rate.NewLimiter(tailBytesPerSecond, tailBytesPerSecond)}
+	t := &tail{server: s, session: c, logID: cmp.Or(in.LogID, xid.New().String()), in: in, id: record.ID, stop: stop, rate: rate.NewLimiter(tailBytesPerSecond, tailBytesPerSecond)}
 	if err := s.tails.add(t); err != nil {
 		stop()
 		return err.For("", in.RequestID, record.ID)
@@ -100,6 +107,10 @@ func (s *Server) stopLogs(c session.Session, r *session.Request) error {
 func (ts *tails) add(t *tail) *api.Error {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
+	key := tailKey{t.session, t.logID}
+	if ts.by[key] != nil {
+		return api.Errorf(api.ConflictError, "log_id %s is that of a log which is being read for this session; name another one, or none", t.logID).With("log_id", t.logID)
+	}
 	own := 0
 	for _, other := range ts.by {
 		if other.session == t.session {
@@ -110,28 +121,27 @@ func (ts *tails) add(t *tail) *api.Error {
 		return api.RateLimited(time.Second, "%d logs are being read for this session and %d for all, of at most %d and %d; stop_logs one of them", own, len(ts.by), maxTailsOfOne, maxTails)
 	}
 	if ts.by == nil {
-		ts.by = map[string]*tail{}
+		ts.by = map[tailKey]*tail{}
 	}
-	ts.by[t.logID] = t
+	ts.by[key] = t
 	return nil
 }
 
 func (ts *tails) remove(t *tail) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
-	delete(ts.by, t.logID)
+	delete(ts.by, tailKey{t.session, t.logID})
 }
 
 // stop ends a session's own log.
 func (ts *tails) stop(c session.Session, logID string) bool {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
-	t, ok := ts.by[logID]
-	if !ok || t.session != c {
-		return false
+	t, ok := ts.by[tailKey{c, logID}]
+	if ok {
+		t.stop()
 	}
-	t.stop()
-	return true
+	return ok
 }
 
 // body adds what all that is said of this log has in common.

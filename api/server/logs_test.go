@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -96,6 +97,53 @@ func TestLogs_AreMaskedAndInOrder(t *testing.T) {
 	want := []string{"stdout[1]", "stderr[2 [FILTERED]]", "stdout[3 [FILTERED]=x password=[FILTERED]]"}
 	if diff := cmp.Diff(want, said); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// A log bears the id that its client chose, so that its lines are known whenever the acknowledgement is handled. Each session has its
+// own ids, and one that has ended can be used again.
+func TestLogs_BearTheIDThatTheirClientChose(t *testing.T) {
+	lines := make(chan api.LogLine)
+	w, _ := prints(t, func(ctx context.Context, _ api.LogOptions, each func(api.LogLine) error) error {
+		for {
+			select {
+			case l := <-lines:
+				if err := each(l); err != nil {
+					return err
+				}
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	})
+	const asked = `{"container_id":"web","log_id":"Mine_1.-","follow":true}`
+	one, other := w.admit(api.Operator, 0), w.admit(api.Operator, 0)
+	for _, c := range []*client{one, other} {
+		if ack := c.ask(t, api.GetLogs, asked); ack["ok"] != true || ack["log_id"] != "Mine_1.-" {
+			t.Fatalf("%v", ack)
+		}
+		if ack := c.ask(t, api.GetLogs, asked); ack["error_type"] != "conflict_error" {
+			t.Errorf("the same again: %v", ack)
+		}
+		c.until(t, func(h heard) bool { return h.body["error_type"] == "conflict_error" })
+	}
+	for range 2 {
+		lines <- api.LogLine{Stream: api.Stdout, Text: "x"}
+	}
+	one.tell(api.StopLogs, `{"log_id":"Mine_1.-"}`)
+	for _, h := range one.until(t, func(h heard) bool { return h.body["eof"] == true }) {
+		if h.name == api.ContainerLogs && h.body["log_id"] != "Mine_1.-" {
+			t.Errorf("told %s", h.raw)
+		}
+	}
+	eventually(t, "the id can be used again", func() bool { return one.ask(t, api.GetLogs, asked)["ok"] == true })
+	if ack := other.ask(t, api.GetLogs, asked); ack["error_type"] != "conflict_error" {
+		t.Errorf("the other's ended with it: %v", ack)
+	}
+	for _, bad := range []string{"a b", strings.Repeat("x", 65), "ü"} {
+		if ack := one.ask(t, api.GetLogs, fmt.Sprintf(`{"container_id":"web","log_id":%q}`, bad)); !slices.Contains(fieldsOf(ack), "log_id") {
+			t.Errorf("%q: %v", bad, ack)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -100,10 +101,22 @@ func (s *Server) page(c session.Session, in *api.ListRequest) json.RawMessage {
 	}
 	items, last := s.items(c, records[from:], limit)
 	body := map[string]any{"containers": items, "count": count, "resource_version": s.Store.Version(revision), "timestamp": time.Now().UTC()}
+	if away := s.engineAway(); away != nil {
+		body["engine_away"] = away
+	}
 	if from+len(items) < count {
 		body["continue"] = last
 	}
 	return api.Encode(body)
+}
+
+// engineAway is why what is stored about containers is not how they are now, nil where it is.
+func (s *Server) engineAway() *api.EngineAway {
+	err := s.Engine.EngineKnown()
+	if away, ok := errors.AsType[*api.EngineAway](err); ok || err == nil {
+		return away
+	}
+	return &api.EngineAway{Message: err.Error(), Since: time.Now()}
 }
 
 func compare(a, b string) int {

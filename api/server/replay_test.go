@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -130,6 +131,114 @@ func TestSubscribe_OvertakenByTheRetention(t *testing.T) {
 		}
 	}
 	t.Error("nothing was dropped: the test proves nothing")
+}
+
+// overtaken is a server with a client whose stream waits, on the brink of what is kept no more: it has 4 events of changes 1 to 4 in
+// its hands, and the 5th waits for room.
+func overtaken(t *testing.T, subscription string, room int) (*quietServer, *client) {
+	t.Helper()
+	now := time.Now()
+	w := watching(t, store.Options{Now: func() time.Time { return now }, Retention: time.Hour})
+	c := w.admit(api.Operator, room)
+	c.ask(t, api.Subscribe, subscription)
+	if h := c.next(t); h.name != api.Subscribed {
+		t.Fatalf("%v", h)
+	}
+	for i := range 10 {
+		w.declare("web", fmt.Sprint("x", i), nil)
+		synctest.Wait() // the stream reads one change at a time
+	}
+	now = now.Add(3 * time.Hour)
+	for i := range moreThanInMemory {
+		w.declare("web", fmt.Sprint("y", i), nil)
+	}
+	return w, c
+}
+
+// A gap is told once it was, even where the client subscribes again before there was room to tell of it.
+func TestSubscribe_AgainWhileTheGapWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const room = 4
+		w, c := overtaken(t, `{"events":["activity_log"]}`, room)
+		c.next(t) // the 5th takes its room, and the gap waits behind it
+		synctest.Wait()
+		if c.ask(t, api.Subscribe, `{"events":["activity_log"]}`)["ok"] != true {
+			t.Fatal("refused")
+		}
+		h := c.next(t)
+		if h.name != api.EventsDropped || h.body["from"] != w.Store.Version(room+2) || h.body["to"] != w.Store.Version(w.Store.Revision()) {
+			t.Fatalf("after revision %d: %s %s", room+1, h.name, h.raw)
+		}
+		if lost := 10 + moreThanInMemory - room - 1; h.body["events"] != float64(lost) {
+			t.Errorf("%v events were lost, not %d", h.body["events"], lost)
+		}
+	})
+}
+
+// What happened since a time is told again, and each event says whose it is by name, of one that is gone too.
+func TestSubscribe_SinceATime(t *testing.T) {
+	now := time.Now()
+	w := watching(t, store.Options{Now: func() time.Time { return now }})
+	w.declare("old", "x", nil)
+	now = now.Add(time.Hour)
+	since := now
+	w.bury(w.declare("young", "x", nil))
+	told := w.subscribe(w.admit(api.Operator, 0), fmt.Sprintf(`{"since":%q,"events":["activity_log"]}`, since.Format(time.RFC3339Nano)))
+	c := w.admit(api.Viewer, 0)
+	c.ask(t, api.Subscribe, fmt.Sprintf(`{"since":%q,"events":["activity_log"]}`, since.Format(time.RFC3339Nano)))
+	if h := c.next(t); h.body["name"] != "young" || len(told) != 1 {
+		t.Errorf("told %v, first %s", told, h.raw)
+	}
+}
+
+// What was dropped is counted by events, not by changes, and those only that the client would have been sent.
+func TestSubscribe_CountsTheEventsOfAGap(t *testing.T) {
+	for subscription, each := range map[string]int{
+		`{}`:                               2, // container_changed and activity_log
+		`{"events":["container_changed"]}`: 1,
+		`{"events":["activity_log","status_changed"]}`: 1,
+	} {
+		t.Run(subscription, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, c := overtaken(t, subscription, 4)
+				for read := 0; ; read++ {
+					h := c.next(t)
+					if h.name != api.EventsDropped {
+						continue
+					}
+					if want := float64(each*(int(w.Store.Revision())) - read); h.body["events"] != want {
+						t.Errorf("%v after %d that were read; %v are missing", h.body, read, want)
+					}
+					return
+				}
+			})
+		})
+	}
+}
+
+// Those who have not subscribed are told of a gap too, where the server itself was overtaken.
+func TestServer_TellsOfWhatItMissed(t *testing.T) {
+	now := time.Now()
+	st, err := store.Open(t.TempDir(), store.Options{NoSync: true, Now: func() time.Time { return now }, Retention: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &quietServer{New(backed(st, &servertest.Parts{})), t}
+	viewer := w.Server.admit(t, api.Viewer, 0)
+	w.declare("web", "x", nil)
+	now = now.Add(3 * time.Hour)
+	for i := range moreThanInMemory {
+		w.declare("web", fmt.Sprint("y", i), nil)
+	}
+	end := servertest.Run(w.Server, st)
+	h := viewer.next(t)
+	if h.name != api.EventsDropped || h.body["events"] != float64(1+moreThanInMemory) || h.body["from"] != st.Version(1) {
+		t.Errorf("told %s %s", h.name, h.raw)
+	}
+	viewer.Close()
+	if err := end(); err != nil {
+		t.Error(err)
+	}
 }
 
 func revisionIn(t *testing.T, version any) int {

@@ -49,7 +49,7 @@ func (s *Server) reportOnce(ctx context.Context) {
 	now, newest := time.Now(), s.Store.Version(s.broadcastRevision)
 	for i, r := range asked {
 		if reports[i].Name != "" {
-			ev := newSharedEvent(api.ContainerStatusUpdate, now, "", newest, func() api.Event { return reports[i] })
+			ev := newSharedEvent(api.ContainerStatusUpdate, now, "", newest, func() string { return r.Name }, func() api.Event { return reports[i] })
 			s.broadcastLocked(&ev, func(_ session.Session, st *stream) bool { return st.wantsReport(r, few) })
 		}
 	}

@@ -62,7 +62,9 @@ type Backend struct {
 	Policy    Policy
 	Planner   Planner
 	Log       zerolog.Logger
-	Version   string
+	// Audit is told of each declaration, accepted or refused, as the log is; the zero Logger where nobody keeps that.
+	Audit   zerolog.Logger
+	Version string
 	// StatusInterval is how often it is told what containers consume; 0 is never.
 	StatusInterval time.Duration
 	// Fail is called at points at which a test may want the process to die; nil in production.
@@ -83,11 +85,12 @@ type Server struct {
 	eventCache eventCache
 	tails      tails
 
-	// mu guards who is told, and broadcastRevision, up to which they have been told. A session that has a stream is told of
+	// mu guards who is told, and up to which revision and tally they have been told. A session that has a stream is told of
 	// changes by that.
 	mu                sync.Mutex
 	sessions          map[session.Session]*stream
 	broadcastRevision uint64
+	broadcastTold     store.Tally
 }
 
 // handler answers one request; an error is what the client is told.
@@ -98,7 +101,8 @@ func New(b Backend) *Server {
 	if b.Fail == nil {
 		b.Fail = func(string) {}
 	}
-	s := &Server{Backend: b, roles: api.RequestRoles(), sessions: map[session.Session]*stream{}, broadcastRevision: b.Store.Revision()}
+	s := &Server{Backend: b, roles: api.RequestRoles(), sessions: map[session.Session]*stream{}}
+	s.broadcastRevision, s.broadcastTold = b.Store.Tally()
 	s.life, s.cancel = context.WithCancel(context.Background())
 	s.handlers = map[string]handler{
 		api.CreateContainer:    (*Server).createContainer,
@@ -136,8 +140,8 @@ func (s *Server) Begin(c session.Session) error {
 		"message": "connected to flow-manager", "version": s.Version, "instance": s.Store.Instance(),
 		"resource_version": s.Store.Version(s.broadcastRevision), "role": c.Principal().Role, "timestamp": time.Now().UTC(),
 	}))
-	s.Log.Info().Str("operation", "connect").Str("session", c.ID()).Str("remote", c.RemoteAddr()).Str("principal", c.Principal().Name).
-		Str("role", string(c.Principal().Role)).Str("token_id", c.Principal().Token).Msg("session begun")
+	s.Log.Debug().Str("operation", "connect").Str("session", c.ID()).Str("remote", c.RemoteAddr()).Str("principal", c.Principal().Name).
+		Str("role", string(c.Principal().Role)).Str("login_id", c.Principal().Token).Msg("session begun")
 	return nil
 }
 
@@ -147,7 +151,7 @@ func (s *Server) End(c session.Session) {
 	delete(s.sessions, c)
 	s.mu.Unlock()
 	s.answers.forget(c)
-	s.Log.Info().Str("operation", "disconnect").Str("session", c.ID()).Msg("session over")
+	s.Log.Debug().Str("operation", "disconnect").Str("session", c.ID()).Msg("session over")
 }
 
 // Handle implements session.App.
@@ -161,6 +165,7 @@ func (s *Server) Handle(c session.Session, r *session.Request) {
 			log = s.Log.Error()
 		}
 		log = log.Err(err)
+		s.auditRefused(r, e)
 		s.refuse(r, e)
 	}
 	log.Str("operation", r.Event).Str("session", c.ID()).Dur("took", time.Since(began)).Msg("request")
@@ -244,9 +249,12 @@ func (s *Server) Run(ctx context.Context) error {
 
 // skip gives up on changes that are no longer kept; whoever waits for an answer is judged by what stands now.
 func (s *Server) skip() uint64 {
+	revision, told := s.Store.Tally()
 	s.mu.Lock()
-	s.broadcastRevision = s.Store.Revision()
-	revision := s.broadcastRevision
+	gap := s.missed(behind(s.broadcastRevision, s.broadcastTold), behind(revision, told), &filter{})
+	s.broadcastRevision, s.broadcastTold = revision, told
+	ev := newSharedEvent(api.EventsDropped, time.Now(), "", s.Store.Version(revision), nobody, gap.Event)
+	s.broadcastLocked(&ev, func(_ session.Session, st *stream) bool { return st == nil })
 	s.mu.Unlock()
 	for _, id := range s.answers.containers() {
 		s.completeAnswers(id, nil)
@@ -258,7 +266,7 @@ func (s *Server) skip() uint64 {
 func (s *Server) broadcastChange(c *store.Change) {
 	ce := s.changeEvents(c)
 	s.mu.Lock()
-	s.broadcastRevision = c.Revision
+	s.broadcastRevision, s.broadcastTold = c.Revision, c.Told
 	for i := range ce.events[1:] {
 		s.broadcastLocked(&ce.events[1+i], func(_ session.Session, st *stream) bool { return st == nil })
 	}
@@ -268,8 +276,9 @@ func (s *Server) broadcastChange(c *store.Change) {
 
 // Broadcast sends an event that is not kept to every session that has not narrowed itself to others.
 func (s *Server) Broadcast(e api.Event) {
+	about := sync.OnceValue(func() string { return containerOf(e) })
 	labels := sync.OnceValues(func() (id string, labels map[string]string) {
-		if id = containerOf(e); id == "" {
+		if id = about(); id == "" {
 			return "", nil
 		}
 		if r, ok := s.Store.Get(id); ok {
@@ -279,7 +288,7 @@ func (s *Server) Broadcast(e api.Event) {
 	})
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	ev := newSharedEvent(e.Name, time.Now(), "", s.Store.Version(s.broadcastRevision), func() api.Event { return e })
+	ev := newSharedEvent(e.Name, time.Now(), "", s.Store.Version(s.broadcastRevision), func() string { return s.nameOf(about()) }, func() api.Event { return e })
 	s.broadcastLocked(&ev, func(_ session.Session, st *stream) bool {
 		if st == nil || !st.filter.narrowed {
 			return true

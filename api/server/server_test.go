@@ -1,7 +1,6 @@
 package server
 
 import (
-	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -561,12 +560,25 @@ func TestServer_WhileTheEngineIsAwayNobodyKnows(t *testing.T) {
 	p := s.join()
 	p.ask(api.CreateContainer, webSpec)
 	s.observe("web", api.StateRunning, nil)
-	s.parts.Away = errors.New("away")
+	since := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	s.parts.Away = &api.EngineAway{Message: "no answer", Since: since}
+	const said = "no answer; since 2026-01-02T03:04:05Z"
+	p.ask(api.DeleteContainer, `{"container_id":"web"}`)
+	list := p.ask(api.ListContainers, `{}`)
+	away, _ := list["engine_away"].(map[string]any)
+	item := list["containers"].([]any)[0].(map[string]any)
+	if away["message"] != "no answer" || away["since"] != "2026-01-02T03:04:05Z" || item["deleted_at"] == nil {
+		t.Errorf("list: %v", list)
+	}
+	waited := p.ask(api.WaitContainer, `{"container_id":"web","generation":2,"wait_seconds":1}`)
+	if details, _ := waited["details"].(map[string]any); waited["error_type"] != "timeout_error" || !strings.Contains(fmt.Sprint(waited["message"]), said) || details["engine_away"] == nil {
+		t.Errorf("waited: %v", waited)
+	}
 	status := p.ask(api.GetContainerStatus, `{"container_id":"web"}`)
 	unknown := 0
 	for _, one := range status["conditions"].([]any) {
 		c := one.(map[string]any)
-		if about := c["type"] == api.Ready || c["type"] == api.Available; about && c["status"] == api.Unknown && c["reason"] == api.ReasonEngineUnavailable {
+		if about := c["type"] == api.Ready || c["type"] == api.Available; about && c["status"] == api.Unknown && c["reason"] == api.ReasonEngineUnavailable && c["message"] == said && c["last_transition_at"] == "2026-01-02T03:04:05Z" {
 			unknown++
 		}
 	}

@@ -21,7 +21,13 @@ type stream struct {
 	stop    context.CancelCauseFunc
 	done    chan struct{}
 
-	at store.Position // of the stream alone, and of its successor once done is closed
+	at cursor // of the stream alone, and of its successor once done is closed
+}
+
+// cursor is how far a session was sent what it subscribed to.
+type cursor struct {
+	store.Position
+	told store.Tally // up to there, nil where that is not known
 }
 
 // subscription is what its request is answered, when all up to a revision was sent.
@@ -34,7 +40,7 @@ type subscription struct {
 var errReplaced = errors.New("replaced")
 
 // startStream has the session sent what the filter lets through, from a position on.
-func (s *Server) startStream(c session.Session, f filter, at store.Position, a subscription) {
+func (s *Server) startStream(c session.Session, f filter, at cursor, a subscription) {
 	ctx, stop := context.WithCancelCause(c.Context())
 	st := &stream{server: s, session: c, filter: f, answer: a, stop: stop, done: make(chan struct{}), at: at}
 	s.mu.Lock()
@@ -55,7 +61,10 @@ func (st *stream) run(ctx context.Context) {
 		changes, err := watch.Next(ctx)
 		switch {
 		case errors.Is(err, store.ErrExpired):
-			st.skip(ctx)
+			if !st.skip(ctx) {
+				st.reportEnd(ctx, nil)
+				return
+			}
 			watch = st.server.Store.Watch(st.at.After)
 		case err != nil:
 			st.reportEnd(ctx, err)
@@ -74,10 +83,19 @@ func (st *stream) run(ctx context.Context) {
 // process sends a change's events. It does not make them where the filter lets none through.
 func (st *stream) process(ctx context.Context, c *store.Change) bool {
 	if !st.filter.mayMatch(c) {
-		st.at = store.Position{After: c.Revision}
+		st.at = behind(c.Revision, c.Told)
 		return true
 	}
-	return st.sendChange(ctx, st.server.changeEvents(c))
+	if !st.sendChange(ctx, st.server.changeEvents(c)) {
+		return false
+	}
+	st.at = behind(c.Revision, c.Told)
+	return true
+}
+
+// behind is the cursor behind all of a revision.
+func behind(revision uint64, told store.Tally) cursor {
+	return cursor{store.Position{After: revision}, told}
 }
 
 // sendChange sends what is left of a change; false: the stream is over.
@@ -88,7 +106,6 @@ func (st *stream) sendChange(ctx context.Context, ce *changeEvents) bool {
 		}
 		st.at.Within = i + 1
 	}
-	st.at = store.Position{After: ce.revision}
 	return true
 }
 
@@ -144,10 +161,29 @@ func (st *stream) reportEnd(ctx context.Context, err error) {
 	}
 }
 
-// skip gives up what is no longer kept: this client reads so slowly that it was overtaken by that.
-func (st *stream) skip(ctx context.Context) {
-	newest := st.server.Store.Revision()
-	missed := api.Missed{From: st.server.Store.Version(st.at.After + 1), To: st.server.Store.Version(newest), Events: int(newest - st.at.After)}
-	st.session.EmitPaced(ctx, &session.Event{Name: api.EventsDropped, Body: missed.Event().Stamped(time.Now(), "")})
-	st.at = store.Position{After: newest}
+// skip gives up what is no longer kept: this client reads so slowly that it was overtaken by that. Where it cannot be told so before
+// the stream is over, its successor meets the same gap.
+func (st *stream) skip(ctx context.Context) bool {
+	newest, told := st.server.Store.Tally()
+	missed := st.server.missed(st.at, behind(newest, told), &st.filter)
+	if !st.session.EmitPaced(ctx, &session.Event{Name: api.EventsDropped, Body: missed.Event().Stamped(time.Now(), "")}) {
+		return false
+	}
+	st.at = behind(newest, told)
+	return true
+}
+
+// missed tells of what the filter lets through, by the names of events, between two places: of all containers, for which of them
+// had these events is not known any more.
+func (s *Server) missed(from, to cursor, f *filter) api.Missed {
+	events := 0
+	if f.matchesEvent(api.ContainerChanged) {
+		events = int(to.After - from.After)
+	}
+	for name, n := range to.told {
+		if f.matchesEvent(name) {
+			events += int(n - from.told[name])
+		}
+	}
+	return api.Missed{From: s.Store.Version(from.After + 1), To: s.Store.Version(to.After), Events: max(events, 1)}
 }

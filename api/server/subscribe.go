@@ -19,13 +19,21 @@ func (s *Server) subscribe(c session.Session, r *session.Request) error {
 	if err != nil {
 		return api.AsError(err).For("", in.RequestID, "")
 	}
-	var at *store.Position
+	var at *cursor
 	if in.ResourceVersion != "" {
 		p, err := s.Store.Position(in.ResourceVersion)
 		if err != nil {
 			return expired(err).For("", in.RequestID, "")
 		}
-		at = &p
+		at = &cursor{p, s.Store.TallyAt(p.After)}
+	}
+	if in.Since != "" {
+		since, _ := api.Moment(in.Since) // it has been validated
+		p, err := s.Store.PositionSince(since)
+		if err != nil {
+			return api.AsError(err).For("", in.RequestID, "")
+		}
+		at = &cursor{p, s.Store.TallyAt(p.After)}
 	}
 	s.resubscribe(c, r, in.RequestID, f, at)
 	return nil
@@ -69,13 +77,13 @@ func (s *Server) currentFilter(c session.Session) filter {
 }
 
 // resubscribe puts a new stream in the place of what the session was sent so far, from a position, or nil for where that ended.
-func (s *Server) resubscribe(c session.Session, r *session.Request, requestID string, f filter, at *store.Position) {
+func (s *Server) resubscribe(c session.Session, r *session.Request, requestID string, f filter, at *cursor) {
 	ended := s.stopStream(c)
 	if at == nil {
 		at = &ended
 	}
 	a := subscription{operation: r.Event, requestID: requestID, upTo: s.Store.Revision()}
-	ack := map[string]any{"ok": true, "resource_version": s.Store.VersionAt(*at)} // what is after it is yet to come
+	ack := map[string]any{"ok": true, "resource_version": s.Store.VersionAt(at.Position)} // what is after it is yet to come
 	if requestID != "" {
 		ack["request_id"] = requestID
 	}
@@ -84,11 +92,11 @@ func (s *Server) resubscribe(c session.Session, r *session.Request, requestID st
 }
 
 // stopStream ends what the session is sent of changes, and returns how far it was sent.
-func (s *Server) stopStream(c session.Session) store.Position {
+func (s *Server) stopStream(c session.Session) cursor {
 	s.mu.Lock()
 	st := s.sessions[c]
 	if st == nil {
-		st = &stream{stop: func(error) {}, done: make(chan struct{}), at: store.Position{After: s.broadcastRevision}}
+		st = &stream{stop: func(error) {}, done: make(chan struct{}), at: behind(s.broadcastRevision, s.broadcastTold)}
 		close(st.done)
 		s.sessions[c] = st // from here on it is told nothing as others are
 	}

@@ -150,8 +150,12 @@ func TestSubscribe_Refuses(t *testing.T) {
 		{`{"labels":{` + labels(21) + `}}`, "validation_error", "labels: has 21 entries"},
 		{`{"resource_version":"` + old + `"}`, "resource_expired_error", "list_containers, then subscribe from the resource_version of the list"},
 		{`{"resource_version":"` + w.Store.Version(9999) + `"}`, "resource_expired_error", "list_containers"},
+		{`{"since":"yesterday"}`, "validation_error", "since: must be a time"},
+		{`{"since":"2026-01-02T03:04:05Z","resource_version":"x-1"}`, "validation_error", "since: does not go with resource_version"},
 		{`{"resource_version":"other-1"}`, "resource_expired_error", "list_containers"},
 		{`{"resource_version":"nonsense"}`, "resource_expired_error", "list_containers"},
+		{`{"resource_version":"` + w.Store.Version(w.Store.Revision()+1) + `.1"}`, "resource_expired_error", "list_containers"},
+		{`{"resource_version":"` + w.Store.Version(w.Store.Revision()) + `.2"}`, "validation_error", "resource_version: \""},
 	}
 	for _, tt := range tests {
 		ack := c.ask(t, api.Subscribe, tt.body)

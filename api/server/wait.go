@@ -45,10 +45,18 @@ func (s *Server) await(r *session.Request, p pendingAnswer, until api.Waiting, a
 			s.acknowledgeWait(r, &p, o, ack)
 		case <-timer.C:
 			s.answers.remove(&p)
-			r.Ack(waitError(&p, api.Errorf(api.TimeoutError, "%s was accepted, but its outcome was not seen within %s; it stands, and is gone on with", r.Event, limit)))
+			r.Ack(waitError(&p, s.notSeen(r.Event, limit)))
 		case <-p.session.Context().Done():
 		}
 	})
+}
+
+// notSeen is what who waited is told when the time is up.
+func (s *Server) notSeen(event string, limit time.Duration) *api.Error {
+	if away := s.engineAway(); away != nil {
+		return api.Errorf(api.TimeoutError, "%s was accepted, but its outcome was not seen within %s: %s; it stands, and is gone on with once the engine is back", event, limit, away).With("engine_away", away)
+	}
+	return api.Errorf(api.TimeoutError, "%s was accepted, but its outcome was not seen within %s; it stands, and is gone on with", event, limit)
 }
 
 // levelOf is how far a request is to have come for whoever waits for it.

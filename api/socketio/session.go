@@ -115,7 +115,7 @@ func (s *Session) EmitPaced(ctx context.Context, e *session.Event) bool {
 
 // End ends the session: requests that wait are dropped, what was emitted is still written. It does not wait.
 func (s *Session) End(reason string) {
-	s.t.log.Info().Str("operation", "end_session").Str("session", s.id).Str("reason", reason).Msg("session ended")
+	s.t.log.Debug().Str("operation", "end_session").Str("session", s.id).Str("reason", reason).Msg("session ended")
 	s.in.close(true)
 	s.end(endedByApp)
 }
@@ -198,7 +198,7 @@ func (s *Session) protocolError(f *fault) {
 // expel ends the session of a client that may not act any more.
 func (s *Session) expel(cause error) {
 	e := api.AsError(cause)
-	s.t.log.Info().Str("operation", "expel").Str("session", s.id).Str("principal", s.principal.Name).Str("token_id", s.principal.Token).Str("why", e.Message).Msg("session cut off")
+	s.t.log.Info().Str("operation", "expel").Str("session", s.id).Str("principal", s.principal.Name).Str("login_id", s.principal.Token).Str("why", e.Message).Msg("session cut off")
 	s.expelled.Store(true)
 	s.dismiss(e, endedUnauthorized)
 }

@@ -51,6 +51,11 @@ func (m *manager) obey(ctx context.Context, again <-chan os.Signal) error {
 
 // reload leaves as it was what cannot be read.
 func (m *manager) reload() {
+	if m.audit != nil {
+		if err := m.audit.reopen(); err != nil {
+			m.log.Error().Err(err).Str("operation", "reload").Msg("the audit log could not be closed; it is opened again all the same")
+		}
+	}
 	if m.tokens != nil {
 		if err := m.tokens.Reload(); err != nil {
 			m.log.Error().Err(err).Str("operation", "reload").Msg("the tokens stay as they were")

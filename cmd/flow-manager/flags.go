@@ -50,10 +50,12 @@ type settings struct {
 	Pulls          int           `koanf:"pulls"`
 	EventRetention time.Duration `koanf:"event-retention"`
 	MaxContainers  int           `koanf:"max-containers"`
+	MaxCodeBytes   int64         `koanf:"max-code-bytes"`
 	MaxSessions    int           `koanf:"max-sessions"`
 	MaxRequests    int           `koanf:"max-requests-per-second"`
 	ResyncInterval time.Duration `koanf:"resync-interval"`
 	StatusInterval time.Duration `koanf:"status-interval"`
+	AuditLog       string        `koanf:"audit-log"`
 	LogLevel       string        `koanf:"log-level"`
 	LogFormat      string        `koanf:"log-format"`
 
@@ -86,10 +88,12 @@ func addFlags(f *pflag.FlagSet) {
 	f.Int("pulls", 3, "images pulled at once")
 	f.Duration("event-retention", 24*time.Hour, "how long events can be replayed, at most 100,000 of them")
 	f.Int("max-containers", 1000, "containers that may be declared")
+	f.Int64("max-code-bytes", 10<<30, "bytes that the copies of all containers' code may take in the data directory")
 	f.Int("max-sessions", 4096, "clients that may be connected; one address and one principal may have half of them")
 	f.Int("max-requests-per-second", 1000, "requests a second, and at once, of one client; messages to flows do not count")
 	f.Duration("resync-interval", time.Minute, "how often the engine is listed though nothing happened")
 	f.Duration("status-interval", 30*time.Second, "how often clients are told what containers consume (0: never)")
+	f.String("audit-log", "", "file to append a JSON line to for each declaration, accepted or refused; put aside at 100 MiB, opened again on SIGHUP (default none)")
 	f.String("log-level", "info", "trace, debug, info, warn or error")
 	f.String("log-format", "", "json or console (default console on a terminal)")
 }
@@ -199,6 +203,8 @@ func (s *settings) checkNumbers() error {
 		return fmt.Errorf("--pulls %d is out of range; use 1 to 100", s.Pulls)
 	case s.MaxContainers < 1:
 		return fmt.Errorf("--max-containers %d is out of range; use 1 or more", s.MaxContainers)
+	case s.MaxCodeBytes < 1:
+		return fmt.Errorf("--max-code-bytes %d is out of range; use 1 or more", s.MaxCodeBytes)
 	case s.MaxSessions < 1:
 		return fmt.Errorf("--max-sessions %d is out of range; use 1 or more", s.MaxSessions)
 	case s.MaxRequests < 1:
@@ -222,6 +228,9 @@ func (s *settings) checkPaths() error {
 	if s.RunDir, err = filepath.Abs(s.RunDir); err != nil {
 		return fmt.Errorf("--run-dir: %w", err)
 	}
+	if err := errors.Join(checkOwner("--data-dir", s.DataDir), checkOwner("--run-dir", s.RunDir)); err != nil {
+		return err
+	}
 	own, err := s.own()
 	if err != nil {
 		return err
@@ -234,7 +243,7 @@ func (s *settings) checkPaths() error {
 // the engine.
 func (s *settings) own() ([]string, error) {
 	own := []string{s.DataDir, s.RunDir}
-	for _, file := range []string{s.AuthFile, s.TLSKey, socketOf(s.Listen), socketOf(s.dockerHost())} {
+	for _, file := range []string{s.AuthFile, s.TLSKey, s.AuditLog, socketOf(s.Listen), socketOf(s.dockerHost())} {
 		if file == "" {
 			continue
 		}

@@ -24,10 +24,10 @@ func TestMasker_KnowsTheContainersSecrets(t *testing.T) {
 	var out bytes.Buffer
 	log := zerolog.New(&masker{&jsonLines{&out}, tellerOf})
 	log.Warn().Str("id", "web").Err(errors.New("no hunter2hunter2\nhere")).Str("api_key", "x").Int("n", 7).Strs("list", []string{"token=x", "\u202e"}).Msg("said")
-	log.Warn().Str("id", "other").Str("session", "dc2iu5pksdufdmu9l0ig").Msg("hunter2hunter2")
+	log.Warn().Str("id", "other").Str("session", "dc2iu5pksdufdmu9l0ig").Str("login_id", "4f2a91c0").Msg("hunter2hunter2")
 	log.Warn().Str("session", "not an id").Str("quoted", `"id":"web"`).Msg("hunter2hunter2")
 	want := `{"level":"warn","id":"web","error":"no [FILTERED]\nhere","api_key":"[FILTERED]","n":7,"list":["token=[FILTERED]","\u202e"],"message":"said"}
-{"level":"warn","id":"other","session":"dc2iu5pksdufdmu9l0ig","message":"hunter2hunter2"}
+{"level":"warn","id":"other","session":"dc2iu5pksdufdmu9l0ig","login_id":"4f2a91c0","message":"hunter2hunter2"}
 {"level":"warn","session":"[FILTERED]","quoted":"\"id\":\"web\"","message":"hunter2hunter2"}
 `
 	if out.String() != want {

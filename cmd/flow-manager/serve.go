@@ -75,6 +75,7 @@ func kernelBootID() string {
 type manager struct {
 	sink        *sink
 	log         zerolog.Logger
+	audit       *auditLog    // nil: none
 	tokens      *auth.Tokens // nil: nobody needs one
 	certificate *certificate // nil: no TLS
 	store       *store.Store
@@ -107,7 +108,7 @@ func serve(ctx context.Context, s *settings) error {
 	signal.Ignore(syscall.SIGPIPE) // whoever reads the log may go
 	m := &manager{sink: newSink(os.Stderr)}
 	defer m.sink.close()
-	m.log = logger(s, m.sink, func(id string) api.Redactor { return redactorOf(m.store, id) })
+	m.log = logger(s, m.sink, m.redactor)
 	again := make(chan os.Signal, 1)
 	signal.Notify(again, syscall.SIGHUP) // from the first moment: it must never end the manager
 	defer signal.Stop(again)
@@ -124,6 +125,13 @@ func (m *manager) open(s *settings) error {
 		return err
 	}
 	var err error
+	var audit zerolog.Logger // writes nothing
+	if s.AuditLog != "" {
+		if m.audit, err = openAudit(s.AuditLog, m.redactor); err != nil {
+			return usageError{err}
+		}
+		audit = m.audit.log
+	}
 	fail := failpoint()
 	if err = m.openStore(s, fail); err != nil {
 		return fmt.Errorf("open the store: %w", err)
@@ -140,7 +148,7 @@ func (m *manager) open(s *settings) error {
 	}
 	s.paths.Engine = m.runtime.Folders
 	m.warnOfSuid(s)
-	snapshots, err := code.Open(context.Background(), filepath.Join(s.DataDir, "code"), code.Limits{})
+	snapshots, err := code.Open(context.Background(), filepath.Join(s.DataDir, "code"), code.Limits{Total: s.MaxCodeBytes})
 	if err != nil {
 		return fmt.Errorf("open the flows' code: %w", err)
 	}
@@ -149,7 +157,7 @@ func (m *manager) open(s *settings) error {
 		Resync: s.ResyncInterval, Ports: s.ports, AcceptEngine: s.AcceptEngine, AcceptRestore: s.AcceptRestore, Boot: bootID(), Uptime: uptime, Engine: m.announceEngine, Progress: m.announcePull, Fail: fail,
 	})
 	m.server = server.New(server.Backend{
-		Store: m.store, Messenger: messenger{m.hub}, Stats: m.controller, Logs: m.runtime, StatusInterval: s.StatusInterval, Engine: m.controller, Policy: m.controller, Planner: m.controller, Log: m.log, Version: version(), Fail: fail,
+		Store: m.store, Messenger: messenger{m.hub}, Stats: m.controller, Logs: m.runtime, StatusInterval: s.StatusInterval, Engine: m.controller, Policy: m.controller, Planner: m.controller, Log: m.log, Audit: audit, Version: version(), Fail: fail,
 	})
 	m.flows.tell, m.flows.look = m.server.Broadcast, m.controller.Look
 	if err := m.listen(s); err != nil {
@@ -183,6 +191,15 @@ func (m *manager) warnOfSuid(s *settings) {
 		m.log.Warn().Str("operation", "policy").Strs("allow_host_path", roots).Msg("whoever may declare a flow that writes there can leave a set-user-id program, which makes every local account of this host root: " +
 			"allow folders of a file system that is mounted with nosuid")
 	}
+}
+
+// redactor knows the secrets of the container with that id.
+func (m *manager) redactor(id string) api.Redactor { return redactorOf(m.store, id) }
+
+// tellAuditLoss tells the log and every session that lines of the audit log are lost.
+func (m *manager) tellAuditLoss(e api.Event) {
+	m.log.Error().Str("operation", "audit").RawJSON("loss", e.Data).Msg("declarations are not in the audit log: see to its disk")
+	m.server.Broadcast(e)
 }
 
 // tellCompacted notes that the store's file, of which more than half was free, was made smaller at the start, or not.
@@ -229,6 +246,9 @@ func (m *manager) run(ctx context.Context, again <-chan os.Signal) error {
 	group.Go(func() error { return m.obey(work, again) })
 	group.Go(func() error { return m.admin.run(work) })
 	group.Go(func() error { return m.sink.report(work, m.server.Broadcast) })
+	if m.audit != nil {
+		group.Go(func() error { return m.audit.report(work, m.tellAuditLoss) })
+	}
 	web := m.transport.Server(m.mux())
 	group.Go(func() error {
 		if err := web.Serve(m.secured()); !errors.Is(err, http.ErrServerClosed) {
@@ -275,6 +295,12 @@ func (m *manager) close() error {
 	}
 	if m.tokens != nil {
 		m.tokens.Close()
+	}
+	if m.audit != nil {
+		if loss := m.audit.lost(); loss.Dropped > 0 {
+			errs = append(errs, fmt.Errorf("%d lines are lost: %s", loss.Dropped, loss.Message))
+		}
+		errs = append(errs, m.audit.reopen())
 	}
 	return errors.Join(errs...)
 }

@@ -29,6 +29,7 @@ type app struct {
 	timeout time.Duration
 	endless bool // an interrupt is how it ends
 	shown   *progress
+	outage  string // that was told last
 }
 
 func (a *app) rootCommand() *cobra.Command {

@@ -220,7 +220,7 @@ func (b *board) remove(s sighting) []change {
 	if s.Name == "" { // of an old deletion only the id is known
 		s.container = old.container
 	}
-	s.State, s.Lasts = "deleted", false
+	s.State, s.Lasts = gone, false
 	return []change{{"deleted", s}}
 }
 

@@ -36,7 +36,8 @@ func (a *app) describeCommand() *cobra.Command {
 // description is a container, what is next, and what was done of late.
 type description struct {
 	Container   json.RawMessage `json:"container"`
-	Explanation *outlook        `json:"explanation"` // null where the server does not tell
+	Explanation *outlook        `json:"explanation"`                   // null where the server does not tell
+	Unexplained string          `json:"explanation_missing,omitempty"` // why it does not
 	Activity    json.RawMessage `json:"activity"`
 	Missing     string          `json:"activity_missing,omitempty"` // why there is no activity
 }
@@ -69,7 +70,7 @@ func (a *app) describe(ctx context.Context, c *Client, name string) (json.RawMes
 	err = a.ask(ctx, c, api.ExplainContainer, map[string]any{"container_id": found.ID}, &d.Explanation)
 	switch {
 	case refused(err):
-		d.Explanation = nil // the engine is away: the rest is worth showing
+		d.Explanation, d.Unexplained = nil, err.Error() // the engine is away: the rest is worth showing
 	case err != nil:
 		return nil, err
 	}
@@ -126,17 +127,20 @@ func describePage(body json.RawMessage, now time.Time) ([]byte, error) {
 		return nil, err
 	}
 	return slices.Concat(c.facts(now).text(), section("Spec", spec), section("Conditions", conditionTable(c.Status.Conditions, now).text()),
-		d.Explanation.text(now), section("Activity", activityText(activity, d.Missing, now))), nil
+		d.Explanation.text(d.Unexplained, now), section("Activity", activityText(activity, d.Missing, now))), nil
 }
 
-// text is what is next and how runs have ended, empty where that is not told.
-func (o *outlook) text(now time.Time) []byte {
-	if o == nil {
+// text is what is next and how runs have ended, or why that is not told.
+func (o *outlook) text(missing string, now time.Time) []byte {
+	if o == nil && missing == "" {
 		return nil
+	}
+	if o == nil {
+		return section("Next", []byte(api.Printable("not told: "+oneLine(missing))+"\n"))
 	}
 	t := &table{}
 	t.fact("Action:", o.NextAction)
-	t.fact("Why:", o.Why)
+	t.fact("Why:", hints.Replace(o.Why))
 	t.time("Look:", o.NextLookAt, now)
 	return slices.Concat(section("Next", t.text()), endings(o.LastExit, o.FailedUpdate), section("Recent actions", actionTable(o.RecentActions, now)))
 }
@@ -168,7 +172,7 @@ func (c *described) facts(now time.Time) *table {
 	t.add("Connected:", strconv.FormatBool(s.Connected))
 	t.time("Last communication:", s.Communication, now)
 	if e := s.LastError; e != nil {
-		t.add("Last error:", fmt.Sprintf("%s: %s (%s)", ago(e.At, now), e.Message, e.ErrorType))
+		t.add("Last error:", fmt.Sprintf("%s: %s (%s)", ago(e.At, now), hints.Replace(e.Message), e.ErrorType))
 	}
 	if l := s.LastAction; l != nil {
 		t.add("Last action:", ago(l.At, now)+": "+actionText(l))
@@ -206,7 +210,7 @@ func pairs(labels map[string]string) string {
 func conditionTable(conditions []api.Condition, now time.Time) *table {
 	t := &table{header: []string{"TYPE", "STATUS", "SINCE", "REASON", "MESSAGE"}}
 	for _, c := range conditions {
-		t.add(c.Type, c.Status, age(now.Sub(c.LastTransitionAt)), c.Reason, c.Message)
+		t.add(c.Type, c.Status, age(now.Sub(c.LastTransitionAt)), c.Reason, hints.Replace(c.Message))
 	}
 	return t
 }

@@ -170,3 +170,17 @@ func TestTop(t *testing.T) {
 		t.Errorf("%d %q", code, w.said())
 	}
 }
+
+// Where the server cannot tell what is next, it is said why, and the rest is shown.
+func TestDescribe_WhileTheEngineIsAway(t *testing.T) {
+	f := newFake(t)
+	serveObjects(f)
+	f.on["explain_container"] = func(s *session, r request) {
+		s.refuse(r, "docker_unavailable", "what is next cannot be told while the engine is away: no answer; since 2026-01-02T03:04:05Z", `{}`)
+	}
+	f.on["get_activity"] = func(s *session, r request) { s.ack(r, `{"ok":true,"entries":[]}`) }
+	got := flowctl(t, "", "describe", "a")
+	if want := "Next:\n  not told: what is next cannot be told while the engine is away: no answer; since 2026-01-02T03:04:05Z (docker_unavailable)\n"; got.Code != 0 || !strings.Contains(got.Out, want) {
+		t.Errorf("%+v", got)
+	}
+}

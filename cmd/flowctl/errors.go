@@ -19,10 +19,11 @@ type Failure struct {
 
 // Error is the message, and the type in brackets.
 func (f *Failure) Error() string {
+	message := hints.Replace(f.Message)
 	if f.Type == "" {
-		return f.Message
+		return message
 	}
-	return fmt.Sprintf("%s (%s)", f.Message, f.Type)
+	return fmt.Sprintf("%s (%s)", message, f.Type)
 }
 
 func (f *Failure) fields() []api.FieldError {
@@ -61,7 +62,7 @@ type hopelessError struct {
 	message string
 }
 
-func (e *hopelessError) Error() string { return e.message }
+func (e *hopelessError) Error() string { return hints.Replace(e.message) }
 
 // failureOf reads an error object; a body of another shape is quoted as it is.
 func failureOf(body json.RawMessage) *Failure {

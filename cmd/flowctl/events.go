@@ -20,8 +20,10 @@ type newsreel struct {
 	labels  map[string]string
 	types   []string
 	version string // up to which all was shown
-	shows   bool   // the session is narrowed
-	resumes bool   // it is not the first one
+	since   string // in the words of the flag
+	from    time.Time
+	shows   bool // the session is narrowed
+	resumes bool // it is not the first one
 
 	names   map[string]string // by id, as far as they were told
 	columns columns
@@ -30,7 +32,7 @@ type newsreel struct {
 func (a *app) eventsCommand() *cobra.Command {
 	n := &newsreel{app: a, names: map[string]string{}}
 	cmd := &cobra.Command{
-		Use:   "events [NAME|ID...] [-l KEY=VALUE] [--type TYPE] [--since-version VERSION]",
+		Use:   "events [NAME|ID...] [-l KEY=VALUE] [--type TYPE] [--since 10m] [--since-version VERSION]",
 		Short: "Show what happens, as it happens",
 		Long: `Show what happens, as it happens, of all containers or of those that are named or labelled. Events have a resource version where
 they can be told again: --since-version begins behind one, and so does flowctl by itself when it has lost the connection. As JSON
@@ -39,12 +41,22 @@ each event is a line, with its name and its data. container_changed and containe
   flowctl events -l team=blue -o json`,
 		RunE: func(cmd *cobra.Command, ids []string) error {
 			n.ids, a.endless = ids, true
+			if n.since != "" {
+				var err error
+				if n.from, err = parseSince(n.since, time.Now()); err != nil {
+					return err
+				}
+				if n.version != "" {
+					return usagef("give --since or --since-version, not both")
+				}
+			}
 			return a.watch(cmd.Context(), hearing(n.begin, n.hear))
 		},
 	}
 	flags := cmd.Flags()
 	flags.StringToStringVarP(&n.labels, "label", "l", nil, "only of containers that have the label `key=value`; may be given again")
 	flags.StringSliceVar(&n.types, "type", nil, "only events of this `type`; may be given again")
+	flags.StringVar(&n.since, "since", "", "all that is kept of what is younger than a `duration` like 10m, or than a time like 2026-01-02T15:04:05Z, first")
 	flags.StringVar(&n.version, "since-version", "", "all that is kept behind this resource `version` first")
 	a.completeFlag(cmd, "type", api.WatchableEvents)
 	return a.completeNames(cmd, 0)
@@ -76,8 +88,11 @@ func (n *newsreel) subscribe(ctx context.Context, c *Client) error {
 	if len(n.types) > 0 {
 		request["events"] = n.types
 	}
-	if n.version != "" {
+	switch {
+	case n.version != "":
 		request["resource_version"] = n.version
+	case !n.from.IsZero() && !n.resumes:
+		request["since"] = n.from.UTC().Format(time.RFC3339Nano)
 	}
 	version, err := n.app.subscribe(ctx, c, request)
 	n.shows = err == nil

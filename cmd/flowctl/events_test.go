@@ -1,8 +1,10 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 )
 
 const at = `"timestamp":"2026-01-02T03:04:05.678Z"`
@@ -92,4 +94,33 @@ func TestEvents_ErrExpired(t *testing.T) {
 	f.on["subscribe"] = func(s *session, r request) { s.refuse(r, "resource_expired_error", "list again", `{}`) }
 	wants(t, flowctl(t, "", "events", "--since-version", "v1"), result{Code: exitError,
 		Err: "error: the server does not keep what follows --since-version v1: leave it out, or give a newer one (resource_expired_error)\n"})
+}
+
+// --since asks for what happened since then, once: over a lost connection it goes on behind what was shown. An event that says whose
+// it is is shown by that name.
+func TestEvents_Since(t *testing.T) {
+	f := newFake(t)
+	sessions := 0
+	f.on["subscribe"] = func(s *session, r request) {
+		s.ack(r, `{"ok":true,"resource_version":"v5"}`)
+		if sessions++; sessions == 1 {
+			s.emit("container_crashed", `{`+at+`,"container_id":"id-a","name":"a","exit_code":3,"resource_version":"v6"}`)
+			_ = s.conn.Close()
+			return
+		}
+		s.emit("container_crashed", `{`+at+`,"container_id":"id-a","exit_code":4,"resource_version":"v7"}`)
+	}
+	began := time.Now()
+	w := begin(t, "events", "--since", "10m")
+	w.shows("2026-01-02T03:04:05Z   container_crashed   a   ended with exit code 3", "2026-01-02T03:04:05Z   container_crashed   a   ended with exit code 4")
+	w.interrupted()
+	seen := f.seen()
+	since, err := time.Parse(time.RFC3339Nano, fmt.Sprint(seen[0].Body["since"]))
+	if err != nil || since.Sub(began.Add(-10*time.Minute)).Abs() > time.Minute {
+		t.Errorf("asked for %v, %v", seen[0].Body, err)
+	}
+	if again := seen[1].Body; again["since"] != nil || again["resource_version"] != "v6" {
+		t.Errorf("asked again for %v", again)
+	}
+	wants(t, flowctl(t, "", "events", "--since", "10m", "--since-version", "v1"), result{Code: exitUsage, Err: "error: give --since or --since-version, not both\n"})
 }

@@ -45,7 +45,7 @@ func explainPage(body json.RawMessage, now time.Time) ([]byte, error) {
 	t.add("Observed:", fmt.Sprintf("%s, generation %d; made from generation %d", s.State, s.ObservedGeneration, s.RunningGeneration))
 	t.add("Differences:", differences(e.Differences))
 	t.add("Next action:", e.NextAction)
-	t.add("Why:", e.Why)
+	t.add("Why:", hints.Replace(e.Why))
 	t.time("Next look:", e.NextLookAt, now)
 	return slices.Concat(t.text(), endings(e.LastExit, e.FailedUpdate), section("Recent actions", actionTable(e.RecentActions, now))), nil
 }
@@ -65,7 +65,7 @@ func endings(last *api.Ending, failed *api.FailedUpdate) []byte {
 func endingText(reason string, e *api.Ending) []byte {
 	t := &table{}
 	t.fact("Reason:", reason)
-	t.fact("Message:", e.Message)
+	t.fact("Message:", hints.Replace(e.Message))
 	if e.ExitCode != nil {
 		t.add("Exit code:", exitText(*e.ExitCode, e.OOMKilled))
 	}

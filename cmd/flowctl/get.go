@@ -27,6 +27,9 @@ type container struct {
 	Created  time.Time             `json:"created"`
 	Image    string                `json:"image"`
 	Ports    map[string]publishing `json:"ports"`
+	Deleted  *time.Time            `json:"deleted_at"`
+
+	conditions []api.Condition // where they are known
 }
 
 // publishing is where a port is published: a number, or an address and a number.
@@ -159,6 +162,7 @@ func (a *app) show(objects []json.RawMessage, list bool) error {
 		if err != nil {
 			return err
 		}
+		a.noteUnknown(item.conditions)
 		items = append(items, item)
 	}
 	return a.write(containerTable(items, time.Now()).text())
@@ -195,12 +199,17 @@ func (a *app) list(ctx context.Context, c *Client, l listing) (listed, error) {
 			Containers []container `json:"containers"`
 			Continue   string      `json:"continue"`
 			Version    string      `json:"resource_version"`
+
+			Away *api.EngineAway `json:"engine_away"`
 		}
 		if err := a.ask(ctx, c, api.ListContainers, request, &page); err != nil {
 			return all, err
 		}
 		if all.version == "" {
 			all.version = page.Version
+			if page.Away != nil {
+				a.noteOutage(page.Away.Error())
+			}
 		}
 		all.items = append(all.items, page.Containers...)
 		if page.Continue == "" {
@@ -217,6 +226,23 @@ func (a *app) version(ctx context.Context, c *Client) (string, error) {
 	}
 	err := a.ask(ctx, c, api.ListContainers, map[string]any{"limit": 1}, &page)
 	return page.Version, err
+}
+
+// noteOutage says beside what is shown that it is not how things are now: the engine is away, or the store a restored one. It says so
+// once.
+func (a *app) noteOutage(why string) {
+	if why != a.outage {
+		a.outage = why
+		a.note("what is shown is what was seen last: %s", why)
+	}
+}
+
+// noteUnknown is noteOutage for a container whose conditions tell so.
+func (a *app) noteUnknown(conditions []api.Condition) {
+	s := &api.Status{Conditions: conditions}
+	if ready := s.Condition(api.Ready); ready.Status == api.Unknown {
+		a.noteOutage(ready.Message)
+	}
 }
 
 // objectsOf gets each item whole; one that was deleted since the list is left out.
@@ -252,6 +278,8 @@ func itemOf(object json.RawMessage) (container, error) {
 		ID      string    `json:"id"`
 		Name    string    `json:"name"`
 		Created time.Time `json:"created_at"`
+
+		Deleted *time.Time `json:"deleted_at"`
 		Spec    struct {
 			Image string `json:"image"`
 		} `json:"spec"`
@@ -270,7 +298,7 @@ func itemOf(object json.RawMessage) (container, error) {
 	s := whole.Status
 	seen := &api.Status{Conditions: s.Conditions}
 	lasts, reason := seen.Condition(api.Available).Status == api.True, seen.Trouble()
-	return container{whole.ID, whole.Name, s.State, lasts, reason, s.Health, s.Restarts, whole.Created, whole.Spec.Image, s.Ports}, nil
+	return container{whole.ID, whole.Name, s.State, lasts, reason, s.Health, s.Restarts, whole.Created, whole.Spec.Image, s.Ports, whole.Deleted, s.Conditions}, nil
 }
 
 func containerTable(items []container, now time.Time) *table {
@@ -280,6 +308,9 @@ func containerTable(items []container, now time.Time) *table {
 	}
 	return t
 }
+
+// gone is the state that is shown of a container that was deleted.
+const gone = "deleted"
 
 // ageColumn is that which changes by itself.
 const ageColumn = 6
@@ -292,8 +323,11 @@ func (c *container) cells(now time.Time) []string {
 	return []string{c.Name, c.ID, c.state(), c.available(), c.Health, strconv.Itoa(c.Restarts), age(now.Sub(c.Created)), c.Image, portList(c.Ports)}
 }
 
-// state is how the container is, and what is wrong with it.
+// state is how the container is, and what is wrong with it, or that it is being deleted.
 func (c *container) state() string {
+	if c.Deleted != nil && c.State != gone {
+		return c.State + " (being deleted)"
+	}
 	if c.Reason == "" {
 		return c.State
 	}

@@ -116,3 +116,43 @@ func TestGet_Empty(t *testing.T) {
 	wants(t, flowctl(t, "", "get", "-o", "json"), result{Out: "[]\n"})
 	wants(t, flowctl(t, "", "get", "-o", "yaml"), result{})
 }
+
+// What is shown is not how things are now while the engine is away, or a restored store waits; who asks is told so, and since when,
+// once. What is being deleted is marked.
+func TestGet_WhileTheEngineIsAway(t *testing.T) {
+	f := newFake(t)
+	const told = "what is shown is what was seen last: EngineUnavailable: no answer; since 2026-01-02T03:04:05Z\n"
+	f.on["list_containers"] = func(s *session, r request) {
+		s.ack(r, `{"ok":true,"engine_away":{"message":"EngineUnavailable: no answer","since":"2026-01-02T03:04:05.6Z"},"containers":[`+
+			item("a", time.Minute, `,"status":"running","deleted_at":"2026-01-02T03:04:05Z","health":"none","ports":{}`)+`]}`)
+	}
+	conditions := `"conditions":[{"type":"Ready","status":"Unknown","reason":"EngineUnavailable","message":"EngineUnavailable: no answer; since 2026-01-02T03:04:05Z"}]`
+	f.on["get_container"] = func(s *session, r request) {
+		whole := strings.Replace(object("a"), `"created_at"`, `"deleted_at":"2026-01-02T03:04:05Z","created_at"`, 1)
+		s.ack(r, `{"ok":true,"container":`+strings.Replace(whole, `"health":"none"`, `"health":"none",`+conditions, 1)+`}`)
+	}
+	f.on["get_container_status"] = func(s *session, r request) {
+		s.ack(r, `{"ok":true,"container_id":"id-a","name":"a","state":"running",`+conditions+`}`)
+	}
+	row := "a      id-a   running (being deleted)   no          none     %d          60s   alpine:3   -\n"
+	table := "NAME   ID     STATE                     AVAILABLE   HEALTH   RESTARTS   AGE   IMAGE      PORTS\n" + fmt.Sprintf(row, 0)
+	wants(t, flowctl(t, "", "get"), result{Out: table, Err: told})
+	got := flowctl(t, "", "get", "a", "a")
+	if !strings.Contains(got.Out, "running (being deleted)") || got.Err != told {
+		t.Errorf("by name: %+v", got)
+	}
+	for _, args := range [][]string{{"top"}, {"top", "a"}} {
+		if got := flowctl(t, "", args...); got.Code != 0 || got.Err != told {
+			t.Errorf("%q: %+v", args, got)
+		}
+	}
+}
+
+// What the server advises is told in the words of flowctl.
+func TestGet_HintsAreFlowctls(t *testing.T) {
+	f := newFake(t)
+	f.on["get_container"] = func(s *session, r request) {
+		s.refuse(r, "container_not_found", `there is no container "x"; list_containers names all`, `{}`)
+	}
+	wants(t, flowctl(t, "", "get", "x"), result{Code: exitError, Err: "error: there is no container \"x\"; flowctl get lists all (container_not_found)\n"})
+}

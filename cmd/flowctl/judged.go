@@ -61,9 +61,12 @@ func (j *judged) hopeless(wanted string) string {
 func (j *judged) said() string {
 	s := &j.Status
 	if d := s.Condition(api.Degraded); d.Status == api.True && d.Message != "" {
-		return fmt.Sprintf("%s (%s: %s)", s.State, d.Reason, d.Message)
+		return fmt.Sprintf("%s (%s: %s)", s.State, d.Reason, hints.Replace(d.Message))
 	}
 	ready, available := s.Condition(api.Ready), s.Condition(api.Available)
+	if ready.Status == api.Unknown {
+		return fmt.Sprintf("%s, as seen last (%s: %s)", s.State, ready.Reason, ready.Message)
+	}
 	reason := cmp.Or(s.Trouble(), ready.Reason)
 	if s.Trouble() == "" && ready.Status == api.True && available.Status == api.False {
 		reason = available.Reason

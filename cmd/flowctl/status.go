@@ -16,22 +16,17 @@ import (
 
 // status is what is shown of a container's status.
 type status struct {
-	ID            string     `json:"container_id"`
-	Name          string     `json:"name"`
-	State         string     `json:"state"`
-	Health        string     `json:"health"`
-	Uptime        string     `json:"uptime"`
-	Connected     bool       `json:"socket_connected"`
-	Communication string     `json:"last_communication"`
-	Restarts      int        `json:"restart_count"`
-	NextRestart   string     `json:"next_restart_at"`
-	Usage         *api.Usage `json:"resource_usage"`
-	Conditions    []struct {
-		Type    string `json:"type"`
-		Status  string `json:"status"`
-		Reason  string `json:"reason"`
-		Message string `json:"message"`
-	} `json:"conditions"`
+	ID            string          `json:"container_id"`
+	Name          string          `json:"name"`
+	State         string          `json:"state"`
+	Health        string          `json:"health"`
+	Uptime        string          `json:"uptime"`
+	Connected     bool            `json:"socket_connected"`
+	Communication string          `json:"last_communication"`
+	Restarts      int             `json:"restart_count"`
+	NextRestart   string          `json:"next_restart_at"`
+	Usage         *api.Usage      `json:"resource_usage"`
+	Conditions    []api.Condition `json:"conditions"`
 }
 
 func (a *app) statusCommand() *cobra.Command {

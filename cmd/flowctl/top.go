@@ -126,6 +126,7 @@ func (a *app) printUsages(answers []json.RawMessage) error {
 		if err := json.Unmarshal(answer, &s); err != nil {
 			return fmt.Errorf("read the status: %w", err)
 		}
+		a.noteUnknown(s.Conditions)
 		u := s.Usage
 		if u == nil {
 			u = &api.Usage{}

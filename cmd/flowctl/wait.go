@@ -106,10 +106,16 @@ func (a *app) lastWords(ctx context.Context, failed *hopelessError) {
 	}
 	defer c.Close()
 	var explained api.Explanation
-	if body, err := a.explain(ctx, c, failed.name); err != nil || json.Unmarshal(body, &explained) != nil || explained.LastExit == nil {
+	if body, err := a.explain(ctx, c, failed.name); err != nil || json.Unmarshal(body, &explained) != nil {
 		return
 	}
-	failed.ExitCode, failed.Logs = explained.LastExit.ExitCode, explained.LastExit.Logs
+	ending := explained.LastExit
+	if ending == nil && explained.FailedUpdate != nil {
+		ending = &explained.FailedUpdate.Ending
+	}
+	if ending != nil {
+		failed.ExitCode, failed.Logs = ending.ExitCode, ending.Logs
+	}
 }
 
 // missed says of each what it is instead.

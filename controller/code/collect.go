@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 )
 
@@ -56,6 +57,12 @@ func (s *Snapshots) linked() (map[string]bool, error) {
 	return linked, nil
 }
 
+// digestIn is the digest that a name begins with, of a snapshot or of one that was set aside.
+func digestIn(name string) string {
+	digest, _, _ := strings.Cut(name, "-")
+	return digest
+}
+
 // discardFrom renames what is not used of the snapshots in a folder.
 func (s *Snapshots) discardFrom(folder string, used func(digest string) bool) (removed []string, err error) {
 	entries, err := os.ReadDir(s.in(folder))
@@ -63,13 +70,14 @@ func (s *Snapshots) discardFrom(folder string, used func(digest string) bool) (r
 		return nil, fmt.Errorf("list snapshots: %w", err)
 	}
 	for _, e := range entries {
-		digest, _, _ := strings.Cut(e.Name(), "-")
+		digest := digestIn(e.Name())
 		if !isDigest(digest) || used(digest) {
 			continue
 		}
-		if err := os.Rename(s.in(folder, e.Name()), s.fresh(removedFolder, "")); err != nil {
+		if err := os.Rename(s.in(folder, e.Name()), s.fresh(removedFolder)); err != nil {
 			return removed, fmt.Errorf("remove a snapshot: %w", err)
 		}
+		s.room.leaveLocked(filepath.Join(folder, e.Name()))
 		removed = append(removed, digest)
 	}
 	return removed, nil

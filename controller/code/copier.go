@@ -15,12 +15,16 @@ const syncers = 16
 // copier writes the entries that it is told of below a folder of ours, which nobody else writes to.
 type copier struct {
 	to      string
+	reserve func(e entry) error // room for what is about to be written
 	digest  digester
 	reader  *reader
 	entries []entry
 }
 
 func (c *copier) visit(ctx context.Context, in folder, e entry) error {
+	if err := c.reserve(e); err != nil {
+		return err
+	}
 	var sum []byte
 	var err error
 	to := filepath.Join(c.to, e.path)

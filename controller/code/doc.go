@@ -14,7 +14,8 @@
 //   - Only regular files, folders, and relative links that stay in the tree. Devices, FIFOs, sockets and other links are
 //     refused. A hard link becomes a file of its own, a hole zeros. Owners, times, extended attributes, setuid, setgid and
 //     sticky bits are dropped; folders and files whose owner may execute them get 0755, other files 0644.
-//   - Bounds are counted while reading, and nothing is left of what was over them.
+//   - Bounds are counted while reading, and nothing is left of what was over them. All snapshots together have a bound too: what
+//     does not fit beside the others is not copied.
 //   - A snapshot stays while a link points at it, while Collect's caller keeps it, and from Take until the release of it.
 //     Where Take finds a damaged one it makes a new one and sets the damaged one aside until nobody uses the digest: flows
 //     that still run on it would lose their files otherwise.

@@ -13,12 +13,14 @@ type Limits struct {
 	// PathBytes is the length of an entry's path in the tree, and of a link's target: 1024. The path in a container, with the
 	// mount's target before it, may have 4095.
 	PathBytes int
+	// Total are the bytes that all snapshots take together, each entry in whole blocks of 4 KiB: 10 GiB.
+	Total int64
 }
 
 func (l Limits) withDefaults() Limits {
 	return Limits{
 		Entries: or(l.Entries, 100_000), Bytes: or(l.Bytes, 1<<30),
-		Depth: or(l.Depth, 100), NameBytes: or(l.NameBytes, 255), PathBytes: or(l.PathBytes, 1024),
+		Depth: or(l.Depth, 100), NameBytes: or(l.NameBytes, 255), PathBytes: or(l.PathBytes, 1024), Total: or(l.Total, 10<<30),
 	}
 }
 

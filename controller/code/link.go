@@ -51,7 +51,7 @@ func (s *Snapshots) swap(name, digest string) error {
 	if standing == nil {
 		return absent(digest)
 	}
-	temporary := s.fresh(partialFolder, "")
+	temporary := s.fresh(partialFolder)
 	if err := os.Symlink(filepath.Join("..", digest), temporary); err != nil {
 		return unwritable(err)
 	}

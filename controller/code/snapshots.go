@@ -29,6 +29,7 @@ type Snapshots struct {
 	// mu makes one of what looks at names in dir and then changes them, and guards held.
 	mu   sync.Mutex
 	held map[string]int
+	room room
 }
 
 // Open makes dir where it is absent, and removes what a process that died had half made or half removed.
@@ -37,7 +38,7 @@ func Open(ctx context.Context, dir string, limits Limits) (*Snapshots, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the snapshots' folder: %w", err)
 	}
-	s := &Snapshots{dir: dir, limits: limits.withDefaults(), held: map[string]int{}}
+	s := &Snapshots{dir: dir, limits: limits.withDefaults(), held: map[string]int{}, room: room{of: map[string]int64{}}}
 	for _, name := range []string{"", linksFolder, partialFolder, removedFolder, damagedFolder} {
 		if err := makeFolder(s.in(name)); err != nil {
 			return nil, err
@@ -87,7 +88,7 @@ func (s *Snapshots) in(names ...string) string {
 }
 
 // fresh is a path in one of the folders that nothing has.
-func (s *Snapshots) fresh(folder, prefix string) string { return s.in(folder, prefix+rand.Text()) }
+func (s *Snapshots) fresh(folder string) string { return s.in(folder, rand.Text()) }
 
 // hold keeps Collect from the snapshot of digest until release, which may be called again.
 func (s *Snapshots) hold(digest string) (release func()) {

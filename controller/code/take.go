@@ -2,11 +2,13 @@ package code
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 )
 
@@ -20,22 +22,33 @@ func (s *Snapshots) Take(ctx context.Context, path string) (digest string, relea
 		return "", nil, err
 	}
 	defer root.Close()
-	partial := s.fresh(partialFolder, "")
-	defer os.RemoveAll(partial) // if it was published it is not there, and what cannot be removed now the next Open removes
-	if digest, err = s.copy(ctx, root, partial); err != nil {
+	partial := s.fresh(partialFolder)
+	if err := s.measure(ctx); err != nil {
+		return "", nil, err
+	}
+	var reserved int64
+	defer func() {
+		_ = os.RemoveAll(partial) // if it was published it is not there, and what cannot be removed now the next Open removes
+		s.giveBack(reserved)
+	}()
+	if digest, err = s.copy(ctx, root, partial, &reserved); err != nil {
 		return "", nil, err
 	}
 	release = s.hold(digest)
-	if err := s.publish(ctx, partial, digest); err != nil {
+	if err := s.publish(ctx, partial, digest, &reserved); err != nil {
 		release()
 		return "", nil, err
 	}
 	return digest, release, nil
 }
 
-// copy makes a synced copy of root at to and returns its digest.
-func (s *Snapshots) copy(ctx context.Context, root folder, to string) (string, error) {
-	c := copier{to: to, digest: newDigester(), reader: newReader()}
+// copy makes a synced copy of root at to and returns its digest. What it takes is added to reserved.
+func (s *Snapshots) copy(ctx context.Context, root folder, to string, reserved *int64) (string, error) {
+	c := copier{to: to, digest: newDigester(), reader: newReader(), reserve: func(e entry) error {
+		n, err := s.reserve(e)
+		*reserved += n
+		return err
+	}}
 	w := walker{meter: meter{limits: s.limits}, visit: c.visit}
 	if err := w.walk(ctx, root); err != nil {
 		return "", err
@@ -80,11 +93,12 @@ func differing(copied, left []entry, e entry) string {
 	return left[0].path
 }
 
-// publish gives partial its name, or finds that a sound snapshot has it. One that is damaged is set aside.
-func (s *Snapshots) publish(ctx context.Context, partial, digest string) error {
+// publish gives partial its name, and what was reserved for it is its own then, or finds that a sound snapshot has the name. One that
+// is damaged is set aside.
+func (s *Snapshots) publish(ctx context.Context, partial, digest string, reserved *int64) error {
 	var damaged fs.FileInfo
 	for {
-		standing, err := s.settle(partial, digest, damaged)
+		standing, err := s.settle(partial, digest, damaged, reserved)
 		if err != nil {
 			return unwritable(err)
 		}
@@ -104,7 +118,7 @@ func (s *Snapshots) publish(ctx context.Context, partial, digest string) error {
 
 // settle renames partial unless a snapshot stands there, which it returns. The one that was found damaged makes way, but only
 // that: another Take may have replaced it meanwhile.
-func (s *Snapshots) settle(partial, digest string, damaged fs.FileInfo) (fs.FileInfo, error) {
+func (s *Snapshots) settle(partial, digest string, damaged fs.FileInfo, reserved *int64) (fs.FileInfo, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	standing, err := s.stands(digest)
@@ -115,9 +129,17 @@ func (s *Snapshots) settle(partial, digest string, damaged fs.FileInfo) (fs.File
 		return standing, nil
 	}
 	if standing != nil {
-		if err := os.Rename(s.in(digest), s.fresh(damagedFolder, digest+"-")); err != nil {
+		aside := filepath.Join(damagedFolder, digest+"-"+rand.Text())
+		if err := os.Rename(s.in(digest), s.in(aside)); err != nil {
 			return nil, fmt.Errorf("set the damaged snapshot aside: %w", err)
 		}
+		s.room.standLocked(aside, s.room.leaveLocked(digest))
 	}
-	return nil, os.Rename(partial, s.in(digest))
+	if err := os.Rename(partial, s.in(digest)); err != nil {
+		return nil, err
+	}
+	s.room.taken -= *reserved
+	s.room.standLocked(digest, *reserved)
+	*reserved = 0
+	return nil, nil
 }
