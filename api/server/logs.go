@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -17,7 +18,8 @@ import (
 
 // Logs reads what containers write to their output.
 type Logs interface {
-	// Output calls each for every line, in order, until the output ends: when all was read or, with Follow, when the container stops.
+	// Output calls each for every line, or piece of one, in order, until the output ends: when all was read or, with Follow, when the
+	// container stops.
 	// Where each blocks, so does the reading, and nothing piles up. Its errors are *api.Error, or each's own.
 	Output(ctx context.Context, dockerID string, o api.LogOptions, each func(api.LogLine) error) error
 }
@@ -157,13 +159,14 @@ func (t *tail) run(ctx context.Context) {
 		t.session.EmitPaced(ends, &session.Event{Name: api.ErrorEvent, Body: e.Body(time.Now())})
 		return
 	}
-	t.send(ends, api.Stdout, []string{}, true)
+	t.send(ends, api.Stdout, []string{}, "eof")
 }
 
-func (t *tail) send(ctx context.Context, stream string, lines []string, eof bool) bool {
+// send sends lines with a mark: partial where the last of them goes on, eof where there are no more.
+func (t *tail) send(ctx context.Context, stream string, lines []string, mark string) bool {
 	body := t.body(map[string]any{"stream": stream, "lines": lines, "timestamp": time.Now().UTC()})
-	if eof {
-		body["eof"] = true
+	if mark != "" {
+		body[mark] = true
 	}
 	return t.session.EmitPaced(ctx, &session.Event{Name: api.ContainerLogs, Body: api.Encode(body)})
 }
@@ -217,7 +220,7 @@ func run(r *store.Record) string {
 
 // options ask for what has not been sent yet.
 func (t *tail) options() api.LogOptions {
-	o := api.LogOptions{Tail: -1, Follow: t.in.Follow, Since: t.last}
+	o := api.LogOptions{Tail: -1, Follow: t.in.Follow, Since: t.last.Add(1)} // a nanosecond behind it
 	switch {
 	case t.begun.IsZero():
 		t.begun = time.Now()
@@ -235,26 +238,17 @@ func (t *tail) options() api.LogOptions {
 func (t *tail) copy(ctx context.Context, dockerID string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	o, lines, ended := t.options(), make(chan api.LogLine, tailQueue), make(chan error, 1)
-	since := t.last
+	lines, ended := make(chan shownLine, tailQueue), make(chan error, 1)
+	o, j := t.options(), newJoiner(t.redactor())
 	go func() {
 		defer close(lines)
 		defer t.session.Recovered(api.GetLogs, func() { ended <- api.InternalError() })
-		ended <- t.server.Logs.Output(ctx, dockerID, o, func(l api.LogLine) error {
-			if !since.IsZero() && !l.At.After(since) {
-				return nil // the engine gives the line again that was the last
-			}
-			select {
-			case lines <- l:
-				return nil
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		})
+		pass := func(shown []shownLine) error { return hand(ctx, lines, shown) }
+		err := t.server.Logs.Output(ctx, dockerID, o, func(l api.LogLine) error { return pass(j.add(l)) })
+		ended <- cmp.Or(pass(j.close()), err)
 	}()
-	redactor := t.redactor()
 	for first := range lines {
-		if err := t.batch(ctx, redactor, first, lines); err != nil {
+		if err := t.batch(ctx, first, lines); err != nil {
 			cancel()
 			<-ended
 			return err
@@ -263,14 +257,25 @@ func (t *tail) copy(ctx context.Context, dockerID string) error {
 	return <-ended
 }
 
-// batch sends a line and those behind it that are there already.
-func (t *tail) batch(ctx context.Context, redactor api.Redactor, l api.LogLine, more <-chan api.LogLine) error {
+func hand(ctx context.Context, to chan<- shownLine, shown []shownLine) error {
+	for _, l := range shown {
+		select {
+		case to <- l:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// batch sends a line and those behind it that are there already. What goes on is the last of its event.
+func (t *tail) batch(ctx context.Context, l shownLine, more <-chan shownLine) error {
 	for {
-		stream, texts, size, there := l.Stream, []string{}, 0, true
-		for there && l.Stream == stream && len(texts) < tailBatchLines && size < tailBatchBytes {
-			t.last = l.At
-			text := t.shown(redactor, l)
-			texts, size = append(texts, text), size+len(text)
+		stream, texts, size, part, there := l.stream, []string{}, 0, false, true
+		for there && !part && l.stream == stream && len(texts) < tailBatchLines && size < tailBatchBytes {
+			t.last = later(t.last, l.at)
+			text := t.shown(l)
+			texts, size, part = append(texts, text), size+len(text), l.part
 			select {
 			case l, there = <-more:
 			default:
@@ -280,7 +285,11 @@ func (t *tail) batch(ctx context.Context, redactor api.Redactor, l api.LogLine, 
 		if err := t.rate.WaitN(ctx, min(size, tailBytesPerSecond)); err != nil {
 			return err
 		}
-		if !t.send(ctx, stream, texts, false) {
+		mark := ""
+		if part {
+			mark = "partial"
+		}
+		if !t.send(ctx, stream, texts, mark) {
 			return context.Cause(ctx)
 		}
 		if !there {
@@ -289,12 +298,18 @@ func (t *tail) batch(ctx context.Context, redactor api.Redactor, l api.LogLine, 
 	}
 }
 
-func (t *tail) shown(redactor api.Redactor, l api.LogLine) string {
-	text := redactor.Text(l.Text)
-	if t.in.Timestamps {
-		return l.At.UTC().Format("2006-01-02T15:04:05.000000000Z") + " " + text
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
 	}
-	return text
+	return b
+}
+
+func (t *tail) shown(l shownLine) string {
+	if t.in.Timestamps {
+		return l.at.UTC().Format("2006-01-02T15:04:05.000000000Z") + " " + l.text
+	}
+	return l.text
 }
 
 // redactor knows the secrets of the container. Output is masked line by line, so each line of a long secret is one.
