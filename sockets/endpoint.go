@@ -38,6 +38,8 @@ type endpoint struct {
 	cfg           *Config
 	counts        *counts
 	poller        *poller
+	talk          *talk
+	speaker       uint64
 	readLimiter   *rate.Limiter  // bytes that the flow says unasked
 	acceptLimiter *rate.Limiter  // its connections
 	tasks         sync.WaitGroup // connections, accepting them, and what they leave to be told
@@ -64,7 +66,7 @@ type endpoint struct {
 func newEndpoint(id string, h *Hub) *endpoint {
 	cfg := &h.cfg
 	return &endpoint{
-		id: id, cfg: cfg, counts: &h.counts, poller: &h.poller, ended: make(chan struct{}), faults: faults{}, pending: newPending(),
+		id: id, cfg: cfg, counts: &h.counts, poller: &h.poller, talk: &h.talk, speaker: h.talk.join(), ended: make(chan struct{}), faults: faults{}, pending: newPending(),
 		readLimiter:   rate.NewLimiter(rate.Limit(cfg.MaxHeard), max(cfg.MaxHeard/2, cfg.MaxFrame, frameCost)),
 		acceptLimiter: rate.NewLimiter(rate.Limit(cfg.MaxJoins), acceptBurst*cfg.MaxConnections),
 	}
