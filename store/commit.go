@@ -38,6 +38,7 @@ type effect struct {
 	fresh    bool              // record is new
 	former   map[string]string // the labels that record had, where they changed
 	events   []api.Event
+	flow     bool // all it is about is what a flow said
 	key      *keyEntry
 	declared *Declared // kept, so that it can be gone back to
 	engine   string
@@ -65,7 +66,8 @@ type txn struct {
 	buried  int          // how many of the effects leave a tombstone
 	spent   []*Tombstone // those of before that go
 	log     []Change
-	seen    int64 // the engine event that it writes, 0 for none
+	dropped []string // for each change that goes from the log, the container whose flow caused it, or ""
+	seen    int64    // the engine event that it writes, 0 for none
 }
 
 // do runs decide in a transaction and returns when that is on disk. ctx counts until the operation is taken up: what has
@@ -236,7 +238,7 @@ func (tx *txn) take(e effect) {
 }
 
 func (tx *txn) change(e *effect) Change {
-	c := Change{Revision: tx.next, At: tx.now, Type: Modified, Spec: e.spec, Events: e.events, FormerLabels: e.former}
+	c := Change{Revision: tx.next, At: tx.now, Type: Modified, Spec: e.spec, Events: e.events, FormerLabels: e.former, Flow: e.flow}
 	if e.drop != nil {
 		e.gone.ResourceVersion = tx.Version(tx.next)
 		c.ID, c.Type, c.Gone = e.drop.ID, Deleted, e.gone
@@ -348,6 +350,7 @@ func (s *Store) publish(tx *txn, err error) {
 		return
 	}
 	s.revision = tx.next
+	s.logged.publish(tx)
 	s.writeMark()
 	s.remember(tx.log)
 	close(s.grown)

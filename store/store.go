@@ -37,7 +37,8 @@ type Store struct {
 	mark       *os.File         // of run alone: nil where there is none
 	// engineEvent is when the newest event of the engine was that was seen, in unix nanoseconds; 0: never.
 	engineEvent  atomic.Int64
-	writtenEvent int64 // of run alone: what the file says
+	writtenEvent int64  // of run alone: what the file says
+	logged       logged // of run alone
 
 	// mu guards the mirror. Only the goroutine of run writes it, so that one may read without.
 	mu          sync.RWMutex
@@ -152,7 +153,7 @@ func (s *Store) kept(after uint64) error {
 		return nil
 	}
 	return s.read(func(tx *bolt.Tx) error {
-		if tx.Bucket(bucketLog).Get(revisionKey(after+1)) == nil {
+		if !follows(tx, after) {
 			return fmt.Errorf("after revision %d: %w", after, ErrExpired)
 		}
 		return nil
