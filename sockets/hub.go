@@ -87,10 +87,11 @@ var errClosed = errors.New("the hub is closed")
 
 // Hub holds the sockets of all containers. Its methods may be called at any time from any goroutine.
 type Hub struct {
-	cfg    Config
-	counts counts
-	poller poller
-	talk   talk
+	cfg      Config
+	counts   counts
+	poller   poller
+	talk     talk
+	refusals refusals
 
 	// locks are held by Open, Remove, Listening and Close, which change a container's files and listener or look at them: one at
 	// a time does so for a container. They are taken before mu.
