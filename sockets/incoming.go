@@ -56,6 +56,7 @@ func (e *endpoint) receive(c *conn, body []byte) {
 		e.fault(malformedMessage, api.Errorf(api.MessageFormatError, "%s; a flow sends one JSON object in each frame", err))
 		return
 	}
+	rawjson.MendPairs(body) // o shares its bytes
 	if e.completeRequest(o, len(body)) {
 		return
 	}
