@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/rs/xid"
@@ -22,6 +21,8 @@ type Logs interface {
 	// container stops.
 	// Where each blocks, so does the reading, and nothing piles up. Its errors are *api.Error, or each's own.
 	Output(ctx context.Context, dockerID string, o api.LogOptions, each func(api.LogLine) error) error
+	// Keep has Output give what a container wrote also when that is removed, until release.
+	Keep(dockerID string) (release func())
 }
 
 const (
@@ -35,12 +36,6 @@ const (
 	// lastWords is how long a client may take to read how a log ended.
 	lastWords = 2 * time.Second
 )
-
-// tails are the logs that are being read.
-type tails struct {
-	mu sync.Mutex
-	by map[string]*tail
-}
 
 // tail sends one session a container's output, at the pace of its client. It goes on over restarts and replacements of the
 // container, as long as that is declared.
@@ -99,43 +94,6 @@ func (s *Server) stopLogs(c session.Session, r *session.Request) error {
 	return nil
 }
 
-func (ts *tails) add(t *tail) *api.Error {
-	ts.mu.Lock()
-	defer ts.mu.Unlock()
-	own := 0
-	for _, other := range ts.by {
-		if other.session == t.session {
-			own++
-		}
-	}
-	if own >= maxTailsOfOne || len(ts.by) >= maxTails {
-		return api.RateLimited(time.Second, "%d logs are being read for this session and %d for all, of at most %d and %d; stop_logs one of them", own, len(ts.by), maxTailsOfOne, maxTails)
-	}
-	if ts.by == nil {
-		ts.by = map[string]*tail{}
-	}
-	ts.by[t.logID] = t
-	return nil
-}
-
-func (ts *tails) remove(t *tail) {
-	ts.mu.Lock()
-	defer ts.mu.Unlock()
-	delete(ts.by, t.logID)
-}
-
-// stop ends a session's own log.
-func (ts *tails) stop(c session.Session, logID string) bool {
-	ts.mu.Lock()
-	defer ts.mu.Unlock()
-	t, ok := ts.by[logID]
-	if !ok || t.session != c {
-		return false
-	}
-	t.stop()
-	return true
-}
-
 // body adds what all that is said of this log has in common.
 func (t *tail) body(more map[string]any) map[string]any {
 	more["container_id"], more["log_id"] = t.id, t.logID
@@ -173,6 +131,8 @@ func (t *tail) send(ctx context.Context, stream string, lines []string, mark str
 
 // follow reads the container that stands, and where the client follows, those that come after.
 func (t *tail) follow(ctx context.Context) error {
+	kept, release := "", func() {}
+	defer func() { release() }()
 	for {
 		watch := t.server.Store.Watch(t.server.Store.Revision())
 		r, ok := t.server.Store.Get(t.id)
@@ -180,7 +140,14 @@ func (t *tail) follow(ctx context.Context) error {
 			return nil
 		}
 		if r.Status.DockerID != "" {
-			err := t.copy(ctx, r.Status.DockerID)
+			if kept != r.Status.DockerID {
+				if err := t.rest(ctx, kept); err != nil {
+					return err
+				}
+				release()
+				kept, release = r.Status.DockerID, t.server.Logs.Keep(r.Status.DockerID)
+			}
+			err := t.copy(ctx, r.Status.DockerID, t.in.Follow)
 			if gone := api.AsError(err).Type == api.ContainerNotFound; err != nil && !(gone && t.in.Follow) {
 				return err
 			}
@@ -192,6 +159,18 @@ func (t *tail) follow(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// rest reads what the last run of a container wrote that was replaced, where that run was over before anybody looked.
+func (t *tail) rest(ctx context.Context, dockerID string) error {
+	if dockerID == "" {
+		return nil
+	}
+	err := t.copy(ctx, dockerID, false)
+	if err != nil && api.AsError(err).Type == api.ContainerNotFound {
+		return nil
+	}
+	return err
 }
 
 // another waits for another run of the container, or its end.
@@ -219,8 +198,8 @@ func run(r *store.Record) string {
 }
 
 // options ask for what has not been sent yet.
-func (t *tail) options() api.LogOptions {
-	o := api.LogOptions{Tail: -1, Follow: t.in.Follow, Since: t.last.Add(1)} // a nanosecond behind it
+func (t *tail) options(follow bool) api.LogOptions {
+	o := api.LogOptions{Tail: -1, Follow: follow, Since: t.last.Add(1)} // a nanosecond behind it
 	switch {
 	case t.begun.IsZero():
 		t.begun = time.Now()
@@ -235,11 +214,11 @@ func (t *tail) options() api.LogOptions {
 }
 
 // copy sends the output of one container. Lines are sent together as far as they are there already.
-func (t *tail) copy(ctx context.Context, dockerID string) error {
+func (t *tail) copy(ctx context.Context, dockerID string, follow bool) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	lines, ended := make(chan shownLine, tailQueue), make(chan error, 1)
-	o, j := t.options(), newJoiner(t.redactor())
+	o, j := t.options(follow), newJoiner(t.redactor())
 	go func() {
 		defer close(lines)
 		defer t.session.Recovered(api.GetLogs, func() { ended <- api.InternalError() })

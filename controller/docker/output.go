@@ -28,8 +28,8 @@ func (r *Runtime) Output(ctx context.Context, dockerID string, o api.LogOptions,
 	for {
 		err := l.follow(ctx)
 		switch {
-		case err == nil: // the run has ended; the last piece may not have been given
-			return l.catchUp(ctx, fewPieces)
+		case err == nil:
+			return l.finish(ctx)
 		case errors.Is(err, errQuiet):
 			err = nil
 		case errors.Is(err, errGap), errors.Is(err, errLate):
@@ -61,6 +61,17 @@ func (l *reading) catchUp(ctx context.Context, pieces int) error {
 	for ; ; pieces = moreThan(pieces) {
 		err := l.pass(ctx, &pass{pieces: pieces})
 		if !errors.Is(err, errGap) {
+			return err
+		}
+	}
+}
+
+// finish reads what is left when a run has ended: its follow may not have given the last piece, and what is read while the container is
+// removed may end before its time.
+func (l *reading) finish(ctx context.Context) error {
+	for {
+		before := l.given
+		if err := l.catchUp(ctx, fewPieces); err != nil || l.given == before {
 			return err
 		}
 	}

@@ -23,11 +23,20 @@ type printed struct {
 	kept    []api.LogLine
 	follows []func(give func(...api.LogLine)) // one for each follow; then follows end at once
 	reads   []string                          // what was asked for
+	removed bool
 }
 
 // ServeHTTP is the engine's /containers/{id}/logs.
 func (e *printed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !strings.HasSuffix(r.URL.Path, "/logs") {
+	e.mu.Lock()
+	removed := e.removed
+	e.removed = removed || r.Method == http.MethodDelete
+	e.mu.Unlock()
+	switch {
+	case removed:
+		w.WriteHeader(http.StatusNotFound)
+		return
+	case !strings.HasSuffix(r.URL.Path, "/logs"):
 		w.Header().Set("Api-Version", "1.41")
 		return
 	}
@@ -70,15 +79,8 @@ func (e *printed) write(pieces ...api.LogLine) []api.LogLine {
 // read is what Output gives, as stream and text; "+" stands behind what goes on.
 func (e *printed) read(t testing.TB, o api.LogOptions) []string {
 	t.Helper()
-	server := httptest.NewServer(e)
-	defer server.Close()
-	r, err := New(Config{Host: "tcp://" + server.Listener.Addr().String()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	got := []string{}
-	err = r.Output(t.Context(), "x", o, func(l api.LogLine) error {
+	r, got := e.runtime(t), []string{}
+	err := r.Output(t.Context(), "x", o, func(l api.LogLine) error {
 		got = append(got, said(l))
 		return nil
 	})
@@ -86,6 +88,22 @@ func (e *printed) read(t testing.TB, o api.LogOptions) []string {
 		t.Fatal(err)
 	}
 	return got
+}
+
+func (e *printed) runtime(t testing.TB) *Runtime {
+	t.Helper()
+	server := httptest.NewServer(e)
+	t.Cleanup(server.Close)
+	r, err := New(Config{Host: "tcp://" + server.Listener.Addr().String(), Folders: []string{t.TempDir()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return r
 }
 
 func said(l api.LogLine) string {

@@ -12,6 +12,7 @@ import (
 	"github.com/docker/docker/pkg/stdcopy"
 
 	"github.com/flow-manager/flow-manager/api"
+	"github.com/flow-manager/flow-manager/controller"
 )
 
 // fullPiece is where the engine cuts a long line. Only a piece as long as that may go on in another one; a shorter one without a
@@ -31,7 +32,8 @@ func moreThan(pieces int) int {
 	return 30 * pieces
 }
 
-// pieces calls each for the last pieces that the engine keeps of a container's output, in order, and with follow for those that come.
+// pieces calls each for the last pieces that the engine keeps of a container's output, in order, and with follow for those that come. Of
+// one that was removed they are all that was kept.
 // All pieces of one line have one time. Its errors are *api.Error, or each's own.
 func (r *Runtime) pieces(ctx context.Context, dockerID string, last int, follow bool, each func(api.LogLine) error) error {
 	options := container.LogsOptions{ShowStdout: true, ShowStderr: true, Timestamps: true, Follow: follow, Tail: "all"}
@@ -39,6 +41,9 @@ func (r *Runtime) pieces(ctx context.Context, dockerID string, last int, follow 
 		options.Tail = strconv.Itoa(last)
 	}
 	stream, err := r.client.ContainerLogs(ctx, dockerID, options)
+	if was := r.kept.find(dockerID); was != nil && classOf(err) == controller.ErrAbsent {
+		stream, err = was, nil
+	}
 	if err != nil {
 		return unreadable(err)
 	}

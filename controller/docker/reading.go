@@ -17,6 +17,7 @@ type reading struct {
 	since   time.Time // what was written before is taken for read
 	each    func(api.LogLine) error
 	places  map[string]place // by stream
+	given   int              // how many pieces
 }
 
 // place is how far a stream was read: so many pieces of the line that was begun at a time. Newest is the latest time of any line, that
@@ -72,6 +73,7 @@ func (l *reading) pass(ctx context.Context, p *pass) error {
 		if err := l.each(piece); err != nil {
 			return err
 		}
+		l.given++
 		l.read(s.line, &piece)
 		s.place = true
 		return nil

@@ -21,7 +21,8 @@ type Config struct {
 	Host string
 	// PublishAddress is where ports without an address are published.
 	PublishAddress string
-	// Folders are where the manager itself writes: with the engine's own, they must have space left.
+	// Folders are where the manager itself writes: with the engine's own, they must have space left. What containers wrote that are
+	// removed is kept in the first while it is read.
 	Folders []string
 }
 
@@ -29,6 +30,7 @@ type Config struct {
 type Runtime struct {
 	client *client.Client
 	config Config
+	kept   kept
 }
 
 var _ controller.Runtime = (*Runtime)(nil)
@@ -43,7 +45,7 @@ func New(c Config) (*Runtime, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prepare the engine's client: %w", err)
 	}
-	return &Runtime{cli, c}, nil
+	return &Runtime{client: cli, config: c}, nil
 }
 
 // Close drops idle connections.
@@ -162,9 +164,14 @@ func aliases(network, alias string) []string {
 	return []string{alias}
 }
 
-// Remove implements controller.Runtime.
+// Remove implements controller.Runtime. What somebody has not read yet of the output is kept for them, if it can be.
 func (r *Runtime) Remove(ctx context.Context, dockerID string) error {
-	return classed(r.client.ContainerRemove(ctx, dockerID, container.RemoveOptions{RemoveVolumes: true}))
+	r.keepOutput(ctx, dockerID)
+	err := r.client.ContainerRemove(ctx, dockerID, container.RemoveOptions{RemoveVolumes: true})
+	if err != nil {
+		r.kept.put(dockerID, nil, 0)
+	}
+	return classed(err)
 }
 
 // RemoveCarried implements controller.Runtime.
