@@ -188,13 +188,16 @@ type Traffic struct {
 	LastType string
 }
 
-// Activity is t about a container; activityType says which way the messages went.
+// Activity is t about a container; activityType says which way the messages went, or that they were actor events.
 func (t Traffic) Activity(activityType, id string) Activity {
-	verb := "sent to"
-	if activityType == ActivityReceived {
-		verb = "received from"
+	what := "messages (%d bytes) sent to"
+	switch activityType {
+	case ActivityReceived:
+		what = "messages (%d bytes) received from"
+	case ActivityActor:
+		what = "more actor events (%d bytes) raised by"
 	}
-	return Activity{ActivityType: activityType, ContainerID: id, Message: fmt.Sprintf("%d messages (%d bytes) %s the flow", t.Count, t.Bytes, verb),
+	return Activity{ActivityType: activityType, ContainerID: id, Message: fmt.Sprintf("%d "+what+" the flow", t.Count, t.Bytes),
 		Details: map[string]any{"count": t.Count, "bytes": t.Bytes, "last_type": t.LastType}}
 }
 

@@ -103,9 +103,10 @@ const (
 	Stderr = "stderr"
 )
 
-// LogLine is a line that a container wrote, without its end, or a piece of one that is very long.
+// LogLine is a line that a container wrote, without its end, or a piece of a long one. All pieces of a line have its time.
 type LogLine struct {
 	Stream string
 	At     time.Time
-	Text   string
+	Text   string // as it was written; only whole lines need be UTF-8
+	More   bool   // what comes next of the stream goes on with this line, if it has the same time
 }

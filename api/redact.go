@@ -100,6 +100,15 @@ func (r Redactor) Certain(text string) string {
 	return cover(text, userinfos(text))
 }
 
+// Reach is how many bytes a secret may have, as it may be written, that the redactor is sure to find.
+func (r Redactor) Reach() int {
+	const byForm = 8 << 10
+	if r.own == nil {
+		return byForm
+	}
+	return max(byForm, r.own.reach)
+}
+
 // maxRounds is more than any text needs: two are, and another that finds nothing.
 const maxRounds = 8
 

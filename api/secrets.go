@@ -39,6 +39,7 @@ func cover(text string, spans []span) string {
 type secrets struct {
 	byFirst map[byte][]string
 	begins  [256]bool // what a secret may begin with, escaped or not
+	reach   int       // the bytes of the longest, all of them escaped
 }
 
 func (s *secrets) add(value string) {
@@ -54,6 +55,7 @@ func (s *secrets) add(value string) {
 		if !slices.Contains(s.byFirst[form[0]], form) {
 			s.byFirst[form[0]] = append(s.byFirst[form[0]], form)
 		}
+		s.reach = max(s.reach, len("%00")*len(form))
 		s.begins[form[0]], s.begins['%'], s.begins['+'] = true, true, true
 	}
 }

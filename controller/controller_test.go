@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/google/go-cmp/cmp"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -784,6 +785,30 @@ func TestController_ACrashIsToldWithItsLastLines(t *testing.T) {
 			t.Errorf("crashes: %+v", crashes)
 		}
 	})
+}
+
+// What a crash is told with is cut after it was masked, and before a line where there is one.
+func TestController_ACrashShowsNoHalfOfASecret(t *testing.T) {
+	const secret = "opensesame-opensesame"
+	for name, tt := range map[string]struct{ printed, want []string }{
+		"within a line": {[]string{strings.Repeat("x", crashBytes) + secret + strings.Repeat("y", crashBytes-5)}, []string{"ERED]" + strings.Repeat("y", crashBytes-5)}},
+		"between lines": {[]string{secret + strings.Repeat("x", crashBytes), strings.Repeat("y", crashBytes-10), secret}, []string{api.Filtered}},
+		"at a line":     {[]string{"x", strings.Repeat("y", crashBytes-11), secret}, []string{strings.Repeat("y", crashBytes-11), api.Filtered}},
+	} {
+		inWorld(t, func(w *world) {
+			w.engine.printed = tt.printed
+			w.declare("web", func(s *api.Spec) { s.Environment = map[string]string{"API_TOKEN": secret} })
+			w.engine.exit("web", 139)
+			w.after(0)
+			crashes := told[api.Crash](w, api.ContainerCrashed)
+			if len(crashes) != 1 {
+				t.Fatalf("%s: crashes: %d", name, len(crashes))
+			}
+			if diff := cmp.Diff(tt.want, crashes[0].Details.Logs); diff != "" {
+				t.Errorf("%s (-want +got):\n%.300s", name, diff)
+			}
+		})
+	}
 }
 
 // outage ends every run as an engine does that goes down, and brings the engine back.

@@ -41,6 +41,8 @@ type fakeEngine struct {
 	before, after func(call string) error
 	// starting sees each container that is about to start.
 	starting func(c *fakeContainer)
+	// printed are the last lines of any container; nil: some of ours.
+	printed []string
 	// never is a call that is not answered.
 	never string
 	// stopTakes is how long a container takes to end once it is asked to.
@@ -362,6 +364,9 @@ func (e *fakeEngine) Pull(ctx context.Context, ref string, _ func(api.PullProgre
 }
 
 func (e *fakeEngine) LastLines(context.Context, string, int, int) ([]string, error) {
+	if e.printed != nil {
+		return e.printed, nil
+	}
 	return []string{"password=hunter2", "the end"}, nil
 }
 

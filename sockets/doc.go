@@ -7,8 +7,9 @@
 //     in the order it was read, one call at a time. Between containers there is no order, and none waits for another.
 //   - At most once. Send returns without an error only after the frame was written whole to the socket. A frame that was cut
 //     off by a lost connection is no message to the flow, so it is written again on the next connection until its time is up.
-//   - No blocking. Status and Lifecycle never block; of several unsent statuses the newest is kept. A flow that does not read
-//     costs its own messages and, after the write deadline, its connection; nothing else.
+//   - No blocking. Queue waits for room, and only while the flow takes messages. Status and Lifecycle never block; of several
+//     unsent statuses the newest is kept. A flow that does not read costs its own messages and, after the write deadline, its
+//     connection; nothing else.
 //   - Bounds. Frames, connections, waiting messages and unsent notices are limited per container; what is over the limit is
 //     refused, and the Watcher or the caller is told. How much a container says unasked is limited by reading no faster: a
 //     flow that runs wild waits for itself. How often it connects is limited as well.

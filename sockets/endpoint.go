@@ -38,6 +38,9 @@ type endpoint struct {
 	cfg           *Config
 	counts        *counts
 	poller        *poller
+	talk          *talk
+	refusals      *refusals
+	speaker       uint64
 	readLimiter   *rate.Limiter  // bytes that the flow says unasked
 	acceptLimiter *rate.Limiter  // its connections
 	tasks         sync.WaitGroup // connections, accepting them, and what they leave to be told
@@ -64,7 +67,7 @@ type endpoint struct {
 func newEndpoint(id string, h *Hub) *endpoint {
 	cfg := &h.cfg
 	return &endpoint{
-		id: id, cfg: cfg, counts: &h.counts, poller: &h.poller, ended: make(chan struct{}), faults: faults{}, pending: newPending(),
+		id: id, cfg: cfg, counts: &h.counts, poller: &h.poller, talk: &h.talk, refusals: &h.refusals, speaker: h.talk.join(), ended: make(chan struct{}), faults: faults{}, pending: newPending(),
 		readLimiter:   rate.NewLimiter(rate.Limit(cfg.MaxHeard), max(cfg.MaxHeard/2, cfg.MaxFrame, frameCost)),
 		acceptLimiter: rate.NewLimiter(rate.Limit(cfg.MaxJoins), acceptBurst*cfg.MaxConnections),
 	}
@@ -122,7 +125,7 @@ func (e *endpoint) shut() {
 func (e *endpoint) serve(s *socket) {
 	e.accept(s)
 	for err := s.rearm(); err != nil; err = s.rearm() {
-		e.cfg.Log.Warn().Err(err).Str("operation", "accept").Str("id", e.id).Msg("cannot wait for a flow's connection, will try again")
+		e.refusals.tell(e, err)
 		if e.pause(acceptPause) {
 			return
 		}
@@ -144,7 +147,7 @@ func (e *endpoint) accept(a acceptor) {
 		case errors.Is(err, net.ErrClosed), errors.Is(err, errWouldBlock):
 			return
 		default:
-			e.cfg.Log.Warn().Err(err).Str("operation", "accept").Str("id", e.id).Msg("cannot accept a flow's connection, will try again")
+			e.refusals.tell(e, err)
 			if e.pause(acceptPause) {
 				return
 			}

@@ -55,6 +55,13 @@ func (e recorder) expect(t *testing.T, want ...string) {
 	}
 }
 
+// drain drops the next calls.
+func (e recorder) drain(calls int) {
+	for range calls {
+		<-e
+	}
+}
+
 // statuses are those of all hubs' containers; no two tests have containers with the same id.
 var statuses sync.Map
 

@@ -60,8 +60,9 @@ type Config struct {
 	MaxConnections  int           // per container; 16
 	FrameTimeout    time.Duration // from a frame's first byte to its last; 30 s
 	WriteTimeout    time.Duration // for the flow to take a frame; 10 s
-	MaxWaiting      int           // messages per container that are not yet written; 256
+	MaxWaiting      int           // messages per container that are not yet written; 8192
 	MaxWaitingBytes int           // and their bytes; 4 MiB
+	TakeTimeout     time.Duration // for the flow to take one of those, where there is no room for another; 250 ms
 	MaxHeard        int           // bytes a second that a container may say unasked, half of them at once; 4 MiB
 	MaxJoins        int           // connections a second that it may make, and four times MaxConnections at once; 10
 }
@@ -74,8 +75,9 @@ func (c Config) withDefaults() Config {
 	c.MaxConnections = cmp.Or(c.MaxConnections, 16)
 	c.FrameTimeout = cmp.Or(c.FrameTimeout, 30*time.Second)
 	c.WriteTimeout = cmp.Or(c.WriteTimeout, 10*time.Second)
-	c.MaxWaiting = cmp.Or(c.MaxWaiting, 256)
+	c.MaxWaiting = cmp.Or(c.MaxWaiting, 8192)
 	c.MaxWaitingBytes = cmp.Or(c.MaxWaitingBytes, 4<<20)
+	c.TakeTimeout = cmp.Or(c.TakeTimeout, 250*time.Millisecond)
 	c.MaxHeard = cmp.Or(c.MaxHeard, 4<<20)
 	c.MaxJoins = cmp.Or(c.MaxJoins, 10)
 	return c
@@ -85,9 +87,11 @@ var errClosed = errors.New("the hub is closed")
 
 // Hub holds the sockets of all containers. Its methods may be called at any time from any goroutine.
 type Hub struct {
-	cfg    Config
-	counts counts
-	poller poller
+	cfg      Config
+	counts   counts
+	poller   poller
+	talk     talk
+	refusals refusals
 
 	// locks are held by Open, Remove, Listening and Close, which change a container's files and listener or look at them: one at
 	// a time does so for a container. They are taken before mu.

@@ -50,15 +50,17 @@ func (e *endpoint) withWatcher(f func(Watcher)) {
 func (e *endpoint) receive(c *conn, body []byte) {
 	o, err := rawjson.Parse(body)
 	e.recordReceived(err == nil)
+	cost := max(len(body), e.talk.heard(e.speaker, time.Now()))
 	if err != nil {
-		e.throttle(len(body))
+		e.throttle(cost)
 		e.fault(malformedMessage, api.Errorf(api.MessageFormatError, "%s; a flow sends one JSON object in each frame", err))
 		return
 	}
+	rawjson.MendPairs(body) // o shares its bytes
 	if e.completeRequest(o, len(body)) {
 		return
 	}
-	e.throttle(len(body))
+	e.throttle(cost)
 	switch o.Text("type") {
 	case "hello":
 		e.makeTarget(c)
@@ -77,13 +79,10 @@ func (e *endpoint) receive(c *conn, body []byte) {
 	}
 }
 
-// frameCost is what any frame of a flow is taken for, in bytes, however short it is.
-const frameCost = 2 << 10
-
 // throttle slows down the reading from a flow that sends more than clients can be told. Replies that somebody waits for are as many as
 // clients ask for, and are not held up.
-func (e *endpoint) throttle(size int) {
-	wait := e.readLimiter.ReserveN(time.Now(), max(size, frameCost)).Delay()
+func (e *endpoint) throttle(cost int) {
+	wait := e.readLimiter.ReserveN(time.Now(), cost).Delay()
 	if wait == 0 {
 		return
 	}

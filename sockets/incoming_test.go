@@ -5,13 +5,14 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/flow-manager/flow-manager/api"
 	"github.com/flow-manager/flow-manager/api/rawjson"
 )
 
 // FuzzEndpoint_Receive has a flow send anything while a client waits for its reply: what is passed on is what was sent, byte for
-// byte, in an event that is JSON, and whatever is no message is an offence.
+// byte but for halves of surrogate pairs, in an event that is JSON, and whatever is no message is an offence.
 func FuzzEndpoint_Receive(f *testing.F) {
 	for _, seed := range []string{
 		`{}`, `{"type":"hello"}`, `{"type":"ping","id":{"n":1}}`, `{"type":"ready"}`, `{"type":"heartbeat"}`, `{"type":"actor_event","actor":"a","event":"e","data":[1]}`,
@@ -20,7 +21,8 @@ func FuzzEndpoint_Receive(f *testing.F) {
 	} {
 		f.Add([]byte(seed))
 	}
-	f.Fuzz(func(t *testing.T, body []byte) {
+	f.Fuzz(func(t *testing.T, sent []byte) {
+		body := bytes.Clone(sent) // which is mended where it stands
 		heard := make(recorder, 8)
 		cfg := Config{Watcher: heard, MaxHeard: 1 << 40}.withDefaults()
 		e := newEndpoint("id", &Hub{cfg: cfg})
@@ -43,6 +45,22 @@ func FuzzEndpoint_Receive(f *testing.F) {
 		}
 		if o, err := rawjson.Parse(body); (err != nil) != (e.counts[malformedMessage].Load() > 0) && o.Text("type") != "actor_event" {
 			t.Errorf("%q: %v, and %d malformed messages", body, err, e.counts[malformedMessage].Load())
+		}
+	})
+}
+
+// Half of a surrogate pair is no character: what a flow says, and answers, reaches others as text.
+func TestEndpoint_Receive_MendsPairs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, id, heard := newBubble(t, Config{})
+		f := pipe(t, h, id)
+		heard.expect(t, "connection true")
+		f.send(`{"a\udc00":"\ud83d\ude00 \ud83d"}`)
+		heard.expect(t, `message {"a\ufffd":"\ud83d\ude00 \ufffd"}`)
+		done := send(t.Context(), h, id, `{}`, SendOptions{ExpectReply: true})
+		f.send(`{"reply_to":"` + field(t, f.next(), "id") + `","a":"\ud83d"}`)
+		if a := receive(t, done); a.err != nil || !strings.Contains(string(a.reply), `"a":"\ufffd"`) {
+			t.Errorf("the reply: %s, %v", a.reply, a.err)
 		}
 	})
 }

@@ -139,9 +139,28 @@ func (s *socket) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	file := os.NewFile(uintptr(fd), "a flow's connection")
-	defer file.Close() // the connection has a descriptor of its own
-	return net.FileConn(file)
+	return fileConn{os.NewFile(uintptr(fd), "a flow's connection")}, nil
+}
+
+// fileConn is a connection with the descriptor that it was accepted with. One of package net has a copy, for which the process may have
+// none left; what was accepted would be lost.
+type fileConn struct{ *os.File }
+
+// LocalAddr implements net.Conn, as does RemoteAddr.
+func (c fileConn) LocalAddr() net.Addr  { return &net.UnixAddr{Net: "unix"} }
+func (c fileConn) RemoteAddr() net.Addr { return &net.UnixAddr{Net: "unix"} }
+
+// CloseRead ends reading once what has arrived was read.
+func (c fileConn) CloseRead() error {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var shut error
+	if err := raw.Control(func(fd uintptr) { shut = unix.Shutdown(int(fd), unix.SHUT_RD) }); err != nil {
+		return err
+	}
+	return os.NewSyscallError("shutdown", shut)
 }
 
 func (s *socket) accept() (fd int, err error) {

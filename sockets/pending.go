@@ -123,9 +123,11 @@ func (r *request) settled() {
 
 // pending holds a container's requests from Send until each is settled. It does not lock.
 type pending struct {
-	queue         []*request // oldest first
-	bytes         int        // of the frames in queue
-	writing       *request   // one at a time, whichever the connection, or a frame that is cut off could not keep its place
+	queue         []*request    // oldest first
+	bytes         int           // of the frames in queue
+	stuck         bool          // the flow did not take any for a while, and has not since
+	taken         chan struct{} // closed when the flow has taken a message, or all were failed; nil while nobody waits for that
+	writing       *request      // one at a time, whichever the connection, or a frame that is cut off could not keep its place
 	awaitingReply map[string]*request
 }
 
@@ -144,13 +146,32 @@ func (p *pending) add(r *request, maxCount, maxBytes int) *api.Error {
 	return nil
 }
 
+// nextTaken is closed when the flow has taken another message.
+func (p *pending) nextTaken() <-chan struct{} {
+	if p.taken == nil {
+		p.taken = make(chan struct{})
+	}
+	return p.taken
+}
+
+func (p *pending) tellTaken() {
+	p.stuck = false
+	if p.taken != nil {
+		close(p.taken)
+		p.taken = nil
+	}
+}
+
 // take gives the next request to write to c; nil where there is none or another is being written.
 func (p *pending) take(c *conn) *request {
 	if p.writing != nil || len(p.queue) == 0 {
 		return nil
 	}
 	r := p.queue[0]
-	p.unqueue(r)
+	p.queue[0] = nil
+	if p.queue, p.bytes = p.queue[1:], p.bytes-len(r.frame); len(p.queue) == 0 {
+		p.queue = nil // gives a burst's memory back
+	}
 	r.phase, r.conn = writing, c
 	p.writing = r
 	return r
@@ -160,6 +181,7 @@ func (p *pending) take(c *conn) *request {
 func (p *pending) markWritten() {
 	r := p.writing
 	p.writing = nil
+	p.tellTaken()
 	switch {
 	case r.phase == settled: // its caller gave up, or the reply was faster than our own bookkeeping
 	case r.expectsReply:
@@ -221,6 +243,7 @@ func (p *pending) fail(err *api.Error) {
 	}
 	p.queue, p.bytes = nil, 0
 	clear(p.awaitingReply)
+	p.tellTaken()
 }
 
 // dependsOn counts the requests that were written, or are being written, to c and have no answer yet.

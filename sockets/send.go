@@ -30,7 +30,8 @@ func (h *Hub) Send(ctx context.Context, id string, message json.RawMessage, o Se
 }
 
 // Queue writes a client's message to the flow, as it is but for its id, which becomes the manager's own. It puts the message in
-// its place behind those queued before it, and never blocks. done is called when the frame was written whole or, if a reply is
+// its place behind those queued before it. Where there is no room it waits for as long as the
+// flow takes messages. done is called when the frame was written whole or, if a reply is
 // expected, with the reply, whose reply_to is the client's id again. Where Queue returns an error, done is not called; else it
 // is called once, while the hub holds locks: it must not block nor call the hub. Nothing but memory is spent on a message
 // that waits, no goroutine.
@@ -55,20 +56,51 @@ func (h *Hub) Queue(ctx context.Context, id string, message json.RawMessage, o S
 	return nil
 }
 
+// enqueue waits for room while the flow takes what is before r.
 func (e *endpoint) enqueue(ctx context.Context, r *request, timeout time.Duration) *api.Error {
+	for {
+		taken, err := e.tryEnqueue(ctx, r, timeout)
+		if err == nil || taken == nil || !e.isTaken(ctx, taken) {
+			return err
+		}
+	}
+}
+
+// isTaken waits until the flow has taken a message. Once it has not for a while, nobody waits before it does.
+func (e *endpoint) isTaken(ctx context.Context, taken <-chan struct{}) bool {
+	tooLong := time.NewTimer(e.cfg.TakeTimeout)
+	defer tooLong.Stop()
+	select {
+	case <-taken:
+		return true
+	case <-ctx.Done():
+		return false
+	case <-tooLong.C:
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.pending.stuck = true
+	return false
+}
+
+// tryEnqueue gives, where there is no room and the flow may make some, what is closed when it has taken a message.
+func (e *endpoint) tryEnqueue(ctx context.Context, r *request, timeout time.Duration) (taken <-chan struct{}, err *api.Error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
-		return closedError().With("delivery", waiting.delivery())
+		return nil, closedError().With("delivery", waiting.delivery())
 	}
 	if err := e.pending.add(r, e.cfg.MaxWaiting, e.cfg.MaxWaitingBytes); err != nil {
-		return err
+		if len(e.conns) > 0 && !e.pending.stuck {
+			taken = e.pending.nextTaken()
+		}
+		return taken, err
 	}
 	timer := time.AfterFunc(timeout, func() { e.expire(r, context.DeadlineExceeded) })
 	cancelled := context.AfterFunc(ctx, func() { e.expire(r, ctx.Err()) })
 	r.unwatch = func() { timer.Stop(); cancelled() }
 	e.wakeTargetLocked()
-	return nil
+	return nil, nil
 }
 
 // expire gives up on r for a cause, unless it was settled meanwhile. The first message that waits out its time while nobody is

@@ -2,6 +2,7 @@ package sockets
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -159,7 +160,7 @@ func TestHub_Send(t *testing.T) {
 	t.Run("ErrRateLimit/Count", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			h, id, _ := newBubble(t, Config{})
-			for range 256 {
+			for range 8192 {
 				send(t.Context(), h, id, `{}`, SendOptions{Timeout: time.Second})
 			}
 			synctest.Wait()
@@ -299,5 +300,45 @@ func TestHub_Send_ReplyOfAnotherContainer(t *testing.T) {
 		done := send(t.Context(), h, id, `{}`, SendOptions{Timeout: time.Second, ExpectReply: true})
 		pipe(t, h, other).send(`{"reply_to":"` + field(t, f.next(), "id") + `"}`)
 		fails(t, done, api.SocketTimeoutError, "sent")
+	})
+}
+
+// Where there is no room, and the flow takes messages, its senders wait for it. Once it has not for a while they are refused, at once
+// from the second on, until it does again.
+func TestHub_Queue_WaitsForAFlowThatTakes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, id, _ := newBubble(t, Config{MaxWaiting: 4, WriteTimeout: time.Hour})
+		f := pipe(t, h, id)
+		queue := func() error {
+			return h.Queue(t.Context(), id, json.RawMessage(`{}`), SendOptions{Timeout: time.Hour}, func(json.RawMessage, error) {})
+		}
+		const many, pace = 20, 200 * time.Millisecond
+		go func() {
+			for range many - 5 { // one is being written then, and four wait
+				time.Sleep(pace)
+				f.next()
+			}
+		}()
+		begin := time.Now()
+		for n := range many {
+			if err := queue(); err != nil {
+				t.Fatalf("message %d: %v", n, err)
+			}
+		}
+		if took := time.Since(begin); took != (many-5)*pace {
+			t.Errorf("%d messages to one who takes 5 a second were queued in %v", many, took)
+		}
+		for n, want := range []time.Duration{250 * time.Millisecond, 0} {
+			begin = time.Now()
+			wantType(t, queue(), api.RateLimitError)
+			if took := time.Since(begin); took != want {
+				t.Errorf("refusal %d took %v, want %v", n, took, want)
+			}
+		}
+		f.next()
+		synctest.Wait()
+		if err := queue(); err != nil {
+			t.Errorf("when one was taken: %v", err)
+		}
 	})
 }

@@ -13,6 +13,7 @@ func TestEndpoint_Throttle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, id, heard := newBubble(t, Config{MaxHeard: 2 * frameCost, MaxFrame: 2 * frameCost})
 		f := pipe(t, h, id)
+		h.talk.changed.Store(time.Now().Add(time.Hour).UnixNano()) // another flow says something until then
 		f.handshake()
 		begin := time.Now()
 		f.send(`{}`)
@@ -36,6 +37,32 @@ func TestEndpoint_Throttle(t *testing.T) {
 		f.handshake()
 		if took := time.Since(begin); took != 2*time.Second {
 			t.Errorf("three frames that are no messages, and a ping, took %v, want 2s", took)
+		}
+	})
+}
+
+// A flow that is alone may say many short things; as soon as another one says anything, it may say fewer.
+func TestEndpoint_Throttle_Alone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, id, heard := newBubble(t, Config{})
+		f := pipe(t, h, id)
+		heard.expect(t, "connection true")
+		many := func(n int) time.Duration {
+			begin := time.Now()
+			for range n {
+				f.send(`{}`)
+			}
+			f.handshake()
+			return time.Since(begin)
+		}
+		if took := many(4000); took != 0 {
+			t.Errorf("4,000 messages took %v", took)
+		}
+		time.Sleep(time.Second) // it has its burst again
+		heard.drain(4000)
+		h.talk.heard(h.talk.join(), time.Now())
+		if took := many(1024 + 1024); took < 490*time.Millisecond || took > 510*time.Millisecond {
+			t.Errorf("beside another flow 1,024 messages more than the burst took %v, want half a second", took)
 		}
 	})
 }

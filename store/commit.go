@@ -38,6 +38,7 @@ type effect struct {
 	fresh    bool              // record is new
 	former   map[string]string // the labels that record had, where they changed
 	events   []api.Event
+	flow     bool // all it is about is what a flow said
 	key      *keyEntry
 	declared *Declared // kept, so that it can be gone back to
 	engine   string
@@ -74,7 +75,8 @@ type txn struct {
 	spent   []*Tombstone // those of before that go
 	log     []Change
 	told    Tally
-	seen    int64 // the engine event that it writes, 0 for none
+	dropped []string // for each change that goes from the log, the container whose flow caused it, or ""
+	seen    int64    // the engine event that it writes, 0 for none
 }
 
 // do runs decide in a transaction and returns when that is on disk. ctx counts until the operation is taken up: what has
@@ -246,7 +248,7 @@ func (tx *txn) take(e effect) {
 
 func (tx *txn) change(e *effect) Change {
 	tx.told = tx.told.plus(e.events, 1)
-	c := Change{Revision: tx.next, At: tx.now, Type: Modified, Spec: e.spec, Events: e.events, FormerLabels: e.former, Told: tx.told}
+	c := Change{Revision: tx.next, At: tx.now, Type: Modified, Spec: e.spec, Events: e.events, FormerLabels: e.former, Told: tx.told, Flow: e.flow}
 	if old, stands := tx.lookup(e.id()); stands {
 		c.Prev = old.Revision
 	}
@@ -362,6 +364,7 @@ func (s *Store) publish(tx *txn, err error) {
 		return
 	}
 	s.revision, s.told = tx.next, tx.told
+	s.logged.publish(tx)
 	s.writeMark()
 	s.remember(tx.log)
 	close(s.grown)

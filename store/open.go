@@ -53,7 +53,8 @@ type Options struct {
 	MaxKeys int
 	// MaxTombstones bounds how many deletions are remembered, the newest ones; 0 is 10,000.
 	MaxTombstones int
-	// Retention is how long a change can be watched from; 0 is 24 hours. At most 100,000 changes are kept.
+	// Retention is how long a change can be watched from; 0 is 24 hours. At most 100,000 changes are kept, and of what flows said
+	// at most 50,000, those of the quieter ones longer.
 	Retention time.Duration
 	// Mark is a file outside of the data directory that says how far the store has come, so that one that was copied back is
 	// noticed; empty: none.
@@ -69,6 +70,7 @@ type Options struct {
 	Fail func(point string)
 
 	migrations []migration // nil: those of this version
+	maxLog     int         // 0 is maxLog
 }
 
 func (o Options) withDefaults() Options {
@@ -86,6 +88,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Retention == 0 {
 		o.Retention = 24 * time.Hour
+	}
+	if o.maxLog == 0 {
+		o.maxLog = maxLog
 	}
 	if o.Writable == nil {
 		o.Writable = func(error) {}
@@ -199,6 +204,9 @@ func (s *Store) readAll() error {
 	err := s.db.View(func(tx *bolt.Tx) error {
 		var err error
 		if c, err = contents(tx); err != nil {
+			return err
+		}
+		if s.logged, err = readLogged(tx); err != nil {
 			return err
 		}
 		return s.loadKeys(tx.Bucket(bucketExpiries))

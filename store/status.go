@@ -32,6 +32,19 @@ func (s *Store) Observe(ctx context.Context, id string, edit func(r *Record) []a
 	return result, err
 }
 
+// NoteFlow commits durable events about what a container's flow said. They are kept for less long than others where there is much of
+// it. Without a record it returns ErrNotFound.
+func (s *Store) NoteFlow(ctx context.Context, id string, events []api.Event) error {
+	return s.do(ctx, func(tx *txn) (effect, error) {
+		current, ok := tx.lookup(id)
+		if !ok {
+			return effect{}, ErrNotFound
+		}
+		next := *current
+		return effect{record: &next, status: true, events: events, flow: true}, nil
+	})
+}
+
 // Bury drops a container's record and leaves its tombstone.
 func (s *Store) Bury(ctx context.Context, id string, events ...api.Event) error {
 	return s.do(ctx, func(tx *txn) (effect, error) {

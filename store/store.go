@@ -36,7 +36,8 @@ type Store struct {
 	mark       *os.File         // of run alone: nil where there is none
 	// engineEvent is when the newest event of the engine was that was seen, in unix nanoseconds; 0: never.
 	engineEvent  atomic.Int64
-	writtenEvent int64 // of run alone: what the file says
+	writtenEvent int64  // of run alone: what the file says
+	logged       logged // of run alone
 
 	// mu guards the mirror. Only the goroutine of run writes it, so that one may read without.
 	mu          sync.RWMutex

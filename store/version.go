@@ -108,7 +108,7 @@ func (s *Store) kept(after uint64) error {
 		return nil
 	}
 	return s.read(func(tx *bolt.Tx) error {
-		if tx.Bucket(bucketLog).Get(revisionKey(after+1)) == nil {
+		if !follows(tx, after) {
 			return fmt.Errorf("after revision %d: %w", after, ErrExpired)
 		}
 		return nil

@@ -40,10 +40,11 @@ type Change struct {
 	Told Tally `json:"told,omitempty"`
 	// Record is how the container stood right after; nil for a deletion and for a change that was read from the file.
 	Record *Record `json:"-"`
+	// Flow is a change that is only about what a flow said. It may be missing from the log earlier than others.
+	Flow bool `json:"flow,omitempty"` // the last: see flowMark
 }
 
 const (
-	maxLog         = 100_000 // changes kept in the file
 	maxRecentBytes = 8 << 20 // of what they hold
 	maxRecent      = 1024    // changes kept in memory
 	pageSize       = 512     // changes that Next returns at most
@@ -105,19 +106,24 @@ func (w *Watch) ready() ([]Change, <-chan struct{}, error) {
 	return changes, grown, err
 }
 
-// readLog gives what follows without a gap; where something cannot be read, that is one. What is in the file behind the newest
-// revision that is shown is not committed for anybody yet.
+// readLog gives what follows without a gap, but for what flows said; where something cannot be read, that is one. What is in the file
+// behind the newest revision that is shown is not committed for anybody yet.
 func (s *Store) readLog(after, newest uint64) ([]Change, error) {
 	var changes []Change
 	size := 0
 	err := s.read(func(tx *bolt.Tx) error {
+		if !follows(tx, after) {
+			return nil
+		}
 		c := tx.Bucket(bucketLog).Cursor()
-		for k, v := c.Seek(revisionKey(after + 1)); k != nil && after+uint64(len(changes)) < newest && len(changes) < pageSize && size < pageBytes; k, v = c.Next() {
+		for k, v := c.Seek(revisionKey(after + 1)); k != nil && len(changes) < pageSize && size < pageBytes; k, v = c.Next() {
 			size += len(v)
-			change := Change{Revision: after + 1 + uint64(len(changes))}
-			if revision, ok := revisionOf(k); !ok || revision != change.Revision || json.Unmarshal(v, &change) != nil {
+			var change Change
+			revision, ok := revisionOf(k)
+			if !ok || revision > newest || json.Unmarshal(v, &change) != nil {
 				return nil
 			}
+			change.Revision = revision
 			changes = append(changes, change)
 		}
 		return nil
@@ -129,6 +135,13 @@ func (s *Store) readLog(after, newest uint64) ([]Change, error) {
 		return nil, fmt.Errorf("after revision %d: %w", after, ErrExpired)
 	}
 	return changes, nil
+}
+
+// follows tells whether the log goes on behind a revision.
+func follows(tx *bolt.Tx, after uint64) bool {
+	k, _ := tx.Bucket(bucketLog).Cursor().First()
+	first, ok := revisionOf(k)
+	return ok && first <= after+1
 }
 
 // remember keeps the newest changes in memory.
@@ -181,22 +194,6 @@ func weight(s *api.Spec) int {
 		n += len(word)
 	}
 	return n
-}
-
-// trim drops what is too old or too much, a little more per commit than the commit adds.
-func (tx *txn) trim() error {
-	c := tx.bolt.Bucket(bucketLog).Cursor()
-	budget := 2*len(tx.log) + 2
-	for k, v := c.First(); k != nil && budget > 0; k, v = c.First() {
-		if revision, ok := revisionOf(k); ok && tx.next-revision < maxLog && !tx.outlived(v) {
-			return nil
-		}
-		if err := c.Delete(); err != nil {
-			return fmt.Errorf("trim the log: %w", err)
-		}
-		budget--
-	}
-	return nil
 }
 
 func (tx *txn) outlived(value []byte) bool {

@@ -1,10 +1,14 @@
 package test
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
 )
 
 // What an operator allows is what clients get, and what they do not get is answered and counted.
@@ -47,5 +51,47 @@ func TestGreedy_TheFlagsBoundClients(t *testing.T) {
 		if !strings.Contains(string(body), want) {
 			t.Errorf("no %s", want)
 		}
+	}
+}
+
+// A burst of messages to a flow that takes them is read as fast as it does, and none is refused.
+func TestGreedy_ABurstOfMessagesArrives(t *testing.T) {
+	t.Parallel()
+	const many = 3000
+	m := newManager(t)
+	c := m.dial()
+	id := c.run(t, object{"name": named(t, "taker")})
+	c.must(t, "send_message", object{"container_id": id, "message": object{"type": "round"}, "expect_reply": true}) // it is connected
+	burst, _, err := websocket.DefaultDialer.Dial("ws://"+m.addr+"/socket.io/?EIO=4&transport=websocket", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer burst.Close()
+	if err := burst.WriteMessage(websocket.TextMessage, []byte("40")); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		for n := range many {
+			_ = burst.WriteMessage(websocket.TextMessage, fmt.Appendf(nil, `42%d["send_message",{"container_id":%q,"message":{"n":%d}}]`, n, id, n))
+		}
+	}()
+	refused := map[string]int{}
+	for answered := 0; answered < many; {
+		_ = burst.SetReadDeadline(time.Now().Add(patience))
+		_, frame, err := burst.ReadMessage()
+		if err != nil {
+			t.Fatalf("after %d answers, %v refused: %v", answered, refused, err)
+		}
+		if !strings.HasPrefix(string(frame), "43") {
+			continue
+		}
+		answered++
+		if text := string(frame); !strings.Contains(text, `"ok":true`) {
+			_, kind, _ := strings.Cut(text, `"error_type":"`)
+			refused[strings.SplitN(kind, `"`, 2)[0]]++
+		}
+	}
+	if len(refused) > 0 {
+		t.Errorf("of %d messages were refused: %v", many, refused)
 	}
 }

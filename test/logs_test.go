@@ -133,9 +133,52 @@ func TestLogs_TailSinceTimestamps(t *testing.T) {
 	}
 	c.print(t, id, long+"\nthe end", true)
 	c.lines(t, follow, "stderr the end")
-	pieces := read(object{})[3:]
-	if whole := strings.ReplaceAll(strings.Join(pieces, ""), "stderr ", ""); whole != long+"the end" || len(pieces) != 4 {
-		t.Errorf("a line of %d bytes came in %d pieces with %d", len(long), len(pieces), len(whole))
+	parts := read(object{"tail": 2})
+	if whole := strings.ReplaceAll(strings.Join(parts, ""), "stderr ", ""); whole != long+"the end" || len(parts) != 4 {
+		t.Errorf("a line of %d bytes came in %d parts with %d", len(long), len(parts), len(whole))
+	}
+}
+
+// The last line of a run that has no newline is a line, on its stream and at its place, for who follows, reads and is told of a crash.
+func TestLogs_ALastLineWithoutANewline(t *testing.T) {
+	t.Parallel()
+	const code = `
+import os, sys, time
+os.write(1, b"begin\n" + b"x" * 40000 + b"\n")
+time.sleep(0.3) # the engine reads the two streams apart
+os.write(2, b"oh no\n")
+time.sleep(0.3)
+os.write(1, b"half")
+sys.exit(3)`
+	m := newManager(t)
+	c, other := m.dial(), m.dial()
+	id := c.must(t, "create_container", object{"name": named(t, "half"), "image": flowsImage, "entrypoint": []string{"/usr/bin/python3", "-c", code},
+		"restart_policy": object{"name": "never"}})["container_id"].(string)
+	log := c.must(t, "get_logs", object{"container_id": id, "follow": true})["log_id"]
+	var want, got []string
+	for range 3 {
+		other.must(t, "start_container", object{"container_id": id})
+		crash, err := other.await("container_crashed", func(o object) bool { return o["container_id"] == id })
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := crash["crash_details"].(object)["logs"].([]any)
+		if len(lines) < 2 || lines[len(lines)-1] != "half" || lines[len(lines)-2] != "oh no" {
+			t.Errorf("the crash is told with %.100q", lines)
+		}
+		want = append(want, "stdout begin", "stdout "+strings.Repeat("x", 40_000), "stderr oh no", "stdout half")
+		for len(got) < len(want) {
+			got = append(got, c.lines(t, log, "stdout half")...)
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("followed (-want +got):\n%.3000s", diff)
+	}
+	for tail := range len(want) + 1 {
+		last := c.lines(t, c.must(t, "get_logs", object{"container_id": id, "tail": tail})["log_id"], "")
+		if diff := cmp.Diff(want[len(want)-tail:], append([]string{}, last...)); diff != "" {
+			t.Errorf("the last %d (-want +got):\n%.3000s", tail, diff)
+		}
 	}
 }
 
@@ -143,7 +186,7 @@ func TestLogs_TailSinceTimestamps(t *testing.T) {
 // that one reads, all of it is there.
 func TestLogs_AFloodIsPacedByItsReader(t *testing.T) {
 	t.Parallel()
-	const times, each = 16, 500 // 8 MB: where the engine begins another file, at 10, it tells of the old one again
+	const times, each = 44, 500 // 22 MB: the engine begins another file at 10, and keeps three
 	m := newManager(t)
 	c := m.dial()
 	id := c.run(t, object{"name": named(t, "flooder")})
@@ -167,7 +210,7 @@ func TestLogs_AFloodIsPacedByItsReader(t *testing.T) {
 		c.print(t, id, strings.TrimSuffix(text.String(), "\n"), false)
 	}
 	grown := m.resident(t) - quiet
-	t.Logf("the manager grew by %d KiB while 8 MB were written for one who does not read", grown>>10)
+	t.Logf("the manager grew by %d KiB while 22 MB were written for one who does not read", grown>>10)
 	if grown > 64<<20 {
 		t.Error("that is too much")
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/rs/xid"
@@ -18,9 +17,12 @@ import (
 
 // Logs reads what containers write to their output.
 type Logs interface {
-	// Output calls each for every line, in order, until the output ends: when all was read or, with Follow, when the container stops.
+	// Output calls each for every line, or piece of one, in order, until the output ends: when all was read or, with Follow, when the
+	// container stops.
 	// Where each blocks, so does the reading, and nothing piles up. Its errors are *api.Error, or each's own.
 	Output(ctx context.Context, dockerID string, o api.LogOptions, each func(api.LogLine) error) error
+	// Keep has Output give what a container wrote also when that is removed, until release.
+	Keep(dockerID string) (release func())
 }
 
 const (
@@ -34,18 +36,6 @@ const (
 	// lastWords is how long a client may take to read how a log ended.
 	lastWords = 2 * time.Second
 )
-
-// tails are the logs that are being read.
-type tails struct {
-	mu sync.Mutex
-	by map[tailKey]*tail
-}
-
-// tailKey is what a log is known by: its client may have named it, as other clients name theirs.
-type tailKey struct {
-	session session.Session
-	logID   string
-}
 
 // tail sends one session a container's output, at the pace of its client. It goes on over restarts and replacements of the
 // container, as long as that is declared.
@@ -104,46 +94,6 @@ func (s *Server) stopLogs(c session.Session, r *session.Request) error {
 	return nil
 }
 
-func (ts *tails) add(t *tail) *api.Error {
-	ts.mu.Lock()
-	defer ts.mu.Unlock()
-	key := tailKey{t.session, t.logID}
-	if ts.by[key] != nil {
-		return api.Errorf(api.ConflictError, "log_id %s is that of a log which is being read for this session; name another one, or none", t.logID).With("log_id", t.logID)
-	}
-	own := 0
-	for _, other := range ts.by {
-		if other.session == t.session {
-			own++
-		}
-	}
-	if own >= maxTailsOfOne || len(ts.by) >= maxTails {
-		return api.RateLimited(time.Second, "%d logs are being read for this session and %d for all, of at most %d and %d; stop_logs one of them", own, len(ts.by), maxTailsOfOne, maxTails)
-	}
-	if ts.by == nil {
-		ts.by = map[tailKey]*tail{}
-	}
-	ts.by[key] = t
-	return nil
-}
-
-func (ts *tails) remove(t *tail) {
-	ts.mu.Lock()
-	defer ts.mu.Unlock()
-	delete(ts.by, tailKey{t.session, t.logID})
-}
-
-// stop ends a session's own log.
-func (ts *tails) stop(c session.Session, logID string) bool {
-	ts.mu.Lock()
-	defer ts.mu.Unlock()
-	t, ok := ts.by[tailKey{c, logID}]
-	if ok {
-		t.stop()
-	}
-	return ok
-}
-
 // body adds what all that is said of this log has in common.
 func (t *tail) body(more map[string]any) map[string]any {
 	more["container_id"], more["log_id"] = t.id, t.logID
@@ -167,19 +117,22 @@ func (t *tail) run(ctx context.Context) {
 		t.session.EmitPaced(ends, &session.Event{Name: api.ErrorEvent, Body: e.Body(time.Now())})
 		return
 	}
-	t.send(ends, api.Stdout, []string{}, true)
+	t.send(ends, api.Stdout, []string{}, "eof")
 }
 
-func (t *tail) send(ctx context.Context, stream string, lines []string, eof bool) bool {
+// send sends lines with a mark: partial where the last of them goes on, eof where there are no more.
+func (t *tail) send(ctx context.Context, stream string, lines []string, mark string) bool {
 	body := t.body(map[string]any{"stream": stream, "lines": lines, "timestamp": time.Now().UTC()})
-	if eof {
-		body["eof"] = true
+	if mark != "" {
+		body[mark] = true
 	}
 	return t.session.EmitPaced(ctx, &session.Event{Name: api.ContainerLogs, Body: api.Encode(body)})
 }
 
 // follow reads the container that stands, and where the client follows, those that come after.
 func (t *tail) follow(ctx context.Context) error {
+	kept, release := "", func() {}
+	defer func() { release() }()
 	for {
 		watch := t.server.Store.Watch(t.server.Store.Revision())
 		r, ok := t.server.Store.Get(t.id)
@@ -187,7 +140,14 @@ func (t *tail) follow(ctx context.Context) error {
 			return nil
 		}
 		if r.Status.DockerID != "" {
-			err := t.copy(ctx, r.Status.DockerID)
+			if kept != r.Status.DockerID {
+				if err := t.rest(ctx, kept); err != nil {
+					return err
+				}
+				release()
+				kept, release = r.Status.DockerID, t.server.Logs.Keep(r.Status.DockerID)
+			}
+			err := t.copy(ctx, r.Status.DockerID, t.in.Follow)
 			if gone := api.AsError(err).Type == api.ContainerNotFound; err != nil && !(gone && t.in.Follow) {
 				return err
 			}
@@ -199,6 +159,18 @@ func (t *tail) follow(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// rest reads what the last run of a container wrote that was replaced, where that run was over before anybody looked.
+func (t *tail) rest(ctx context.Context, dockerID string) error {
+	if dockerID == "" {
+		return nil
+	}
+	err := t.copy(ctx, dockerID, false)
+	if err != nil && api.AsError(err).Type == api.ContainerNotFound {
+		return nil
+	}
+	return err
 }
 
 // another waits for another run of the container, or its end.
@@ -226,8 +198,8 @@ func run(r *store.Record) string {
 }
 
 // options ask for what has not been sent yet.
-func (t *tail) options() api.LogOptions {
-	o := api.LogOptions{Tail: -1, Follow: t.in.Follow, Since: t.last}
+func (t *tail) options(follow bool) api.LogOptions {
+	o := api.LogOptions{Tail: -1, Follow: follow, Since: t.last.Add(1)} // a nanosecond behind it
 	switch {
 	case t.begun.IsZero():
 		t.begun = time.Now()
@@ -242,29 +214,20 @@ func (t *tail) options() api.LogOptions {
 }
 
 // copy sends the output of one container. Lines are sent together as far as they are there already.
-func (t *tail) copy(ctx context.Context, dockerID string) error {
+func (t *tail) copy(ctx context.Context, dockerID string, follow bool) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	o, lines, ended := t.options(), make(chan api.LogLine, tailQueue), make(chan error, 1)
-	since := t.last
+	lines, ended := make(chan shownLine, tailQueue), make(chan error, 1)
+	o, j := t.options(follow), newJoiner(t.redactor())
 	go func() {
 		defer close(lines)
 		defer t.session.Recovered(api.GetLogs, func() { ended <- api.InternalError() })
-		ended <- t.server.Logs.Output(ctx, dockerID, o, func(l api.LogLine) error {
-			if !since.IsZero() && !l.At.After(since) {
-				return nil // the engine gives the line again that was the last
-			}
-			select {
-			case lines <- l:
-				return nil
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		})
+		pass := func(shown []shownLine) error { return hand(ctx, lines, shown) }
+		err := t.server.Logs.Output(ctx, dockerID, o, func(l api.LogLine) error { return pass(j.add(l)) })
+		ended <- cmp.Or(pass(j.close()), err)
 	}()
-	redactor := t.redactor()
 	for first := range lines {
-		if err := t.batch(ctx, redactor, first, lines); err != nil {
+		if err := t.batch(ctx, first, lines); err != nil {
 			cancel()
 			<-ended
 			return err
@@ -273,14 +236,25 @@ func (t *tail) copy(ctx context.Context, dockerID string) error {
 	return <-ended
 }
 
-// batch sends a line and those behind it that are there already.
-func (t *tail) batch(ctx context.Context, redactor api.Redactor, l api.LogLine, more <-chan api.LogLine) error {
+func hand(ctx context.Context, to chan<- shownLine, shown []shownLine) error {
+	for _, l := range shown {
+		select {
+		case to <- l:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// batch sends a line and those behind it that are there already. What goes on is the last of its event.
+func (t *tail) batch(ctx context.Context, l shownLine, more <-chan shownLine) error {
 	for {
-		stream, texts, size, there := l.Stream, []string{}, 0, true
-		for there && l.Stream == stream && len(texts) < tailBatchLines && size < tailBatchBytes {
-			t.last = l.At
-			text := t.shown(redactor, l)
-			texts, size = append(texts, text), size+len(text)
+		stream, texts, size, part, there := l.stream, []string{}, 0, false, true
+		for there && !part && l.stream == stream && len(texts) < tailBatchLines && size < tailBatchBytes {
+			t.last = later(t.last, l.at)
+			text := t.shown(l)
+			texts, size, part = append(texts, text), size+len(text), l.part
 			select {
 			case l, there = <-more:
 			default:
@@ -290,7 +264,11 @@ func (t *tail) batch(ctx context.Context, redactor api.Redactor, l api.LogLine, 
 		if err := t.rate.WaitN(ctx, min(size, tailBytesPerSecond)); err != nil {
 			return err
 		}
-		if !t.send(ctx, stream, texts, false) {
+		mark := ""
+		if part {
+			mark = "partial"
+		}
+		if !t.send(ctx, stream, texts, mark) {
 			return context.Cause(ctx)
 		}
 		if !there {
@@ -299,12 +277,18 @@ func (t *tail) batch(ctx context.Context, redactor api.Redactor, l api.LogLine, 
 	}
 }
 
-func (t *tail) shown(redactor api.Redactor, l api.LogLine) string {
-	text := redactor.Text(l.Text)
-	if t.in.Timestamps {
-		return l.At.UTC().Format("2006-01-02T15:04:05.000000000Z") + " " + text
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
 	}
-	return text
+	return b
+}
+
+func (t *tail) shown(l shownLine) string {
+	if t.in.Timestamps {
+		return l.at.UTC().Format("2006-01-02T15:04:05.000000000Z") + " " + l.text
+	}
+	return l.text
 }
 
 // redactor knows the secrets of the container. Output is masked line by line, so each line of a long secret is one.

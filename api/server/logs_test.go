@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -19,6 +20,8 @@ type printer func(ctx context.Context, o api.LogOptions, each func(api.LogLine) 
 func (p printer) Output(ctx context.Context, _ string, o api.LogOptions, each func(api.LogLine) error) error {
 	return p(ctx, o, each)
 }
+
+func (p printer) Keep(string) (release func()) { return func() {} }
 
 // prints is a server of one container that runs and whose output is p.
 func prints(t *testing.T, p printer) (*quietServer, string) {
@@ -145,6 +148,41 @@ func TestLogs_BearTheIDThatTheirClientChose(t *testing.T) {
 			t.Errorf("%q: %v", bad, ack)
 		}
 	}
+}
+
+// Where a container was replaced before its last run was noticed, that is read first, to its end.
+func TestLogs_FollowReadsWhatWasReplaced(t *testing.T) {
+	ran := make(chan struct{})
+	w, id := prints(t, func(ctx context.Context, o api.LogOptions, each func(api.LogLine) error) error {
+		switch {
+		case !o.Follow:
+			return each(api.LogLine{Stream: api.Stdout, At: time.Unix(2, 0), Text: "the last run"})
+		case o.Since.Unix() < 1:
+			return each(api.LogLine{Stream: api.Stdout, At: time.Unix(1, 0), Text: "the first run"})
+		}
+		close(ran)
+		<-ctx.Done()
+		return nil
+	})
+	c := w.admit(api.Operator, 0)
+	c.tell(api.GetLogs, `{"container_id":"web","follow":true,"since":"1970-01-01T00:00:00Z"}`)
+	hears := func(line string) {
+		t.Helper()
+		c.until(t, func(h heard) bool {
+			lines, _ := h.body["lines"].([]any)
+			return len(lines) == 1 && lines[0] == line
+		})
+	}
+	hears("the first run")
+	_, err := w.Store.Observe(t.Context(), id, func(r *store.Record) []api.Event {
+		r.Status.DockerID = strings.Repeat("b", 64)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hears("the last run")
+	<-ran
 }
 
 func TestLogs_AreRefused(t *testing.T) {

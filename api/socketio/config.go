@@ -47,7 +47,7 @@ type Limits struct {
 	WriteTimeout  time.Duration // one write to a client that does not read, or its next poll [20 s]
 	SlowTimeout   time.Duration // what a client has that missed events until it has read all before them [30 s]
 	DrainTimeout  time.Duration // what is queued when a session is ended [2 s]
-	QueueGrace    time.Duration // how long a full request queue holds the reader back before it refuses [250 ms]
+	QueueGrace    time.Duration // how long a full request queue, or too many in flight, hold the reader back before it refuses [250 ms]
 
 	ReadBytesPerSecond int // from one WebSocket connection, and at once [8 MiB]
 	RequestsPerSecond  int // of one session, and at once [1000]; those in Config.Unrated do not count

@@ -181,7 +181,7 @@ func TestQueue(t *testing.T) {
 		t.Error(diff)
 	}
 	waited := make(chan pushResult)
-	go func() { waited <- pushUntil(q, 4, 1, t.Context().Done()) }()
+	go func() { waited <- until(q.space, t.Context().Done(), func() pushResult { return q.push(4, 1) }) }()
 	for want := 1; want <= 4; want++ {
 		if got, ok := q.pop(); got != want || !ok {
 			t.Errorf("took %d, want %d", got, want)

@@ -4,25 +4,28 @@ import "sync"
 
 // inFlight counts the requests of a session that were received and are not answered yet.
 type inFlight struct {
+	space chan struct{} // capacity 1: a token says that one was answered
+
 	mu   sync.Mutex
 	n    int
 	idle chan struct{} // made by whoever waits; closed when there are none
 }
 
 // begin counts one more, unless there are limit already.
-func (f *inFlight) begin(limit int) bool {
+func (f *inFlight) begin(limit int) pushResult {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.n >= limit {
-		return false
+		return pushedFull
 	}
 	f.n++
-	return true
+	return pushedOK
 }
 
 func (f *inFlight) end() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	signal(f.space)
 	if f.n--; f.n == 0 && f.idle != nil {
 		close(f.idle)
 		f.idle = nil

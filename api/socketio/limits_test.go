@@ -131,6 +131,35 @@ func TestSession_InFlight(t *testing.T) {
 	}
 }
 
+// A burst of more than may be in flight is read more slowly, as long as some are answered.
+func TestSession_InFlight_ABurstIsHeldBack(t *testing.T) {
+	const limit, many = 8, 2000
+	requests := make(chan func(), many)
+	e := start(t, Config{Limits: Limits{InFlight: limit}, Unrated: []string{"block"}}, app{handle: func(_ *Session, r *session.Request) {
+		release := r.Hold()
+		requests <- func() { r.Ack(r.Data); release() }
+	}})
+	c := join(t, e.addr)
+	go func() {
+		for range many {
+			(<-requests)()
+		}
+	}()
+	go func() {
+		for n := range many {
+			c.send(fmt.Sprintf(`42%d["block",1]`, n))
+		}
+	}()
+	for n := range many {
+		if got, want := c.read(), fmt.Sprintf(`43%d[1]`, n); got != want {
+			t.Fatalf("got %.200s, want %s", got, want)
+		}
+	}
+	if got := e.Counts()[requestInFlight]; got != 0 {
+		t.Errorf("%d were refused", got)
+	}
+}
+
 // What waits is bounded in bytes as well, and stays as small as it came.
 func TestSession_InBytes(t *testing.T) {
 	const waiting = 4 << 20
@@ -342,7 +371,7 @@ func TestFlight(t *testing.T) {
 	default:
 		t.Error("nothing has begun")
 	}
-	got := []bool{f.begin(2), f.begin(2), f.begin(2)}
+	got := []pushResult{f.begin(2), f.begin(2), f.begin(2)}
 	over := f.drained()
 	f.end()
 	got = append(got, f.begin(2))
@@ -355,7 +384,7 @@ func TestFlight(t *testing.T) {
 	f.end()
 	<-over
 	<-f.drained()
-	if diff := cmp.Diff([]bool{true, true, false, true}, got); diff != "" {
+	if diff := cmp.Diff([]pushResult{pushedOK, pushedOK, pushedFull, pushedOK}, got); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -51,12 +51,7 @@ func (q *queue[T]) push(v T, bytes int) pushResult {
 	return pushedOK
 }
 
-// pushUntil waits for space until stop is closed or receives.
-func pushUntil[T, S any](q *queue[T], v T, bytes int, stop <-chan S) pushResult {
-	return until(q.space, stop, func() pushResult { return q.push(v, bytes) })
-}
-
-// until pushes again whenever there may be space.
+// until pushes again whenever there may be space, until stop is closed or receives.
 func until[S any](space chan struct{}, stop <-chan S, push func() pushResult) pushResult {
 	for {
 		outcome := push()

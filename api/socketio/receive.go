@@ -37,11 +37,11 @@ func (s *Session) admit(r *session.Request) *api.Error {
 		s.t.counts.add(requestRate)
 		return api.RateLimited(time.Second, "more than %d requests a second; send this one again later", limits.RequestsPerSecond)
 	}
-	if !s.inFlight.begin(limits.InFlight) {
+	if s.patiently(&s.unanswered, s.inFlight.space, func() pushResult { return s.inFlight.begin(limits.InFlight) }) != pushedOK {
 		s.t.counts.add(requestInFlight)
 		return api.RateLimited(time.Second, "%d requests of this session are not answered yet; wait for some of them", limits.InFlight)
 	}
-	outcome := s.offer(r)
+	outcome := s.patiently(&s.stalled, s.in.space, func() pushResult { return s.in.push(r, len(r.Data)+packetOverhead) })
 	if outcome == pushedOK {
 		return nil
 	}
@@ -53,16 +53,15 @@ func (s *Session) admit(r *session.Request) *api.Error {
 	return api.RateLimited(time.Second, "more than %d requests wait for their turn; send this one again later", limits.InItems)
 }
 
-// offer holds the reader back for a moment when the queue is full, which a burst needs, and refuses from then on, which a
-// handler that hangs needs.
-func (s *Session) offer(r *session.Request) pushResult {
-	size := len(r.Data) + packetOverhead
-	outcome := s.in.push(r, size)
-	if outcome == pushedFull && !s.stalled {
+// patiently holds the reader back for a moment when there is no room, which a burst needs, and refuses from then on, which a handler
+// or a flow that hangs needs. full is whether there was none last time.
+func (s *Session) patiently(full *bool, space chan struct{}, push func() pushResult) pushResult {
+	outcome := push()
+	if outcome == pushedFull && !*full {
 		grace := time.NewTimer(s.t.limits.QueueGrace)
 		defer grace.Stop()
-		outcome = pushUntil(s.in, r, size, grace.C)
+		outcome = until(space, grace.C, push)
 	}
-	s.stalled = outcome == pushedFull
+	*full = outcome == pushedFull
 	return outcome
 }

@@ -37,8 +37,9 @@ type Session struct {
 	rate     *rate.Limiter
 	inFlight inFlight
 
-	stalled bool // the request queue was full last time; its reader's alone
-	counted bool // it counts for its principal; guarded by the transport
+	stalled    bool // the request queue was full last time; its reader's alone
+	unanswered bool // as many were in flight as may be, last time; its reader's alone
+	counted    bool // it counts for its principal; guarded by the transport
 
 	live       chan struct{} // closed when the CONNECT answer is on its way
 	liveOnce   sync.Once
@@ -56,10 +57,11 @@ func newSession(t *Transport, g *connectAuth, sock *socket.Socket) *Session {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Session{
 		t: t, link: g.link, sock: sock, id: xid.New().String(), auth: g.auth, ctx: ctx, cancel: cancel,
-		in:   newQueue[*session.Request](t.limits.InItems, t.limits.InBytes, t.budget),
-		out:  newOutbox(&t.limits, t.budget),
-		rate: rate.NewLimiter(rate.Limit(t.limits.RequestsPerSecond), t.limits.RequestsPerSecond),
-		live: make(chan struct{}), gone: make(chan struct{}), handled: make(chan struct{}), written: make(chan struct{}),
+		in:       newQueue[*session.Request](t.limits.InItems, t.limits.InBytes, t.budget),
+		out:      newOutbox(&t.limits, t.budget),
+		rate:     rate.NewLimiter(rate.Limit(t.limits.RequestsPerSecond), t.limits.RequestsPerSecond),
+		inFlight: inFlight{space: make(chan struct{}, 1)},
+		live:     make(chan struct{}), gone: make(chan struct{}), handled: make(chan struct{}), written: make(chan struct{}),
 		release: func() bool { return true },
 	}
 	s.goroutines.Store(2)

@@ -6,11 +6,9 @@ import (
 	"errors"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
-	"golang.org/x/time/rate"
 
 	"github.com/flow-manager/flow-manager/api"
 	"github.com/flow-manager/flow-manager/sockets"
@@ -23,24 +21,19 @@ const maxActorData = 4 << 10
 // maxActorName is how many bytes are kept of an actor's name, and of its event's.
 const maxActorName = 256
 
-// maxActorEvents is how many actor events wait to be stored; a flow that raises more than the disk takes loses the rest.
-const maxActorEvents = 256
-
 // flows hears what flows say and passes it on: to every session at once, actor events to the store, and sums of all messages
 // to both.
 type flows struct {
-	store     *store.Store
-	log       zerolog.Logger
-	tell      func(api.Event)
-	look      func(id string) // has the loop look at a container
-	actors    chan api.Activity
-	traffic   *traffic
-	dropped   atomic.Int64   // actor events
-	sometimes rate.Sometimes // a flow that raises too many does not fill the log, too
+	store   *store.Store
+	log     zerolog.Logger
+	tell    func(api.Event)
+	look    func(id string) // has the loop look at a container
+	actors  *actors
+	traffic *traffic
 }
 
 func newFlows(s *store.Store, log zerolog.Logger) *flows {
-	f := &flows{store: s, log: log, tell: func(api.Event) {}, look: func(string) {}, actors: make(chan api.Activity, maxActorEvents), sometimes: rate.Sometimes{First: 1, Interval: time.Minute}}
+	f := &flows{store: s, log: log, tell: func(api.Event) {}, look: func(string) {}, actors: newActors()}
 	f.traffic = f.newTraffic()
 	return f
 }
@@ -52,8 +45,8 @@ func (f *flows) run(ctx context.Context) error {
 	storing.Go(func() { f.traffic.run(ctx) })
 	for {
 		select {
-		case a := <-f.actors:
-			f.keep(context.WithoutCancel(ctx), a.ContainerID, []api.Activity{a})
+		case <-f.actors.waiting:
+			f.keepActors(context.WithoutCancel(ctx))
 		case <-ctx.Done():
 			f.keepRest(ctx)
 			return nil
@@ -61,16 +54,17 @@ func (f *flows) run(ctx context.Context) error {
 	}
 }
 
+// keepRest stores what waits when the manager stops.
 func (f *flows) keepRest(ctx context.Context) {
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), trafficLast)
 	defer cancel()
-	for last.Err() == nil {
-		select {
-		case a := <-f.actors:
-			f.keep(last, a.ContainerID, []api.Activity{a})
-		default:
-			return
-		}
+	f.keepActors(last)
+}
+
+// keepActors stores the actor events that wait, those of one flow together.
+func (f *flows) keepActors(ctx context.Context) {
+	for id, list := range f.actors.take() {
+		f.keep(ctx, id, list)
 	}
 }
 
@@ -96,7 +90,7 @@ func (f *flows) Message(id string, message json.RawMessage) {
 	f.tell(api.Received{ContainerID: id, Message: message}.Event())
 }
 
-// ActorEvent implements sockets.Watcher.
+// ActorEvent implements sockets.Watcher. What is more than a flow's allowance is summed up, as messages are.
 func (f *flows) ActorEvent(id, actor, event string, data json.RawMessage) {
 	actor, event = clip(actor), clip(event)
 	a := api.Activity{ActivityType: api.ActivityActor, ContainerID: id, Message: actor + " raised " + event, Details: map[string]any{"actor": actor, "event": event}}
@@ -105,13 +99,8 @@ func (f *flows) ActorEvent(id, actor, event string, data json.RawMessage) {
 	} else if n > 0 {
 		a.Details["data"] = data
 	}
-	select {
-	case f.actors <- a:
-	default:
-		n := f.dropped.Add(1)
-		f.sometimes.Do(func() {
-			f.line(id).Warn().Str("operation", "actor_event").Int64("dropped", n).Msg("actor events come faster than they can be stored: so many were dropped since the start")
-		})
+	if !f.actors.add(a) {
+		f.traffic.count(id, raised, event, len(data))
 	}
 }
 

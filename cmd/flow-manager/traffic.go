@@ -12,7 +12,7 @@ import (
 	"github.com/flow-manager/flow-manager/store"
 )
 
-// Messages are told of in sums: every second to whoever listens, and every minute into the log of activity.
+// Messages, and actor events beyond a flow's allowance, are told of in sums: every second to whoever listens, and every minute into the log of activity.
 const (
 	trafficTold   = time.Second
 	trafficStored = time.Minute
@@ -20,14 +20,17 @@ const (
 	trafficLast = 5 * time.Second
 )
 
-// sums are what was sent and what was heard, by the flow's id.
-type sums map[string]*[2]api.Traffic
+// raised is the way of actor events beyond those that are kept each.
+const raised = sockets.FromFlow + 1
+
+// sums are what was sent, heard and raised, by the flow's id.
+type sums map[string]*[raised + 1]api.Traffic
 
 // add counts t in.
 func (s sums) add(id string, way sockets.Way, t api.Traffic) {
 	both := s[id]
 	if both == nil {
-		both = &[2]api.Traffic{}
+		both = &[raised + 1]api.Traffic{}
 		s[id] = both
 	}
 	sum := &both[way]
@@ -39,13 +42,13 @@ func (s sums) activities(id string) []api.Activity {
 	var list []api.Activity
 	for way, t := range s[id] {
 		if t.Count > 0 {
-			list = append(list, t.Activity([2]string{sockets.ToFlow: api.ActivitySent, sockets.FromFlow: api.ActivityReceived}[way], id))
+			list = append(list, t.Activity([...]string{sockets.ToFlow: api.ActivitySent, sockets.FromFlow: api.ActivityReceived, raised: api.ActivityActor}[way], id))
 		}
 	}
 	return list
 }
 
-// traffic sums up the messages to and from flows.
+// traffic sums up the messages to and from flows, and their actor events.
 type traffic struct {
 	tell  func(api.Activity)
 	store func(ctx context.Context, id string, list []api.Activity)
@@ -124,7 +127,7 @@ func (f *flows) keep(ctx context.Context, id string, list []api.Activity) {
 	for i, a := range list {
 		events[i] = f.masked(a).Event()
 	}
-	_, err := f.store.Observe(ctx, id, func(*store.Record) []api.Event { return events })
+	err := f.store.NoteFlow(ctx, id, events)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		f.line(id).Warn().Err(err).Str("operation", "activity").Msg("what a flow did could not be stored")
 	}

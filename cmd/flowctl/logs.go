@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"strings"
 	"time"
 
@@ -24,17 +25,28 @@ type output struct {
 	since      string
 	tail       int // negative: all
 
-	from      time.Time // what since is; then, behind the last line that was shown
+	from      time.Time // what since is; then, where to go on after a lost connection
 	requestID string    // of this session
+
+	told   map[string]told // in this session, by stream
+	shown  map[string]told // in all of them
+	before map[string]told // in those before it
+}
+
+// told is how much was told of a stream: the line of a time, or so many bytes of it where it goes on.
+type told struct {
+	at    time.Time
+	bytes int
+	part  bool
 }
 
 func (a *app) logsCommand() *cobra.Command {
-	o := output{app: a}
+	o := output{app: a, shown: map[string]told{}}
 	cmd := &cobra.Command{
 		Use:   "logs NAME|ID [-f] [--tail N] [--since 10m] [--timestamps]",
 		Short: "Show what a container wrote",
 		Long: `Show what a container wrote: its stdout on stdout, its stderr on stderr. With --follow it goes on over restarts of the container,
-lost connections and restarts of the manager. What would do something to a terminal is shown escaped; as JSON each line is an
+lost connections and restarts of the manager. A line of more than 64 KiB comes in parts. What would do something to a terminal is shown escaped; as JSON each line is an
 object that loses nothing.`,
 		Example: "  flowctl logs hello -f --tail 100",
 		Args:    arguments(cobra.ExactArgs(1)),
@@ -98,7 +110,7 @@ func (o *output) begin(ctx context.Context, c *Client) error {
 
 // request has times told to who follows, to know where to go on.
 func (o *output) request() map[string]any {
-	o.requestID = rand.Text()
+	o.requestID, o.told, o.before = rand.Text(), map[string]told{}, maps.Clone(o.shown)
 	request := map[string]any{"container_id": o.of, "request_id": o.requestID, "follow": o.follow, "timestamps": o.timestamps || o.follow}
 	if o.tail >= 0 {
 		request["tail"] = o.tail
@@ -127,6 +139,7 @@ type written struct {
 	ContainerID string   `json:"container_id"`
 	Stream      string   `json:"stream"`
 	Lines       []string `json:"lines"`
+	Partial     bool     `json:"partial"`
 	EOF         bool     `json:"eof"`
 }
 
@@ -135,9 +148,12 @@ func (o *output) passOn(e Event) error {
 	if err := json.Unmarshal(e.Data, &w); err != nil {
 		return fmt.Errorf("%w: %s %.100q", errMalformed, e.Name, e.Data)
 	}
-	for _, line := range w.Lines {
-		if err := o.app.printWritten(&w, strings.TrimRight(o.note(line), "\r\n")); err != nil {
-			return err
+	for i, line := range w.Lines {
+		part := w.Partial && i == len(w.Lines)-1
+		if text, fresh := o.note(w.Stream, line, part); fresh {
+			if err := o.app.printWritten(&w, text, part); err != nil {
+				return err
+			}
 		}
 	}
 	if w.EOF {
@@ -146,33 +162,73 @@ func (o *output) passOn(e Event) error {
 	return nil
 }
 
-// note takes note of when a line was written, and takes that off where only we wanted to know.
-func (o *output) note(line string) string {
+// note takes note of when a line was written, and takes that off where only we wanted to know. What was shown before the connection was
+// lost is not fresh; of a line of which a part was shown, the rest is.
+func (o *output) note(stream, line string, part bool) (text string, fresh bool) {
 	stamp, text, _ := strings.Cut(line, " ")
 	at, err := time.Parse(time.RFC3339Nano, stamp)
 	if !o.follow || err != nil {
-		return line
+		return line, true
 	}
-	o.from, o.tail = at.Add(1), -1 // a nanosecond later
-	if o.timestamps {
-		return line
+	now := o.told[stream]
+	begins := !now.part || !now.at.Equal(at)
+	if begins {
+		now = told{at: at}
 	}
-	return text
+	from := now.bytes
+	now.bytes, now.part = now.bytes+len(text), part
+	o.told[stream] = now
+	before := o.before[stream]
+	switch {
+	case at.Before(before.at), at.Equal(before.at) && (!before.part || now.bytes <= before.bytes && part):
+		return "", false
+	case at.Equal(before.at):
+		text = text[min(len(text), max(0, before.bytes-from)):]
+	case o.timestamps && begins:
+		text = line
+	}
+	o.shown[stream], o.tail = now, -1
+	o.from = o.resume()
+	return text, true
 }
 
-func (a *app) printWritten(w *written, line string) error {
+// resume is the time behind the newest line, or that of a line of which the rest is to come.
+func (o *output) resume() time.Time {
+	var from time.Time
+	for _, s := range o.shown {
+		if next := s.at.Add(1); next.After(from) { // a nanosecond later
+			from = next
+		}
+	}
+	for _, s := range o.shown {
+		if s.part && s.at.Before(from) {
+			from = s.at
+		}
+	}
+	return from
+}
+
+// printWritten shows a line, or a part of one, which on a terminal is not followed by a newline.
+func (a *app) printWritten(w *written, line string, part bool) error {
 	if a.output != "table" {
-		object, err := encode(map[string]string{"container_id": w.ContainerID, "stream": w.Stream, "line": line})
+		shown := map[string]any{"container_id": w.ContainerID, "stream": w.Stream, "line": strings.TrimRight(line, "\r\n")}
+		if part {
+			shown["partial"] = true
+		}
+		object, err := encode(shown)
 		if err != nil {
 			return err
 		}
 		return a.printNext(object)
 	}
-	to := a.stdout
+	to, end := a.stdout, "\n"
 	if w.Stream == "stderr" {
 		to = a.stderr
 	}
-	if _, err := io.WriteString(to, printableLine(line)+"\n"); err != nil {
+	if part {
+		end = ""
+	}
+	if _, err := io.WriteString(to, printableLine(strings.TrimRight(line, "\r\n"))+end); err != nil {
 		return fmt.Errorf("write the container's %s: %w", w.Stream, err)
 	}
 	return nil

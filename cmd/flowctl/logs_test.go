@@ -65,6 +65,60 @@ func TestLogs_Resumes(t *testing.T) {
 	wants(t, flowctl(t, "", "logs", "a"), result{Code: exitError, Err: "error: " + lost + "\n"})
 }
 
+// Parts of a line are shown as the one line that they are, whole, wherever the connection is lost.
+func TestLogs_ResumesWithinALine(t *testing.T) {
+	const t1, t2, t3 = "2026-01-02T03:04:05.000000001Z", "2026-01-02T03:04:05.000000002Z", "2026-01-02T03:04:05.000000003Z"
+	for name, more := range map[string]string{
+		"the same parts": `"stream":"stdout","partial":true,"lines":["` + t1 + ` abc"]`,
+		"other parts":    `"stream":"stdout","partial":true,"lines":["` + t1 + ` abcde"]`,
+		"one":            `"stream":"stderr","lines":["` + t2 + ` oh no"]`,
+	} {
+		f := newFake(t)
+		var sessions atomic.Int32
+		f.on["get_logs"] = func(s *session, r request) {
+			s.ack(r, `{"ok":true,"log_id":"l"}`)
+			if sessions.Add(1) == 1 {
+				s.emit("container_logs", `{"stream":"stdout","partial":true,"lines":["`+t1+` abc"]}`)
+				s.emit("container_logs", `{"stream":"stderr","lines":["`+t2+` oh no"]}`)
+				_ = s.conn.Close()
+				return
+			}
+			rest := `"` + t1 + ` abcdefg"`
+			s.emit("container_logs", `{`+more+`}`)
+			switch name {
+			case "the same parts":
+				rest = `"` + t1 + ` defg"`
+			case "other parts":
+				rest = `"` + t1 + ` fg"`
+			}
+			s.emit("container_logs", `{"stream":"stdout","lines":[`+rest+`,"`+t3+` next"]}`)
+			s.emit("container_logs", `{"stream":"stdout","lines":[],"eof":true}`)
+		}
+		w := begin(t, "logs", "a", "-f")
+		w.shows("abcdefg", "next")
+		got := w.ends()
+		lost := "lost the connection to " + f.url + ": websocket: close 1006 (abnormal closure): unexpected EOF; connecting again\n"
+		t.Run(name, func(t *testing.T) { wants(t, got, result{Err: "oh no\n" + lost}) })
+		body := map[string]any{"container_id": "a", "follow": true, "timestamps": true}
+		next := maps.Clone(body)
+		next["since"] = t1
+		asked(t, f, request{Event: "get_logs", Body: body}, request{Event: "get_logs", Body: next})
+	}
+}
+
+func TestLogs_PartsAsJSON(t *testing.T) {
+	f := newFake(t)
+	f.on["get_logs"] = func(s *session, r request) {
+		s.ack(r, `{"ok":true,"log_id":"l"}`)
+		s.emit("container_logs", `{"container_id":"id-a","stream":"stdout","partial":true,"lines":["one","two"]}`)
+		s.emit("container_logs", `{"container_id":"id-a","stream":"stdout","lines":["three"],"eof":true}`)
+	}
+	wants(t, flowctl(t, "", "logs", "a", "-o", "json"), result{Out: `` +
+		`{"container_id":"id-a","line":"one","stream":"stdout"}` + "\n" +
+		`{"container_id":"id-a","line":"two","partial":true,"stream":"stdout"}` + "\n" +
+		`{"container_id":"id-a","line":"three","stream":"stdout"}` + "\n"})
+}
+
 func TestLogs_Err(t *testing.T) {
 	f := newFake(t)
 	tests := map[string]struct {

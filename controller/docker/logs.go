@@ -1,56 +1,65 @@
 package docker
 
 import (
-	"bytes"
 	"context"
-	"fmt"
-	"strconv"
+	"maps"
+	"slices"
 	"strings"
+	"time"
 
-	"github.com/docker/docker/api/types/container"
-	"github.com/docker/docker/pkg/stdcopy"
+	"github.com/flow-manager/flow-manager/api"
 )
 
 // LastLines implements controller.Runtime. What the container wrote that is no UTF-8 is replaced.
 func (r *Runtime) LastLines(ctx context.Context, dockerID string, lines, limit int) ([]string, error) {
-	stream, err := r.client.ContainerLogs(ctx, dockerID, container.LogsOptions{ShowStdout: true, ShowStderr: true, Tail: strconv.Itoa(lines)})
-	if err != nil {
-		return nil, classed(err)
+	t := tail{limit: limit, open: map[string]*openLine{}}
+	if err := r.pieces(ctx, dockerID, lines+fewPieces, false, t.add); err != nil {
+		return nil, err
 	}
-	defer stream.Close()
-	var tail tailBuffer
-	tail.limit = limit
-	if _, err := stdcopy.StdCopy(&tail, &tail, stream); err != nil {
-		return nil, fmt.Errorf("read logs: %w", err)
+	for _, stream := range slices.SortedFunc(maps.Keys(t.open), func(a, b string) int { return t.open[a].at.Compare(t.open[b].at) }) {
+		t.end(stream)
 	}
-	return tail.lines(lines), nil
+	return t.lines[max(0, len(t.lines)-lines):], nil
 }
 
-// tailBuffer keeps the last limit bytes of what is written to it: a single line may be longer than memory.
-type tailBuffer struct {
-	limit   int
-	data    []byte
-	clipped bool
+// tail keeps the last lines of an output, of limit bytes at most: a single line may be longer than memory.
+type tail struct {
+	limit int
+	size  int
+	lines []string
+	open  map[string]*openLine // by stream, the one that is not at its end
 }
 
-// Write implements io.Writer and never fails.
-func (b *tailBuffer) Write(p []byte) (int, error) {
-	b.data = append(b.data, p...)
-	if over := len(b.data) - b.limit; over > 0 {
-		b.data, b.clipped = append([]byte(nil), b.data[over:]...), true
-	}
-	return len(p), nil
+type openLine struct {
+	at   time.Time
+	text []byte
 }
 
-// lines leaves the first line out where its beginning is missing, unless it is all there is.
-func (b *tailBuffer) lines(most int) []string {
-	text := strings.ToValidUTF8(string(bytes.TrimRight(b.data, "\n")), "\uFFFD")
-	if text == "" {
-		return []string{}
+func (t *tail) add(piece api.LogLine) error {
+	l := t.open[piece.Stream]
+	if l != nil && !l.at.Equal(piece.At) {
+		t.end(piece.Stream)
+		l = nil
 	}
-	lines := strings.Split(text, "\n")
-	if b.clipped && len(lines) > 1 {
-		lines = lines[1:]
+	if l == nil {
+		l = &openLine{at: piece.At}
+		t.open[piece.Stream] = l
 	}
-	return lines[max(0, len(lines)-most):]
+	if l.text = append(l.text, piece.Text...); len(l.text) > t.limit {
+		l.text = append([]byte(nil), l.text[len(l.text)-t.limit:]...)
+	}
+	if !piece.More {
+		t.end(piece.Stream)
+	}
+	return nil
+}
+
+func (t *tail) end(stream string) {
+	text := strings.ToValidUTF8(string(t.open[stream].text), "\uFFFD")
+	delete(t.open, stream)
+	t.lines, t.size = append(t.lines, text), t.size+len(text)+1
+	for t.size > t.limit && len(t.lines) > 1 {
+		t.size -= len(t.lines[0]) + 1
+		t.lines = t.lines[1:]
+	}
 }

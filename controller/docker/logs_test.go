@@ -1,33 +1,47 @@
 package docker
 
 import (
-	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/flow-manager/flow-manager/api"
 )
 
-func TestTailBuffer(t *testing.T) {
+func TestTail(t *testing.T) {
+	at := func(n int64) time.Time { return time.Unix(n, 0) }
+	out := func(n int64, text string) api.LogLine {
+		return api.LogLine{Stream: api.Stdout, At: at(n), Text: text, More: len(text) >= fullPiece}
+	}
+	full := strings.Repeat("x", fullPiece)
 	tests := []struct {
 		name   string
-		writes []string
+		pieces []api.LogLine
 		want   []string
 	}{
-		{"nothing", nil, []string{}},
-		{"lines", []string{"a\nb", "c\n"}, []string{"a", "bc"}},
-		{"more lines than asked for", []string{"1\n2\n3\n4\n5\n"}, []string{"3", "4", "5"}},
-		{"more bytes than allowed", []string{strings.Repeat("x", 30) + "\nlast"}, []string{"last"}},
-		{"one endless line", []string{strings.Repeat("x", 10), strings.Repeat("y", 1000)}, []string{strings.Repeat("y", 20)}},
-		{"no UTF-8", []string{"a\xffb"}, []string{"a\uFFFDb"}},
+		{"nothing", nil, nil},
+		{"lines", []api.LogLine{out(1, "a"), out(2, ""), out(3, "b")}, []string{"a", "", "b"}},
+		{"pieces of one line", []api.LogLine{out(1, full), out(1, "y"), out(2, "b")}, []string{full + "y", "b"}},
+		{"a line that ended with its run", []api.LogLine{out(1, full), out(2, "b")}, []string{full, "b"}},
+		{"two streams", []api.LogLine{out(1, full), {Stream: api.Stderr, At: at(2), Text: "e"}, out(1, "y")}, []string{"e", full + "y"}},
+		{"more than allowed", []api.LogLine{out(1, full), out(1, full), out(2, full), out(2, "y")}, []string{full + "y"}},
+		{"one endless line", []api.LogLine{out(1, full), out(1, full), out(1, full), out(1, "y")}, []string{strings.Repeat("x", 2*fullPiece-1) + "y"}},
+		{"no UTF-8", []api.LogLine{out(1, "a\xffb")}, []string{"a\uFFFDb"}},
 	}
 	for _, tt := range tests {
-		b := tailBuffer{limit: 20}
-		for _, w := range tt.writes {
-			fmt.Fprint(&b, w)
+		b := tail{limit: 2 * fullPiece, open: map[string]*openLine{}}
+		for _, piece := range tt.pieces {
+			if err := b.add(piece); err != nil {
+				t.Fatal(err)
+			}
 		}
-		if diff := cmp.Diff(tt.want, b.lines(3)); diff != "" {
-			t.Errorf("%s: %s", tt.name, diff)
+		for stream := range b.open {
+			b.end(stream)
+		}
+		if diff := cmp.Diff(tt.want, b.lines); diff != "" {
+			t.Errorf("%s: %.2000s", tt.name, diff)
 		}
 	}
 }

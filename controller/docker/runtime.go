@@ -24,7 +24,8 @@ type Config struct {
 	Host string
 	// PublishAddress is where ports without an address are published.
 	PublishAddress string
-	// Folders are where the manager itself writes: with the engine's own, they must have space left.
+	// Folders are where the manager itself writes: with the engine's own, they must have space left. What containers wrote that are
+	// removed is kept in the first while it is read.
 	Folders []string
 }
 
@@ -33,6 +34,7 @@ type Runtime struct {
 	client  *client.Client
 	config  Config
 	folders atomic.Pointer[[]string] // of the engine, as it told them last
+	kept    kept
 }
 
 var _ controller.Runtime = (*Runtime)(nil)
@@ -191,9 +193,14 @@ func aliases(network, alias string) []string {
 	return []string{alias}
 }
 
-// Remove implements controller.Runtime.
+// Remove implements controller.Runtime. What somebody has not read yet of the output is kept for them, if it can be.
 func (r *Runtime) Remove(ctx context.Context, dockerID string) error {
-	return classed(r.client.ContainerRemove(ctx, dockerID, container.RemoveOptions{RemoveVolumes: true}))
+	r.keepOutput(ctx, dockerID)
+	err := r.client.ContainerRemove(ctx, dockerID, container.RemoveOptions{RemoveVolumes: true})
+	if err != nil {
+		r.kept.put(dockerID, nil, 0)
+	}
+	return classed(err)
 }
 
 // RemoveCarried implements controller.Runtime.

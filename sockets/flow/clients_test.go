@@ -2,6 +2,7 @@ package flow_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -153,17 +154,50 @@ func (c *client) said(t *testing.T) string {
 	return string(text)
 }
 
-// What goes wrong in a handler or the callback harms nothing else, and what is no reply is not sent for one.
+// What goes wrong in a handler or the callback harms nothing else, and is answered where somebody may wait; what is no reply is not sent
+// for one.
 func TestClients_GoOnBehindErrors(t *testing.T) {
 	t.Parallel()
 	clients(t, func(t *testing.T, m *manager, _ *client) {
 		conn := m.joined()
-		m.says(conn, `{"type":"lifecycle","event":"stopping","grace_seconds":1}`, `{"type":"fails"}`, `{"type":"text","id":"1"}`, `{"type":"number","id":"2"}`,
+		m.says(conn, `{"type":"lifecycle","event":"stopping","grace_seconds":1}`, `{"type":"fails"}`, `{"type":"fails","id":"0"}`, `{"type":"text","id":"1"}`, `{"type":"number","id":"2"}`,
 			`{"type":"alive"}`, `{"type":"own","id":"3"}`, `{"type":"go"}`)
+		for n := range 3 {
+			m.hears(conn, fmt.Sprintf(`{"type":"error","error_type":"handler_error","message":"the handler of this message failed; the flow's output says how","reply_to":"%d"}`, n))
+		}
 		m.hears(conn, `{"type":"heartbeat"}`)
 		m.hears(conn, `{"reply_to":"3"}`)
 		m.hears(conn, `{"reply_to":null,"type":"echo","of":{"type":"go"}}`)
 	})
+}
+
+// A message of a type that nobody handles is answered, in Go, too; what is the manager's own is not.
+func TestClients_AnswerAnUnknownType(t *testing.T) {
+	t.Parallel()
+	serve := func(t *testing.T, m *manager) {
+		conn := m.joined()
+		m.says(conn, `{"type":"status","status":{},"id":"0"}`, `{"type":"error","id":"1"}`, `{"type":"what","id":"2"}`, `{"id":"3","type":"known"}`)
+		m.hears(conn, `{"type":"error","error_type":"unknown_type","message":"the flow has no handler for messages of type \"what\"","reply_to":"2"}`)
+		m.hears(conn, `{"type":"yes","reply_to":"3"}`)
+	}
+	t.Run("go", func(t *testing.T) {
+		m := newManager(t)
+		f := flow.New(m.path)
+		f.Handle("known", func(ctx context.Context, m *flow.Message) { _ = m.Reply(ctx, map[string]string{"type": "yes"}) })
+		run(t, f)
+		serve(t, m)
+	})
+	for language, command := range map[string][]string{
+		"python": {"/usr/bin/python3", "-c", "import sys\nsys.path.insert(0, sys.argv[1])\nimport flow\nf = flow.Flow()\nf.on('known')(lambda message: {'type': 'yes'})\nf.run()"},
+		"node":   {"node", "--input-type=module", "--eval", `const { Flow } = await import(process.argv[1] + "/flow.mjs"); const f = new Flow(); f.on("known", () => ({ type: "yes" })); await f.run();`},
+	} {
+		t.Run(language, func(t *testing.T) {
+			m := newManager(t)
+			c := startClient(t, language, command, "FLOW_SOCKET="+m.path)
+			serve(t, m)
+			_ = c.Process.Kill()
+		})
+	}
 }
 
 // Python reads no number of more than 4,300 digits; who sends one harms nobody else.

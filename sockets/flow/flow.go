@@ -54,8 +54,8 @@ func New(socket string) *Flow {
 		lifecycle: func(string, time.Duration) {}}
 }
 
-// Handle has h called for messages of a type; "" is for clients' messages that have no handler of their own. The manager itself
-// sends status, whose message has the container's, and error, which says what it did not understand.
+// Handle has h called for messages of a type; "" is for clients' messages that have no handler of their own. Without that one they are
+// answered by {"type":"error","error_type":"unknown_type"}. The manager itself sends status, whose message has the container's, and error, which says what it did not understand.
 func (f *Flow) Handle(kind string, h Handler) { f.handlers[kind] = h }
 
 // OnLifecycle has h called before the manager stops the flow: event is stopping, restarting or updating, and grace how long it
@@ -169,11 +169,15 @@ func (f *Flow) next(r *bufio.Reader) (*Message, error) {
 }
 
 func (f *Flow) handle(ctx context.Context, m *Message) {
-	h := f.handlers[m.Type]
-	if h == nil && m.Type != "status" && m.Type != "error" && m.Type != "pong" { // these are the manager's own
+	h, own := f.handlers[m.Type], m.Type == "status" || m.Type == "error" || m.Type == "pong" // the manager's
+	if h == nil && !own {
 		h = f.handlers[""]
 	}
-	if h != nil {
+	switch {
+	case h != nil:
 		h(ctx, m)
+	case !own && m.id != nil:
+		_ = m.Reply(ctx, map[string]any{"type": "error", "error_type": "unknown_type", // where ctx ends first, so does the flow
+			"message": fmt.Sprintf("the flow has no handler for messages of type %.64q", m.Type)})
 	}
 }

@@ -92,6 +92,9 @@ func (p *Parts) Output(ctx context.Context, _ string, o api.LogOptions, each fun
 	return nil
 }
 
+// Keep implements server.Logs.
+func (p *Parts) Keep(string) (release func()) { return func() {} }
+
 // EngineKnown implements server.Engine.
 func (p *Parts) EngineKnown() error { return p.Away }
 

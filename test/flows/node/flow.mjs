@@ -38,7 +38,7 @@ export class Flow {
   }
 
   // on has handler called for messages of a type; "" is for those that have no handler of their own. What it returns is sent as
-  // the reply. "status" is for the container's status, "error" for what the manager did not understand.
+  // the reply; where it throws, or there is none for a type, a reply of type "error" says so. "status" is for the container's status, "error" for what the manager did not understand.
   on(type, handler) {
     this.#handlers.set(type, handler);
   }
@@ -164,16 +164,27 @@ export class Flow {
 
   async #work() {
     while (this.#queue.length > 0) {
-      await this.#handle(this.#queue.shift()).catch((problem) => console.error(problem));
+      const message = this.#queue.shift();
+      await this.#handle(message).catch((problem) => {
+        console.error(problem);
+        return this.#fail(message, "handler_error", "the handler of this message failed; the flow's output says how");
+      });
       if (this.#queue.length < maxQueued) this.#socket?.resume();
     }
     this.#working = null;
   }
 
   async #handle(message) {
-    const handler = this.#handlers.get(message.type) ?? (managersOwn.has(message.type) ? undefined : this.#handlers.get(""));
-    const answer = await handler?.(message);
+    const handler = this.#handlers.get(message.type) ?? (managersOwn.has(message.type) ? () => {} : this.#handlers.get(""));
+    if (!handler) return this.#fail(message, "unknown_type", `the flow has no handler for messages of type ${String(JSON.stringify(message.type)).slice(0, 64)}`);
+    const answer = await handler(message);
     if (answer != null) await this.reply(message, answer);
+  }
+
+  // fail answers a client's message by an error, so that nobody waits for a reply in vain.
+  async #fail(message, error_type, text) {
+    if (managersOwn.has(message.type) || message.id == null) return;
+    await this.reply(message, { type: "error", error_type, message: text }).catch((problem) => console.error(problem));
   }
 }
 

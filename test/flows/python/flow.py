@@ -49,7 +49,8 @@ class Flow:
 
     def on(self, kind=""):
         """Has the decorated function called for messages of a type; "" is for those that have no handler of their own. Where it
-        returns something, that is sent as the reply. "status" is for the container's status, "error" for what the manager did
+        returns something, that is sent as the reply; where it raises an exception, or there is none for a type, a reply of type "error"
+        says so. "status" is for the container's status, "error" for what the manager did
         not understand."""
 
         def register(handler):
@@ -168,15 +169,27 @@ class Flow:
                 self.stop()
             except Exception:
                 traceback.print_exc()
+                self._fail(message, "handler_error", "the handler of this message failed; the flow's output says how")
 
     def _handle(self, message):
         kind = message.get("type")
         handler = self._handlers.get(kind if isinstance(kind, str) else "")
         if handler is None and kind not in MANAGERS_OWN:
             handler = self._handlers.get("")
+            if handler is None:
+                self._fail(message, "unknown_type", f"the flow has no handler for messages of type {json.dumps(kind)[:64]}")
         answer = handler(message) if handler else None
         if answer is not None:
             self.reply(message, answer)
+
+    def _fail(self, message, error_type, text):
+        """Answers a client's message by an error, so that nobody waits for a reply in vain."""
+        if message.get("type") in MANAGERS_OWN or message.get("id") is None:
+            return
+        try:
+            self.reply(message, {"type": "error", "error_type": error_type, "message": text})
+        except OSError:
+            traceback.print_exc()
 
     def _send(self, connection, message):
         body = json.dumps(message, allow_nan=False).encode()
