@@ -146,6 +146,9 @@ func unstyle(n *yaml.Node) {
 // needsQuotes asks the encoder, which knows what readers of older YAML take for a boolean or a time, but asks itself for
 // Go's strings only and not for nodes.
 func needsQuotes(s string) bool {
+	if s == "<<" { // it would merge what follows
+		return true
+	}
 	text, err := yaml.Marshal(s)
 	return err != nil || text[0] == '"' || text[0] == '\''
 }
