@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"go.yaml.in/yaml/v3"
 
@@ -113,11 +114,11 @@ func jsonText(raw json.RawMessage) ([]byte, error) {
 	return append(api.PrintableJSON(b.Bytes()), '\n'), nil
 }
 
-// yamlText is YAML, in its plain style unless that would show a terminal what it must not see: then in the style of JSON,
-// which is YAML too.
+// yamlText is YAML, in its plain style unless that would show a terminal what it must not see, or would not be read as what it
+// says: then in the style of JSON, which is YAML too.
 func yamlText(raw json.RawMessage) ([]byte, error) {
 	text, err := plainYAML(raw)
-	if err == nil && bytes.Equal(api.PrintableJSON(text), text) {
+	if err == nil && bytes.Equal(api.PrintableJSON(text), text) && readsAs(text, raw) {
 		return text, nil
 	}
 	return jsonText(raw)
@@ -126,11 +127,23 @@ func yamlText(raw json.RawMessage) ([]byte, error) {
 // plainYAML keeps the order of keys and every digit of a number.
 func plainYAML(raw json.RawMessage) ([]byte, error) {
 	var node yaml.Node
-	if err := yaml.Unmarshal(raw, &node); err != nil {
+	// JSON's strings may have raw characters that end a line in YAML.
+	if err := yaml.Unmarshal(api.PrintableJSON(raw), &node); err != nil {
 		return nil, fmt.Errorf("read the answer: %w", err)
 	}
 	unstyle(&node)
 	return yaml.Marshal(&node)
+}
+
+// readsAs tells whether YAML and JSON say the same. The encoder writes some text, as that which begins with a blank line, in a way
+// that readers take for something else.
+func readsAs(text []byte, raw json.RawMessage) bool {
+	var a, b yaml.Node
+	return yaml.Unmarshal(text, &a) == nil && yaml.Unmarshal(api.PrintableJSON(raw), &b) == nil && sameNode(&a, &b)
+}
+
+func sameNode(a, b *yaml.Node) bool {
+	return a.Kind == b.Kind && a.ShortTag() == b.ShortTag() && a.Value == b.Value && slices.EqualFunc(a.Content, b.Content, sameNode)
 }
 
 // unstyle forgets JSON's braces, and its quotes where no reader of YAML needs them.
@@ -146,9 +159,6 @@ func unstyle(n *yaml.Node) {
 // needsQuotes asks the encoder, which knows what readers of older YAML take for a boolean or a time, but asks itself for
 // Go's strings only and not for nodes.
 func needsQuotes(s string) bool {
-	if s == "<<" { // it would merge what follows
-		return true
-	}
 	text, err := yaml.Marshal(s)
 	return err != nil || text[0] == '"' || text[0] == '\''
 }
