@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -288,3 +289,15 @@ func (p *poller) get() string {
 }
 
 func numbered(n int) json.RawMessage { return json.RawMessage(fmt.Sprintf(`{"n":%d}`, n)) }
+
+// stacksWith are the goroutines that a function of the name has begun or is in.
+func stacksWith(function string) string {
+	b := make([]byte, 4<<20)
+	var found []string
+	for stack := range strings.SplitSeq(string(b[:runtime.Stack(b, true)]), "\n\n") {
+		if strings.Contains(stack, function) {
+			found = append(found, stack)
+		}
+	}
+	return strings.Join(found, "\n\n")
+}

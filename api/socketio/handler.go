@@ -231,6 +231,10 @@ func (t *Transport) poll(w http.ResponseWriter, r *http.Request, l *link) *refus
 		return &refusal{status: http.StatusBadRequest, reason: refusedOverlap, message: "one poll at a time"}
 	}
 	defer l.polling.Store(false)
+	if !l.takePoll() {
+		return unknownSid()
+	}
+	defer l.pollTaken() // where the library has refused it
 	return t.serveLink(w, r, l)
 }
 
