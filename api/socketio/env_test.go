@@ -67,8 +67,13 @@ type env struct {
 // start serves a on loopback; when the test is over it shuts down and proves that no goroutine is left.
 func start(t *testing.T, cfg Config, a session.App) env {
 	t.Helper()
+	return startLogged(t, cfg, zerolog.Nop(), a)
+}
+
+func startLogged(t *testing.T, cfg Config, log zerolog.Logger, a session.App) env {
+	t.Helper()
 	before := goleak.IgnoreCurrent()
-	cfg.Log = zerolog.Nop()
+	cfg.Log = log
 	if cfg.Events == nil {
 		cfg.Events = []string{"echo", "boom", "block"}
 	}

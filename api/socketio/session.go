@@ -46,6 +46,7 @@ type Session struct {
 	goneOnce   sync.Once
 	leaveOpen  atomic.Bool // the client closes the connection itself
 	expelled   atomic.Bool // the client may not act any more
+	begun      atomic.Bool // the App knows it
 	endReason  atomic.Pointer[string]
 	handled    chan struct{} // closed when the App has seen the end
 	written    chan struct{} // closed when the last packet is written
@@ -240,7 +241,11 @@ func (s *Session) begin() (err error) {
 	if err := s.t.countPrincipal(s); err != nil {
 		return err
 	}
-	return s.t.app.Begin(s)
+	if err := s.t.app.Begin(s); err != nil {
+		return err
+	}
+	s.begun.Store(true)
+	return nil
 }
 
 // authenticate ties the session's life to that of what it logs in with.
@@ -302,8 +307,16 @@ func (s *Session) Recovered(operation string, answer func()) {
 func (s *Session) goroutineDone(done chan struct{}) {
 	if s.goroutines.Add(-1) == 0 {
 		s.t.removeSession(s)
+		s.logOver()
 	}
 	close(done)
+}
+
+// logOver says that a session that the App knew is over, and why. The reason has been set by what ended its two goroutines.
+func (s *Session) logOver() {
+	if s.begun.Load() {
+		s.t.log.Info().Str("operation", "disconnect").Str("session", s.id).Str("reason", *s.endReason.Load()).Msg("session over")
+	}
 }
 
 func (s *Session) emitError(e *api.Error) { s.Emit(api.ErrorEvent, e.Body(time.Now())) }
