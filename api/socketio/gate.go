@@ -47,7 +47,7 @@ func (g *gatedWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	perSecond := g.t.limits.ReadBytesPerSecond
 	g.conn = &gatedConn{
-		Conn: conn, gate: g, ctx: ctx, cancel: cancel, reads: rate.NewLimiter(rate.Limit(perSecond), perSecond),
+		Conn: conn, bounded: boundedOf(conn), gate: g, ctx: ctx, cancel: cancel, reads: rate.NewLimiter(rate.Limit(perSecond), perSecond),
 		reserved: &reservation{budget: g.t.budget},
 	}
 	return g.conn, buffered, nil
@@ -68,6 +68,7 @@ func (g *gatedWriter) joined() bool { return g.link != nil && g.link.joined() !=
 // goroutine, the library's.
 type gatedConn struct {
 	net.Conn
+	bounded      *boundedConn // what Conn is made of
 	gate         *gatedWriter
 	ctx          context.Context // ends with the connection, and with it every wait
 	cancel       context.CancelFunc

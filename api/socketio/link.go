@@ -17,13 +17,15 @@ import (
 type link struct {
 	t         *Transport
 	conn      engine.Socket
-	host      string // the remote address without its port: what the secret id is bound to
+	remote    string // where its client connected from
+	host      string // that without its port: what the secret id is bound to
 	window    sendWindow
 	websocket atomic.Pointer[gatedConn] // its WebSocket, from the upgrade's request on
 
 	acting                     sync.Mutex     // of what the library may not do at once: act on what a WebSocket says that it probes, and end the session
 	taking                     sync.Mutex     // while the library takes up a poll
 	takingUp                   atomic.Bool    // whether it does
+	seated                     atomic.Bool    // a session has begun: it is no guest's
 	polling, posting, upgraded atomic.Bool    // one request at a time and direction, one upgrade in all
 	pings                      atomic.Int32   // sent and not answered
 	noop                       packet.Options // marks what is to be a NOOP
@@ -38,8 +40,8 @@ type link struct {
 	since   time.Time // when it last had no session to live for
 }
 
-func newLink(t *Transport, conn engine.Socket, host string) *link {
-	l := &link{t: t, conn: conn, host: host, since: time.Now(), window: sendWindow{wake: make(chan struct{}, 1)}}
+func newLink(t *Transport, conn engine.Socket, remote string) *link {
+	l := &link{t: t, conn: conn, remote: remote, host: hostOf(remote), since: time.Now(), window: sendWindow{wake: make(chan struct{}, 1)}}
 	l.over, l.end = context.WithCancel(context.Background())
 	l.upgraded.Store(conn.Transport().Name() == transports.WEBSOCKET)
 	return l
@@ -207,6 +209,14 @@ func (l *link) joined() *Session {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.session
+}
+
+// seat notes that a session has begun.
+func (l *link) seat() {
+	l.seated.Store(true)
+	if c := l.websocket.Load(); c != nil {
+		c.bounded.seat()
+	}
 }
 
 // detach leaves the connection to its client; the sweep ends it if the client does not.

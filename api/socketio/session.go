@@ -70,8 +70,8 @@ func newSession(t *Transport, g *connectAuth, sock *socket.Socket) *Session {
 // ID is the session's own id (an xid); it is no secret.
 func (s *Session) ID() string { return s.id }
 
-// RemoteAddr is the address of the handshake.
-func (s *Session) RemoteAddr() string { return s.link.conn.RemoteAddress() }
+// RemoteAddr is where the handshake came from, address and port; the port is 0 where a proxy speaks for the client and does not tell it.
+func (s *Session) RemoteAddr() string { return s.link.remote }
 
 // Principal is who the session acts for.
 func (s *Session) Principal() session.Principal { return s.principal }
@@ -245,6 +245,7 @@ func (s *Session) begin() (err error) {
 		return err
 	}
 	s.begun.Store(true)
+	s.link.seat()
 	return nil
 }
 
@@ -269,14 +270,10 @@ func (s *Session) authenticate() error {
 }
 
 func (s *Session) refuseJoin(e *api.Error, next func(*socket.ExtendedError)) {
-	log := s.t.log.Info()
-	switch {
-	case e.Err != nil:
-		log = s.t.log.Error()
-	case e.Type == api.RateLimitError:
-		log = s.t.log.Debug() // the tries before it were told
+	if e.Err != nil {
+		s.t.log.Error().Err(e).Str("operation", "connect").Str("remote", s.RemoteAddr()).Msg("session refused")
 	}
-	log.Err(e).Str("operation", "connect").Str("remote", s.RemoteAddr()).Msg("session refused")
+	s.t.tell(&refusal{reason: refusedConnect + "/" + string(e.Type), message: e.Message}, asked{what: "CONNECT", remote: s.RemoteAddr()})
 	s.cutByClient(refusedConnect)
 	next(socket.NewExtendedError(e.Message, e.Body(time.Now())))
 }
