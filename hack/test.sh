@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs all tests: the packages' own under the race detector, then the black box ones on a real Docker engine.
 # What they need and this machine lacks is installed first (an engine, a C compiler, strace, Node and the client in test/js,
-# Python's client).
+# Python's client, nginx).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -17,6 +17,14 @@ need npm npm ca-certificates
 /usr/bin/python3 -c 'import requests, socketio, websocket' 2>/dev/null ||
   packages+=(python3-socketio python3-requests python3-websocket)
 
+need nginx nginx-light
+fresh_nginx() { [[ " ${packages[*]} " == *" nginx-light "* ]]; }
+
+# The package starts it; what the tests need is the program.
+stop_nginx() {
+  if [[ -d /run/systemd/system ]]; then systemctl disable --now nginx; else service nginx stop; fi
+}
+
 client() {
   local dir=test/js
   # npm writes the hidden lock last, so it is newer only where an installation went through.
@@ -30,6 +38,7 @@ step() {
 
 step hack/engine.sh
 step hack/apt.sh "${packages[@]}"
+! fresh_nginx || step stop_nginx
 step client
 step make --no-print-directory build
 step hack/echo-image.sh

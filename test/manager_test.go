@@ -108,6 +108,7 @@ type manager struct {
 	args   []string
 	under  []string // a command to run it under
 	scheme string   // http unless it is set
+	base   string   // its --base-path
 	web    http.Client
 	addr   string
 	cmd    *exec.Cmd
@@ -203,7 +204,7 @@ func (m *manager) url() string {
 }
 
 func (m *manager) probe(path string) error {
-	answer, err := m.web.Get(m.url() + path)
+	answer, err := m.web.Get(m.url() + m.base + path)
 	if err != nil {
 		if !m.alive() {
 			return nil

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"maps"
 	"os/exec"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/flow-manager/flow-manager/api/session"
 	"github.com/flow-manager/flow-manager/api/socketio"
@@ -59,6 +61,23 @@ func TestClients_OfAllVersions(t *testing.T) {
 		}
 	}
 	clients.Wait()
+	eventually(t, "no session is left", func() error {
+		if n := transport.Sessions(); n > 0 {
+			return fmt.Errorf("%d sessions, %v", n, transport.Counts())
+		}
+		return nil
+	})
+}
+
+// The official client may leave as soon as it has upgraded: its session is over then, and does not wait for its ping time-out.
+func TestClients_ThatLeaveAsTheyUpgrade(t *testing.T) {
+	t.Parallel()
+	transport, addr := listen(t, socketio.Config{Events: []string{"echo"}, Limits: socketio.Limits{PingInterval: time.Hour}}, bursts{})
+	const count = 200
+	out, err := exec.Command("node", "js/leave.mjs", "http://"+addr, fmt.Sprint(count)).Output()
+	if err != nil || strings.TrimSpace(string(out)) != fmt.Sprintf(`{"upgraded":%d}`, count) {
+		t.Fatalf("%s, %v: %s", out, err, stderr(err))
+	}
 	eventually(t, "no session is left", func() error {
 		if n := transport.Sessions(); n > 0 {
 			return fmt.Errorf("%d sessions, %v", n, transport.Counts())

@@ -151,7 +151,6 @@ func (s *Server) End(c session.Session) {
 	delete(s.sessions, c)
 	s.mu.Unlock()
 	s.answers.forget(c)
-	s.Log.Debug().Str("operation", "disconnect").Str("session", c.ID()).Msg("session over")
 }
 
 // Handle implements session.App.

@@ -3,6 +3,7 @@ package socketio
 import (
 	"context"
 	"encoding/json"
+	"net/netip"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -21,6 +22,10 @@ type Config struct {
 	AllowedHosts []string
 	// AllowedOrigins are the origins web pages may come from; none: http(s):// and an allowed host with the request's port.
 	AllowedOrigins []string
+	// TrustedProxies are those whose X-Forwarded-For is believed; they may have any number of connections.
+	TrustedProxies []netip.Prefix
+	// BasePath is what stands before every path outside, "" or like /flows. Whoever serves the handlers takes it off.
+	BasePath string
 	// Events are the names clients may send; any other is answered with a validation_error that names it.
 	Events []string
 	// Unrated are those of Events that are traffic rather than control: RequestsPerSecond does not bound them, InFlight does.
@@ -37,6 +42,9 @@ type Limits struct {
 	MaxConnections  int // joined or joining clients [4096]; twice as many and 64 TCP connections
 	MaxPerAddress   int // of these from one address, or one IPv6 network of 64 bits [half of MaxConnections]
 	MaxPerPrincipal int // of these that have joined as one principal [half of MaxConnections]
+
+	GuestGrace       time.Duration // what a connection has to join before it may have to give way to another one [2 s]
+	GuestIdleTimeout time.Duration // between two requests on one HTTP connection by which nobody has joined; others have 90 s [10 s]
 
 	HeaderTimeout time.Duration // the header of an HTTP request [10 s]
 	BodyTimeout   time.Duration // its body [30 s]
@@ -61,6 +69,8 @@ func (l Limits) withDefaults() Limits {
 	setDefault(&l.MaxConnections, 4096)
 	setDefault(&l.MaxPerAddress, (l.MaxConnections+1)/2)
 	setDefault(&l.MaxPerPrincipal, (l.MaxConnections+1)/2)
+	setDefault(&l.GuestGrace, 2*time.Second)
+	setDefault(&l.GuestIdleTimeout, 10*time.Second)
 	setDefault(&l.HeaderTimeout, 10*time.Second)
 	setDefault(&l.BodyTimeout, 30*time.Second)
 	setDefault(&l.JoinTimeout, 10*time.Second)

@@ -10,6 +10,7 @@ const (
 	refusedHost       = "refused_host"
 	refusedOrigin     = "refused_origin"
 	refusedRequest    = "refused_request"
+	refusedPath       = "refused_path"
 	refusedSid        = "refused_sid"
 	refusedFull       = "refused_full"
 	refusedAddress    = "refused_address"
@@ -42,6 +43,7 @@ const (
 	endedSlow       = "ended_slow_client"
 	endedByClient   = "ended_by_client"
 	endedUnjoined   = "ended_never_joined"
+	endedGaveWay    = "ended_gave_way"
 	endedByShutdown = "ended_shutdown"
 	endedByApp      = "ended_by_app"
 

@@ -2,6 +2,7 @@ package socketio
 
 import (
 	"encoding/json"
+	"strconv"
 	"sync"
 
 	"github.com/zishang520/engine.io/v2/events"
@@ -90,7 +91,7 @@ func (d *decoder) Destroy() {}
 // refuseNamespace has the library say that there is no such namespace, where one asks for it. A client shares one connection among
 // all of its namespaces, so that the others go on; what else is sent to this one is nobody's.
 func (d *decoder) refuseNamespace(packet []byte, name string) {
-	d.link.t.counts.add(refusedNamespace)
+	d.link.t.refused(&refusal{reason: refusedNamespace, message: "there is no namespace but /"}, asked{what: "CONNECT " + strconv.Quote(name), remote: d.link.remote})
 	if packetKind(packet[0]) != kindConnect || d.others >= maxOthers || !nameable(name) {
 		return
 	}

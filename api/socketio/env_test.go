@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -66,8 +67,13 @@ type env struct {
 // start serves a on loopback; when the test is over it shuts down and proves that no goroutine is left.
 func start(t *testing.T, cfg Config, a session.App) env {
 	t.Helper()
+	return startLogged(t, cfg, zerolog.Nop(), a)
+}
+
+func startLogged(t *testing.T, cfg Config, log zerolog.Logger, a session.App) env {
+	t.Helper()
 	before := goleak.IgnoreCurrent()
-	cfg.Log = zerolog.Nop()
+	cfg.Log = log
 	if cfg.Events == nil {
 		cfg.Events = []string{"echo", "boom", "block"}
 	}
@@ -288,3 +294,15 @@ func (p *poller) get() string {
 }
 
 func numbered(n int) json.RawMessage { return json.RawMessage(fmt.Sprintf(`{"n":%d}`, n)) }
+
+// stacksWith are the goroutines that a function of the name has begun or is in.
+func stacksWith(function string) string {
+	b := make([]byte, 4<<20)
+	var found []string
+	for stack := range strings.SplitSeq(string(b[:runtime.Stack(b, true)]), "\n\n") {
+		if strings.Contains(stack, function) {
+			found = append(found, stack)
+		}
+	}
+	return strings.Join(found, "\n\n")
+}

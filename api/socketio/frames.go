@@ -11,7 +11,6 @@ type frames struct {
 	partial     bool     // the last frame of the message has not begun
 	messages    int      // messages
 	message     uint64   // bytes that the newest has announced so far
-	closing     bool     // a close has come
 }
 
 // idle is whether a message has ended and the next has not begun.
@@ -51,10 +50,9 @@ func (f *frames) headerLength() int {
 
 // begin starts the payload of the frame whose header is whole.
 func (f *frames) begin() {
-	const fin, opcode, control, end = 0x80, 0x0f, 0x08, 0x08
+	const fin, opcode, control = 0x80, 0x0f, 0x08
 	f.payloadLeft, f.headerBytes = f.announced(), 0
-	if kind := f.header[0] & opcode; kind >= control {
-		f.closing = f.closing || kind == end
+	if f.header[0]&opcode >= control {
 		return // between the frames of a message
 	}
 	f.message += f.payloadLeft

@@ -47,7 +47,7 @@ func (g *gatedWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	perSecond := g.t.limits.ReadBytesPerSecond
 	g.conn = &gatedConn{
-		Conn: conn, gate: g, ctx: ctx, cancel: cancel, reads: rate.NewLimiter(rate.Limit(perSecond), perSecond),
+		Conn: conn, bounded: boundedOf(conn), gate: g, ctx: ctx, cancel: cancel, reads: rate.NewLimiter(rate.Limit(perSecond), perSecond),
 		reserved: &reservation{budget: g.t.budget},
 	}
 	return g.conn, buffered, nil
@@ -68,6 +68,7 @@ func (g *gatedWriter) joined() bool { return g.link != nil && g.link.joined() !=
 // goroutine, the library's.
 type gatedConn struct {
 	net.Conn
+	bounded      *boundedConn // what Conn is made of
 	gate         *gatedWriter
 	ctx          context.Context // ends with the connection, and with it every wait
 	cancel       context.CancelFunc
@@ -76,12 +77,9 @@ type gatedConn struct {
 	frames       frames
 	reserved     *reservation // of the transport's budget, for a message half read
 	timedMessage int          // the message that the deadline is for, 0 for none
-	// probing is set while the session is still carried elsewhere. The library ends a probe that fails on whichever goroutine
-	// meets the failure, and where two of them do at once (the reader, the writer, the end of the session) it dereferences nil,
-	// on a goroutine where nobody can recover (engine.io v2.5.0, engine/socket.go:364). So neither reads nor writes fail then: what
-	// is over waits until the library closes it, because the session or the time for the upgrade has ended.
-	probing atomic.Bool
-	inTurn  atomic.Bool // it is this connection's turn while probing: the library acts on what it has read
+	probing      atomic.Bool  // the session is still carried elsewhere: neither reads nor writes fail
+	inTurn       atomic.Bool  // it is this connection's turn while probing: the library acts on what it has read
+	ahead        []byte       // what was read while probing and is still to be given to the library
 
 	writing   sync.Mutex
 	link      *link // once this is where it is written to
@@ -90,21 +88,20 @@ type gatedConn struct {
 
 func (c *gatedConn) Read(b []byte) (int, error) {
 	c.endTurn()
-	n, err := c.read(b)
-	if !c.probing.Load() {
-		return n, err
+	select {
+	case <-c.gate.ready:
+	case <-c.ctx.Done():
+		return 0, net.ErrClosed
 	}
-	if err == nil {
-		l := c.gate.link
-		l.acting.Lock()
-		c.inTurn.Store(true)
-		if l.conn.ReadyState() == "open" {
-			return n, nil
-		}
-		c.endTurn()
+	if c.probing.Load() {
+		return c.readProbe(b)
 	}
-	<-c.ctx.Done()
-	return 0, net.ErrClosed
+	if len(c.ahead) > 0 {
+		n := copy(b, c.ahead)
+		c.ahead = c.ahead[n:]
+		return n, nil
+	}
+	return c.read(b)
 }
 
 // endTurn ends the turn in which the library acts on what it has read.
@@ -115,11 +112,6 @@ func (c *gatedConn) endTurn() {
 }
 
 func (c *gatedConn) read(b []byte) (int, error) {
-	select {
-	case <-c.gate.ready:
-	case <-c.ctx.Done():
-		return 0, net.ErrClosed
-	}
 	// All that came before has been acted on by now, a CONNECT included.
 	if !c.reserved.resize(c.partialBytes()) || c.frames.message > maxEarlyBytes && !c.frames.idle() && !c.gate.joined() {
 		c.gate.t.counts.add(brokeLimits)
@@ -149,9 +141,6 @@ func (c *gatedConn) partialBytes() int {
 // trackMessage sets a deadline when a message begins, and takes it away when the message is whole.
 func (c *gatedConn) trackMessage(b []byte) error {
 	c.frames.feed(b)
-	if c.frames.closing && c.probing.Load() {
-		return net.ErrClosed // the library would answer it, and its writer fail from then on
-	}
 	message, deadline := 0, time.Time{}
 	if !c.frames.idle() {
 		message, deadline = c.frames.messages, time.Now().Add(c.gate.t.limits.FrameTimeout)

@@ -2,7 +2,6 @@ package socketio
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,22 +15,12 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
-
-	"github.com/flow-manager/flow-manager/api"
 )
 
 const (
 	path         = "/socket.io/"
 	maxPollBytes = 60_000 // the library silently loses a payload above 64 KiB
 )
-
-// refusal is an answer of ours in the place of the library's. code is that of Engine.IO, 0 for a bad request.
-type refusal struct {
-	status  int
-	reason  string
-	message string
-	code    int
-}
 
 // The codes of Engine.IO (engine.io/lib/server.ts, Server.errors).
 const (
@@ -49,20 +38,29 @@ type engineRequest struct {
 // Handler serves Socket.IO at exactly /socket.io/, behind the checks that keep the library safe.
 func (t *Transport) Handler() http.Handler { return t.CheckHost(http.HandlerFunc(t.serve)) }
 
-// CheckHost answers requests for a Host that is not allowed with 421.
+// CheckHost answers requests for a Host that is not allowed with 421. What next sees as a request's address is that of the client, whom a
+// trusted proxy speaks for.
 func (t *Transport) CheckHost(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.RemoteAddr = t.proxies.client(r)
 		if !t.hosts.allowsHost(r.Host) {
-			t.refuse(w, &refusal{status: http.StatusMisdirectedRequest, reason: refusedHost, message: "this Host is not allowed here; see --allowed-host"})
+			t.refuse(w, r, &refusal{status: http.StatusMisdirectedRequest, reason: refusedHost, flag: "--allowed-host " + r.Host,
+				message: "this Host is not allowed here; see --allowed-host"})
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
+// NotFound answers for every path that is none.
+func (t *Transport) NotFound(w http.ResponseWriter, r *http.Request) {
+	t.refuse(w, r, &refusal{status: http.StatusNotFound, reason: refusedPath, flag: "--base-path",
+		message: "there is nothing at this path; Socket.IO is at " + t.basePath + path})
+}
+
 func (t *Transport) serve(w http.ResponseWriter, r *http.Request) {
 	if no := t.admitPage(w, r); no != nil {
-		t.refuse(w, no)
+		t.refuse(w, r, no)
 		return
 	}
 	if r.Method == http.MethodOptions && t.hosts.lists(r.Header.Get("Origin")) {
@@ -71,7 +69,7 @@ func (t *Transport) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	a, no := inspect(r)
 	if no != nil {
-		t.refuse(w, no)
+		t.refuse(w, r, no)
 		return
 	}
 	r.Header.Del("Accept-Encoding") // compressed answers would betray what is secret in them
@@ -80,30 +78,18 @@ func (t *Transport) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if no := t.resume(w, r, a); no != nil {
-		t.refuse(w, no)
+		t.refuse(w, r, no)
 	}
-}
-
-func (t *Transport) refuse(w http.ResponseWriter, no *refusal) {
-	t.counts.add(no.reason)
-	w.Header().Set("Content-Type", "application/json")
-	if no.status == http.StatusServiceUnavailable || no.status == http.StatusTooManyRequests {
-		w.Header().Set("Retry-After", fmt.Sprint(retryLater.Seconds()))
-	}
-	if no.status == http.StatusMethodNotAllowed {
-		w.Header().Set("Allow", methods)
-	}
-	w.WriteHeader(no.status)
-	_, _ = w.Write(api.Encode(map[string]any{"code": cmp.Or(no.code, codeBadRequest), "message": no.message})) // the client may be gone
 }
 
 // admitPage judges where a request goes and which page it comes from. From then on a page may read what it is answered, a refusal too.
 func (t *Transport) admitPage(w http.ResponseWriter, r *http.Request) *refusal {
 	if r.URL.Path != path {
-		return &refusal{status: http.StatusNotFound, reason: refusedRequest, message: "Socket.IO is at " + path}
+		return &refusal{status: http.StatusNotFound, reason: refusedPath, message: "Socket.IO is at " + t.basePath + path}
 	}
 	if !t.hosts.allowsOrigin(r) {
-		return &refusal{status: http.StatusForbidden, reason: refusedOrigin, message: "this Origin is not allowed here; see --allowed-origin"}
+		return &refusal{status: http.StatusForbidden, reason: refusedOrigin, flag: "--allowed-origin " + r.Header.Get("Origin"),
+			message: "this Origin is not allowed here; see --allowed-origin"}
 	}
 	if origin := r.Header.Get("Origin"); origin != "" {
 		w.Header().Set("Access-Control-Allow-Origin", origin)
@@ -131,7 +117,8 @@ func inspect(r *http.Request) (engineRequest, *refusal) {
 	query, ok := protocolQuery(r.URL.RawQuery)
 	switch {
 	case query.Get("EIO") == "3":
-		return engineRequest{}, &refusal{http.StatusBadRequest, refusedRequest, "this client is too old: use socket.io-client 3 or later", codeUnsupportedVersion}
+		return engineRequest{}, &refusal{status: http.StatusBadRequest, reason: refusedRequest, code: codeUnsupportedVersion,
+			message: "this client is too old: use socket.io-client 3 or later"}
 	case !ok:
 		return engineRequest{}, badRequest("the query has to have EIO=4 and transport once each, sid behind a handshake, and no j")
 	}
@@ -184,9 +171,9 @@ func checkMethod(r *http.Request, a engineRequest) *refusal {
 }
 
 func (t *Transport) handshake(w http.ResponseWriter, r *http.Request, a engineRequest) {
-	s, no := t.reserveSlot(hostOf(r.RemoteAddr))
+	s, no := t.reserveSlot(r.RemoteAddr)
 	if no != nil {
-		t.refuse(w, no)
+		t.refuse(w, r, no)
 		return
 	}
 	defer t.releaseUnused(s)
@@ -204,6 +191,9 @@ func (t *Transport) resume(w http.ResponseWriter, r *http.Request, a engineReque
 	l := t.link(a.sid)
 	if l == nil || l.host != hostOf(r.RemoteAddr) {
 		return unknownSid()
+	}
+	if conn, _ := r.Context().Value(connKey{}).(*boundedConn); l.seated.Load() {
+		conn.seat()
 	}
 	switch {
 	case a.websocket:
@@ -231,6 +221,10 @@ func (t *Transport) poll(w http.ResponseWriter, r *http.Request, l *link) *refus
 		return &refusal{status: http.StatusBadRequest, reason: refusedOverlap, message: "one poll at a time"}
 	}
 	defer l.polling.Store(false)
+	if !l.takePoll() {
+		return unknownSid()
+	}
+	defer l.pollTaken() // where the library has refused it
 	return t.serveLink(w, r, l)
 }
 

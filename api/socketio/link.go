@@ -17,13 +17,18 @@ import (
 type link struct {
 	t         *Transport
 	conn      engine.Socket
-	host      string // the remote address without its port: what the secret id is bound to
+	remote    string // where its client connected from
+	host      string // that without its port: what the secret id is bound to
 	window    sendWindow
 	websocket atomic.Pointer[gatedConn] // its WebSocket, from the upgrade's request on
 
-	acting                     sync.Mutex   // of what the library may not do at once: act on what a WebSocket says that it probes, and end the session
-	polling, posting, upgraded atomic.Bool  // one request at a time and direction, one upgrade in all
-	pings                      atomic.Int32 // sent and not answered
+	acting                     sync.Mutex     // of what the library may not do at once: act on what a WebSocket says that it probes, and end the session
+	taking                     sync.Mutex     // while the library takes up a poll
+	takingUp                   atomic.Bool    // whether it does
+	seated                     atomic.Bool    // a session has begun: it is no guest's
+	polling, posting, upgraded atomic.Bool    // one request at a time and direction, one upgrade in all
+	pings                      atomic.Int32   // sent and not answered
+	noop                       packet.Options // marks what is to be a NOOP
 
 	over context.Context // ends with the connection
 	end  context.CancelFunc
@@ -35,8 +40,8 @@ type link struct {
 	since   time.Time // when it last had no session to live for
 }
 
-func newLink(t *Transport, conn engine.Socket, host string) *link {
-	l := &link{t: t, conn: conn, host: host, since: time.Now(), window: sendWindow{wake: make(chan struct{}, 1)}}
+func newLink(t *Transport, conn engine.Socket, remote string) *link {
+	l := &link{t: t, conn: conn, remote: remote, host: hostOf(remote), since: time.Now(), window: sendWindow{wake: make(chan struct{}, 1)}}
 	l.over, l.end = context.WithCancel(context.Background())
 	l.upgraded.Store(conn.Transport().Name() == transports.WEBSOCKET)
 	return l
@@ -48,7 +53,7 @@ func (l *link) watch() {
 	l.conn.On("packetCreate", l.recovering(func(args []any) { l.created(args[0].(*packet.Packet)) }))
 	l.conn.On("flush", l.recovering(func(args []any) { l.window.flushed(args[0].([]*packet.Packet)) }))
 	l.conn.Transport().On("drain", l.recovering(func([]any) { l.drained() }))
-	l.conn.On("upgrading", l.recovering(func(args []any) { l.probing(args[0].(transports.Transport)) }))
+	l.conn.Transport().On("ready", l.recovering(func([]any) { l.pollReady() }))
 	l.conn.On("upgrade", l.recovering(func(args []any) { l.switched(args[0].(transports.Transport)) }))
 	l.conn.On("packet", l.recovering(func(args []any) { l.received(args[0].(*packet.Packet)) }))
 	l.conn.On("heartbeat", l.recovering(func([]any) { l.pongReceived() }))
@@ -83,9 +88,38 @@ func (l *link) emitMissedClose() {
 	}
 }
 
-func (l *link) probing(next transports.Transport) {
-	l.window.pause()
-	next.Once("close", l.recovering(func([]any) { l.window.resume() }))
+// takePoll begins a poll, where the connection has not ended.
+func (l *link) takePoll() bool {
+	l.taking.Lock()
+	if l.over.Err() != nil {
+		l.taking.Unlock()
+		return false
+	}
+	l.takingUp.Store(true)
+	return true
+}
+
+// pollTaken is called once the library has taken up a poll or has refused it.
+func (l *link) pollTaken() {
+	if l.takingUp.CompareAndSwap(true, false) {
+		l.taking.Unlock()
+	}
+}
+
+// pollReady is called when the library has a poll to answer, and has answered it where it had something to say.
+func (l *link) pollReady() {
+	l.pollTaken()
+	if l.window.isPaused() {
+		l.releasePoll()
+	}
+}
+
+// releasePoll answers the poll that waits, if one does, with nothing: a client upgrades when that has come. The library alone knows when
+// it may write, so that it is given a message, which created makes a NOOP of.
+func (l *link) releasePoll() {
+	if t := l.conn.Transport(); t.Name() == transports.POLLING && t.Writable() {
+		l.conn.Write(nil, &l.noop, nil)
+	}
 }
 
 func (l *link) switched(next transports.Transport) {
@@ -132,6 +166,9 @@ func (l *link) flush() {
 }
 
 func (l *link) created(p *packet.Packet) {
+	if p.Options == &l.noop {
+		p.Type = packet.NOOP
+	}
 	if p.Type == packet.PING {
 		l.pings.Add(1)
 	}
@@ -172,6 +209,14 @@ func (l *link) joined() *Session {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.session
+}
+
+// seat notes that a session has begun.
+func (l *link) seat() {
+	l.seated.Store(true)
+	if c := l.websocket.Load(); c != nil {
+		c.bounded.seat()
+	}
 }
 
 // detach leaves the connection to its client; the sweep ends it if the client does not.
@@ -225,13 +270,17 @@ func (l *link) closeTCP() {
 	case transport.Name() == transports.WEBSOCKET:
 		l.t.goClose(func() { transport.DoClose(nil) })
 	default:
-		l.endPolling()
+		l.t.goClose(l.endPolling)
 	}
 }
 
-// endPolling has the library end what it waits with for a poll to answer.
+// endPolling has the library end what it waits with for a poll to answer. It may wait though it calls the transport closed already:
+// where a client's close and an error meet, the one writes that over what the other has written. The library takes no poll up from
+// here on: it would write to one whose fields are not all set, and end the process over that.
 func (l *link) endPolling() {
-	if transport := l.conn.Transport(); transport.Name() == transports.POLLING && transport.ReadyState() == "closing" {
+	l.taking.Lock()
+	defer l.taking.Unlock()
+	if transport := l.conn.Transport(); transport.Name() == transports.POLLING {
 		transport.Send([]*packet.Packet{{Type: packet.NOOP}})
 	}
 }

@@ -57,7 +57,7 @@ func (w *sendWindow) more() bool {
 	return w.left > 0
 }
 
-// drained tolerates an empty list: the probe of an upgrade is written without a flush.
+// drained tolerates an empty list: what ends a polling transport is written without a flush.
 func (w *sendWindow) drained() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -68,12 +68,17 @@ func (w *sendWindow) drained() {
 	signal(w.wake)
 }
 
-// pause holds the writer while the library probes an upgrade: its own packet and one of ours, written to one and the
-// same poll, would end the connection.
+// pause holds the writer while an upgrade is tried, for which the client lets its poll end and begins no other one.
 func (w *sendWindow) pause() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.paused = true
+}
+
+func (w *sendWindow) isPaused() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.paused
 }
 
 func (w *sendWindow) resume() {

@@ -47,6 +47,7 @@ type Session struct {
 	goneOnce   sync.Once
 	leaveOpen  atomic.Bool // the client closes the connection itself
 	expelled   atomic.Bool // the client may not act any more
+	begun      atomic.Bool // the App knows it
 	endReason  atomic.Pointer[string]
 	handled    chan struct{} // closed when the App has seen the end
 	written    chan struct{} // closed when the last packet is written
@@ -71,8 +72,8 @@ func newSession(t *Transport, g *connectAuth, sock *socket.Socket) *Session {
 // ID is the session's own id (an xid); it is no secret.
 func (s *Session) ID() string { return s.id }
 
-// RemoteAddr is the address of the handshake.
-func (s *Session) RemoteAddr() string { return s.link.conn.RemoteAddress() }
+// RemoteAddr is where the handshake came from, address and port; the port is 0 where a proxy speaks for the client and does not tell it.
+func (s *Session) RemoteAddr() string { return s.link.remote }
 
 // Principal is who the session acts for.
 func (s *Session) Principal() session.Principal { return s.principal }
@@ -242,7 +243,12 @@ func (s *Session) begin() (err error) {
 	if err := s.t.countPrincipal(s); err != nil {
 		return err
 	}
-	return s.t.app.Begin(s)
+	if err := s.t.app.Begin(s); err != nil {
+		return err
+	}
+	s.begun.Store(true)
+	s.link.seat()
+	return nil
 }
 
 // authenticate ties the session's life to that of what it logs in with.
@@ -266,14 +272,10 @@ func (s *Session) authenticate() error {
 }
 
 func (s *Session) refuseJoin(e *api.Error, next func(*socket.ExtendedError)) {
-	log := s.t.log.Info()
-	switch {
-	case e.Err != nil:
-		log = s.t.log.Error()
-	case e.Type == api.RateLimitError:
-		log = s.t.log.Debug() // the tries before it were told
+	if e.Err != nil {
+		s.t.log.Error().Err(e).Str("operation", "connect").Str("remote", s.RemoteAddr()).Msg("session refused")
 	}
-	log.Err(e).Str("operation", "connect").Str("remote", s.RemoteAddr()).Msg("session refused")
+	s.t.tell(&refusal{reason: refusedConnect + "/" + string(e.Type), message: e.Message}, asked{what: "CONNECT", remote: s.RemoteAddr()})
 	s.cutByClient(refusedConnect)
 	next(socket.NewExtendedError(e.Message, e.Body(time.Now())))
 }
@@ -304,8 +306,16 @@ func (s *Session) Recovered(operation string, answer func()) {
 func (s *Session) goroutineDone(done chan struct{}) {
 	if s.goroutines.Add(-1) == 0 {
 		s.t.removeSession(s)
+		s.logOver()
 	}
 	close(done)
+}
+
+// logOver says that a session that the App knew is over, and why. The reason has been set by what ended its two goroutines.
+func (s *Session) logOver() {
+	if s.begun.Load() {
+		s.t.log.Info().Str("operation", "disconnect").Str("session", s.id).Str("reason", *s.endReason.Load()).Msg("session over")
+	}
 }
 
 func (s *Session) emitError(e *api.Error) { s.Emit(api.ErrorEvent, e.Body(time.Now())) }

@@ -10,8 +10,8 @@ import (
 
 // slot is the right to one connection. It travels in the handshake's context to the link that takes it over.
 type slot struct {
-	host string
-	link *link
+	remote string
+	link   *link
 }
 
 type slotKey struct{}
@@ -19,20 +19,48 @@ type slotKey struct{}
 // retryLater is when a client may try again that found no room.
 const retryLater = 10 * time.Second
 
-func (t *Transport) reserveSlot(host string) (*slot, *refusal) {
+// reserveSlot finds a place for who has come from remote, that of a guest where there is no other.
+func (t *Transport) reserveSlot(remote string) (*slot, *refusal) {
+	s, no := t.tryReserve(remote)
+	if no == nil || no.reason == refusedClosing {
+		return s, no
+	}
+	inTheWay := t.guestInTheWay(addressKey(hostOf(remote)), no.reason == refusedAddress, time.Now())
+	if inTheWay == nil {
+		return nil, no
+	}
+	inTheWay.close(endedGaveWay)
+	return t.tryReserve(remote)
+}
+
+func (t *Transport) tryReserve(remote string) (*slot, *refusal) {
+	address := addressKey(hostOf(remote))
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
 	case t.closing:
 		return nil, &refusal{status: http.StatusServiceUnavailable, reason: refusedClosing, message: "the manager is shutting down"}
 	case t.connections >= t.limits.MaxConnections:
-		return nil, &refusal{status: http.StatusServiceUnavailable, reason: refusedFull, message: "too many connections; try again later"}
-	case t.perAddress[addressKey(host)] >= t.limits.MaxPerAddress:
-		return nil, &refusal{status: http.StatusTooManyRequests, reason: refusedAddress, message: "too many connections from this address; close some or try again later"}
+		return nil, &refusal{status: http.StatusServiceUnavailable, reason: refusedFull, flag: "--max-sessions", message: "too many connections; try again later"}
+	case t.perAddress[address] >= t.limits.MaxPerAddress && !t.proxies.trusts(hostOf(remote)):
+		return nil, &refusal{status: http.StatusTooManyRequests, reason: refusedAddress, flag: "--max-sessions", message: "too many connections from this address; close some or try again later"}
 	}
 	t.connections++
-	t.perAddress[addressKey(host)]++
-	return &slot{host: host}, nil
+	t.perAddress[address]++
+	return &slot{remote: remote}, nil
+}
+
+// guestInTheWay is the connection whose place another one from address takes, nil if there is none. crowded: it has to be from there too.
+func (t *Transport) guestInTheWay(address string, crowded bool, now time.Time) *link {
+	guests := map[*link]guest{}
+	for _, l := range t.allLinks() {
+		from := addressKey(l.host)
+		if since, idle := l.idleSince(); idle && (!crowded || from == address) {
+			guests[l] = guest{from, since}
+		}
+	}
+	l, _ := givesWay(guests, address, t.limits.GuestGrace, now)
+	return l
 }
 
 // releaseUnused gives back what no link took, since the library refused the handshake.
@@ -40,7 +68,7 @@ func (t *Transport) releaseUnused(s *slot) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if s.link == nil {
-		t.releaseLocked(s.host)
+		t.releaseLocked(hostOf(s.remote))
 	}
 }
 

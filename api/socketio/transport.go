@@ -20,18 +20,21 @@ const maxPacketBytes = 1 << 20
 
 // Transport serves Socket.IO to the clients of one session.App.
 type Transport struct {
-	app     session.App
-	log     zerolog.Logger
-	limits  Limits
-	hosts   hostList
-	events  map[string]bool
-	unrated map[string]bool
-	auth    Authenticate
-	counts  *counters
-	budget  *budget
-	parsers *parsers
-	engine  engine.Server
-	io      *socket.Server
+	app      session.App
+	log      zerolog.Logger
+	limits   Limits
+	hosts    hostList
+	proxies  proxyList
+	basePath string
+	refusals perMinute
+	events   map[string]bool
+	unrated  map[string]bool
+	auth     Authenticate
+	counts   *counters
+	budget   *budget
+	parsers  *parsers
+	engine   engine.Server
+	io       *socket.Server
 
 	closers   sync.WaitGroup // begun under mu, and not after closersDone
 	stopSweep context.CancelFunc
@@ -54,7 +57,8 @@ func New(cfg Config, app session.App) (*Transport, error) {
 		return nil, fmt.Errorf("new transport: %w", err)
 	}
 	t := &Transport{
-		app: app, log: cfg.Log, limits: cfg.Limits.withDefaults(), hosts: hosts, events: set(cfg.Events), unrated: set(cfg.Unrated),
+		app: app, log: cfg.Log, limits: cfg.Limits.withDefaults(), hosts: hosts, proxies: cfg.TrustedProxies, basePath: cfg.BasePath,
+		refusals: perMinute{by: map[string]*paced{}}, events: set(cfg.Events), unrated: set(cfg.Unrated),
 		auth: cfg.Authenticate, counts: newCounters(), parsers: &parsers{}, swept: make(chan struct{}),
 		links: map[string]*link{}, sessions: map[*Session]struct{}{}, perAddress: map[string]int{}, perPrincipal: map[string]int{},
 	}
@@ -92,7 +96,7 @@ func (t *Transport) startLibrary() {
 // connected runs on the goroutine of the handshake's request, before anything can be read.
 func (t *Transport) connected(conn engine.Socket) {
 	slot := conn.Request().Context().Value(slotKey{}).(*slot)
-	l := newLink(t, conn, slot.host)
+	l := newLink(t, conn, slot.remote)
 	t.mu.Lock()
 	slot.link = l
 	t.links[conn.Id()] = l

@@ -31,6 +31,8 @@ type settings struct {
 	Listen         string        `koanf:"listen"`
 	AllowedHosts   []string      `koanf:"allowed-host"`
 	AllowedOrigins []string      `koanf:"allowed-origin"`
+	TrustedProxies []string      `koanf:"trusted-proxy"`
+	BasePath       string        `koanf:"base-path"`
 	AuthFile       string        `koanf:"auth-file"`
 	TLSCert        string        `koanf:"tls-cert"`
 	TLSKey         string        `koanf:"tls-key"`
@@ -59,9 +61,10 @@ type settings struct {
 	LogLevel       string        `koanf:"log-level"`
 	LogFormat      string        `koanf:"log-format"`
 
-	ports controller.PortRange
-	level zerolog.Level
-	paths *hostpath.Guard
+	proxies []netip.Prefix
+	ports   controller.PortRange
+	level   zerolog.Level
+	paths   *hostpath.Guard
 }
 
 func addFlags(f *pflag.FlagSet) {
@@ -69,6 +72,8 @@ func addFlags(f *pflag.FlagSet) {
 	f.String("listen", "127.0.0.1:8000", "address for Socket.IO, /healthz, /readyz and /metrics, or unix:///path")
 	f.StringSlice("allowed-host", nil, "host names that requests may be for (default localhost, 127.0.0.1, [::1] and the listen address)")
 	f.StringSlice("allowed-origin", nil, "origins that web pages may come from (default an allowed host with the same port)")
+	f.StringSlice("trusted-proxy", nil, "addresses or networks (10.0.0.0/8) of proxies whose X-Forwarded-For is believed; they may have any number of connections")
+	f.String("base-path", "", "what stands before every path, like /flows, where a proxy passes it on")
 	f.String("auth-file", "", "file of the tokens to log in with, as flow-manager token makes it; read again on SIGHUP (default everybody is an operator)")
 	f.String("tls-cert", "", "PEM file of the certificate to serve TLS with, its chain included; read again on SIGHUP")
 	f.String("tls-key", "", "PEM file of the certificate's key")
@@ -180,6 +185,7 @@ func (s *settings) check() error {
 	add(s.checkNumbers())
 	add(s.checkPaths())
 	add(s.checkListen())
+	add(s.checkProxies())
 	if host := s.dockerHost(); host != "" && !strings.HasPrefix(host, "unix://") {
 		add(fmt.Errorf("--docker-host %s is not a local Unix socket; sockets and folders of this host cannot be mounted by a remote engine", host))
 	}

@@ -27,8 +27,10 @@ func (m *manager) listen(s *settings) error {
 	if address, network := m.listener.Addr().(*net.TCPAddr); network {
 		m.controller.Policy.ManagerPort = address.Port // before anything is declared or made
 	}
+	m.basePath = s.BasePath
 	m.transport, err = socketio.New(socketio.Config{
 		AllowedHosts: allowedHosts(s, m.listener.Addr()), AllowedOrigins: s.AllowedOrigins, Events: api.Requests(), Authenticate: m.authenticate(), Log: m.log,
+		TrustedProxies: s.proxies, BasePath: s.BasePath,
 		Unrated: []string{api.SendMessage}, Limits: socketio.Limits{MaxConnections: s.MaxSessions, RequestsPerSecond: s.MaxRequests},
 	}, m.server)
 	if err != nil {

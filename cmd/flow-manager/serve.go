@@ -85,6 +85,7 @@ type manager struct {
 	server      *server.Server
 	transport   *socketio.Transport
 	listener    net.Listener
+	basePath    string // of all that is served there
 	admin       *admin
 	flows       *flows
 	metrics     *prometheus.Registry
@@ -313,7 +314,8 @@ func (m *manager) mux() http.Handler {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, m.controller.Alive()) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { answer(w, m.shown(m.controller.Ready())) })
 	mux.HandleFunc("GET /asyncapi.yaml", describe)
-	return m.transport.CheckHost(mux)
+	mux.HandleFunc("/", m.transport.NotFound)
+	return m.transport.CheckHost(below(m.basePath, mux, m.transport.NotFound))
 }
 
 // shown is what whoever asks a probe is told of an error: where clients have to log in, which no probe does, a word that the

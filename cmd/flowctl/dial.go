@@ -22,7 +22,7 @@ type address struct {
 	socket string
 }
 
-// parseServer reads http(s)://host[:port] or unix:///path.
+// parseServer reads http(s)://host[:port][/base] or unix:///path.
 func parseServer(server string) (address, error) {
 	if path, ok := strings.CutPrefix(server, "unix://"); ok && strings.HasPrefix(path, "/") {
 		// No proxy is ever asked for localhost.
@@ -30,10 +30,10 @@ func parseServer(server string) (address, error) {
 	}
 	schemes := map[string]string{"http": "ws", "ws": "ws", "https": "wss", "wss": "wss"}
 	u, err := url.Parse(server)
-	if err != nil || schemes[u.Scheme] == "" || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
+	if err != nil || schemes[u.Scheme] == "" || u.Host == "" || u.User != nil || u.RawQuery != "" {
 		return address{}, usagef("the server must be like http://127.0.0.1:8000, https://host or unix:///path")
 	}
-	return address{url: schemes[u.Scheme] + "://" + u.Host + "/socket.io/?EIO=4&transport=websocket"}, nil
+	return address{url: schemes[u.Scheme] + "://" + u.Host + strings.TrimRight(u.EscapedPath(), "/") + "/socket.io/?EIO=4&transport=websocket"}, nil
 }
 
 // dial makes the WebSocket connection; it ends with ctx's cause where ctx ends first.

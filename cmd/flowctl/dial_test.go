@@ -113,7 +113,7 @@ func TestDial_ErrHandshake(t *testing.T) {
 }
 
 func TestDial_ErrUsage(t *testing.T) {
-	for _, server := range []string{"", "127.0.0.1:8000", "localhost:8000", "ftp://x", "http://", "http://x/path", "http://u:p@x", "http://x/?a=b", "unix://x"} {
+	for _, server := range []string{"", "127.0.0.1:8000", "localhost:8000", "ftp://x", "http://", "http://u:p@x", "http://x/?a=b", "unix://x"} {
 		if _, err := Dial(soon(t), server, "", nil); !isUsage(err) {
 			t.Errorf("%q: %v, want a usage error", server, err)
 		}

@@ -127,8 +127,7 @@ func yamlText(raw json.RawMessage) ([]byte, error) {
 // plainYAML keeps the order of keys and every digit of a number.
 func plainYAML(raw json.RawMessage) ([]byte, error) {
 	var node yaml.Node
-	// JSON's strings may have raw characters that end a line in YAML.
-	if err := yaml.Unmarshal(api.PrintableJSON(raw), &node); err != nil {
+	if err := yaml.Unmarshal(escaped(raw), &node); err != nil {
 		return nil, fmt.Errorf("read the answer: %w", err)
 	}
 	unstyle(&node)
@@ -139,7 +138,16 @@ func plainYAML(raw json.RawMessage) ([]byte, error) {
 // that readers take for something else.
 func readsAs(text []byte, raw json.RawMessage) bool {
 	var a, b yaml.Node
-	return yaml.Unmarshal(text, &a) == nil && yaml.Unmarshal(api.PrintableJSON(raw), &b) == nil && sameNode(&a, &b)
+	return yaml.Unmarshal(text, &a) == nil && yaml.Unmarshal(escaped(raw), &b) == nil && sameNode(&a, &b)
+}
+
+// escaped has no raw characters in JSON's strings that end a line in YAML.
+func escaped(raw json.RawMessage) []byte {
+	var b bytes.Buffer
+	if json.Compact(&b, raw) != nil {
+		return raw
+	}
+	return api.PrintableJSON(b.Bytes())
 }
 
 func sameNode(a, b *yaml.Node) bool {
