@@ -53,15 +53,15 @@ func (e *codeError) explain(r *store.Record) (reason string, told *api.Error) {
 	return api.ReasonCodeCopyFailed, told
 }
 
-// copiesFor tells whether the declared code of a record is being read, or a snapshot that one of its containers has. What it
-// does not want any more is not read on for it.
+// copiesFor tells whether the declared code of a record is being read, or the snapshot of one of its containers. What it does not
+// want any more is not read on for it.
 func (k *Controller) copiesFor(r *store.Record) (copying, checking bool) {
-	code, busy := k.copies.reads(r.ID)
-	if busy && (r.DeletedAt != nil || code != 0 && code != r.Code) {
-		k.copies.drop(r.ID)
-		return false, false
+	code, busy := k.copies.takes(r.ID)
+	if code != 0 && (r.DeletedAt != nil || code != r.Code) {
+		k.copies.dropTaken(r.ID)
+		busy = false
 	}
-	return busy && code != 0, busy && code == 0
+	return busy, k.copies.checks(r.ID)
 }
 
 // code is the snapshot that the declared code is in, "" where none is declared.
@@ -99,7 +99,7 @@ func (k *Controller) attach(r *store.Record, p *store.Placement) error {
 		return &codeError{err}
 	}
 	k.Fail("after-link")
-	k.copies.drop(r.ID)
+	k.copies.dropUsed(r.ID, p.Code)
 	return nil
 }
 

@@ -13,6 +13,12 @@ const (
 	maxCopies = 2
 )
 
+// purpose is what a tree is read for. What starts is not made to wait for the code that is to come after it, nor the other way round.
+type purpose struct {
+	id    string
+	start bool // a container is about to start; else other code is to be taken
+}
+
 // reading is one reading of a tree: a folder of the host, or a snapshot.
 type reading struct {
 	code    int64  // the request whose code is taken; 0 where a snapshot is only verified
@@ -24,7 +30,7 @@ type reading struct {
 }
 
 // copier reads trees as operations: who asks for one does not wait, and is put back into the queue when it has ended. Each
-// id has one at most. No method blocks but close.
+// purpose has one at most. No method blocks but close.
 type copier struct {
 	snapshots Snapshots
 	ended     func(id string)
@@ -34,24 +40,28 @@ type copier struct {
 
 	mu     sync.Mutex
 	closed bool
-	of     map[string]*reading
+	of     map[purpose]*reading
 }
 
 func newCopier(s Snapshots, ended func(id string), released func()) *copier {
-	return &copier{snapshots: s, ended: ended, released: released, slots: make(chan struct{}, maxCopies), of: map[string]*reading{}}
+	return &copier{snapshots: s, ended: ended, released: released, slots: make(chan struct{}, maxCopies), of: map[purpose]*reading{}}
 }
 
 // fetch gives the digest of code that was found sound, begins to find that out, or tells what is wrong with it; then the next
-// call is another attempt. take brings the code where its digest is not known yet.
+// call is another attempt. take brings the code where its digest is not known yet. What another purpose reads is not read twice.
 func (p *copier) fetch(id string, code int64, digest string, take func(context.Context) (string, func(), error)) (string, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	switch c := p.of[id]; {
+	of := purpose{id, code == 0}
+	if other := (purpose{id, code != 0}); digest != "" && p.of[of] == nil && p.of[other] != nil && p.of[other].digest == digest {
+		of = other
+	}
+	switch c := p.of[of]; {
 	case c == nil || c.code != code && (digest == "" || c.digest != digest):
-		p.dropLocked(id)
-		p.beginLocked(id, code, digest, take)
+		p.dropLocked(of)
+		p.beginLocked(of, code, digest, take)
 	case c.done && c.err != nil:
-		p.dropLocked(id)
+		p.dropLocked(of)
 		return "", &codeError{c.err}
 	case c.done:
 		return c.digest, nil
@@ -59,13 +69,13 @@ func (p *copier) fetch(id string, code int64, digest string, take func(context.C
 	return "", errCopying
 }
 
-func (p *copier) beginLocked(id string, code int64, digest string, take func(context.Context) (string, func(), error)) {
+func (p *copier) beginLocked(of purpose, code int64, digest string, take func(context.Context) (string, func(), error)) {
 	if p.closed {
 		return
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &reading{code: code, digest: digest, cancel: cancel, release: func() {}}
-	p.of[id] = c
+	p.of[of] = c
 	p.running.Go(func() {
 		defer cancel()
 		release := func() {}
@@ -80,7 +90,7 @@ func (p *copier) beginLocked(id string, code int64, digest string, take func(con
 			}
 			return p.snapshots.Verify(ctx, digest)
 		})
-		p.finish(id, c, digest, release, err)
+		p.finish(of, c, digest, release, err)
 	})
 }
 
@@ -97,43 +107,70 @@ func (p *copier) slot(ctx context.Context, read func(context.Context) error) err
 	}
 }
 
-func (p *copier) finish(id string, c *reading, digest string, release func(), err error) {
+func (p *copier) finish(of purpose, c *reading, digest string, release func(), err error) {
 	p.mu.Lock()
 	c.done, c.digest, c.release, c.err = true, digest, release, err
-	wanted := p.of[id] == c
+	wanted := p.of[of] == c
 	if !wanted {
 		release()
 	}
 	p.mu.Unlock()
 	if wanted {
-		p.ended(id)
+		p.ended(of.id)
 	}
 }
 
-// reads tells whether something is being read for id, and which request for code that is for, 0 for none.
-func (p *copier) reads(id string) (code int64, busy bool) {
+// takes tells which request for code of id other code was or is being taken for, 0 for none, and whether that has not ended.
+func (p *copier) takes(id string) (code int64, busy bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	c := p.of[id]
+	c := p.of[purpose{id: id}]
 	if c == nil {
 		return 0, false
 	}
 	return c.code, !c.done
 }
 
+// checks tells whether the code of a container of id that is about to start is being read back.
+func (p *copier) checks(id string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c := p.of[purpose{id, true}]
+	return c != nil && !c.done
+}
+
 // drop forgets what was read for id, and ends what is being read.
 func (p *copier) drop(id string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.dropLocked(id)
+	p.dropLocked(purpose{id, false})
+	p.dropLocked(purpose{id, true})
 }
 
-func (p *copier) dropLocked(id string) {
-	c := p.of[id]
+// dropTaken is drop for other code alone.
+func (p *copier) dropTaken(id string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.dropLocked(purpose{id: id})
+}
+
+// dropUsed forgets what was read for id of a snapshot that is in its place now.
+func (p *copier) dropUsed(id, digest string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, of := range []purpose{{id, false}, {id, true}} {
+		if c := p.of[of]; c != nil && c.digest == digest {
+			p.dropLocked(of)
+		}
+	}
+}
+
+func (p *copier) dropLocked(of purpose) {
+	c := p.of[of]
 	if c == nil {
 		return
 	}
-	delete(p.of, id)
+	delete(p.of, of)
 	c.cancel()
 	if c.done {
 		c.release()
@@ -144,8 +181,8 @@ func (p *copier) dropLocked(id string) {
 func (p *copier) close() {
 	p.mu.Lock()
 	p.closed = true
-	for id := range p.of {
-		p.dropLocked(id)
+	for of := range p.of {
+		p.dropLocked(of)
 	}
 	p.mu.Unlock()
 	p.running.Wait()

@@ -30,7 +30,8 @@ func (s *simSnapshots) under(call string, effect func() error) error {
 	if f != nil {
 		e.court.note("fault: %s of code: err %v, delay %v", call, f.err, f.delay)
 		for id := range e.court.model.all {
-			e.court.file(id).failed[""] = true // a start that fails for it counts against what was to start
+			file := e.court.file(id)
+			file.failed[""], file.from, file.spent = true, "", "" // a start that fails for it counts against what was to start
 		}
 	}
 	e.mu.Unlock()

@@ -63,6 +63,8 @@ type simFile struct {
 	volume string          // that it kept its data in
 	failed map[string]bool // templates of which a container did not stay up, "" for any
 	caused []simCause      // within the last minute
+	minute time.Time       // from when on steps are counted
+	tried  int             // how many were tried since
 	halted map[string]bool // runs that the engine has ended, for it was stopped
 	done   string          // the run that was told to have completed before the engine went
 	sick   time.Time       // when the newest run was found not to be well, where the policy's answer is certain

@@ -332,6 +332,7 @@ func (s *simLog) Write(line []byte) (int, error) {
 	defer s.world.engine.mu.Unlock()
 	if bytes.Contains(line, []byte(`"level":"debug"`)) {
 		s.world.court.reached[field(line, "operation")+" "+field(line, "cause")]++
+		s.world.court.steps(field(line, "id"))
 		if os.Getenv("SIM_STEPS") != "" {
 			s.world.court.note("step  %s %s %s", field(line, "name"), field(line, "operation"), field(line, "message"))
 		}

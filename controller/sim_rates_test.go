@@ -45,6 +45,21 @@ func (c *court) charges(id, what string) {
 	}
 }
 
+// simSteps is how many steps of a record may be tried within a minute, those included that cost nothing: what alternates without end
+// would never come to an end.
+const simSteps = 10 * simRate
+
+// steps notes that a step was tried.
+func (c *court) steps(id string) {
+	f := c.file(id)
+	if time.Since(f.minute) >= time.Minute {
+		f.minute, f.tried = time.Now(), 0
+	}
+	if f.tried++; f.tried == simSteps {
+		c.violate("%d steps of %s were tried within a minute", simSteps, id)
+	}
+}
+
 // chargedLocked is the id of the record that a call is made for, "" where that is not known.
 func (e *simEngine) chargedLocked(call, name, ref string) string {
 	if c, err := e.findLocked(ref); err == nil && c.ours {
