@@ -132,6 +132,9 @@ func imageNotFound(r *store.Record) *finding {
 }
 
 func (k *Controller) lookForNetwork(ctx context.Context, r *store.Record, _ *plan.Step) (*finding, error) {
+	if r.Spec.Network == api.NetworkNone || r.Spec.Network == api.NetworkHost {
+		return nil, nil // they need not be there: not every engine has a network of that name
+	}
 	if there, err := k.Prober.HasNetwork(ctx, r.Spec.Network); there || err != nil {
 		return nil, err
 	}

@@ -90,6 +90,21 @@ func TestController_AnUnclassedErrorIsProbed(t *testing.T) {
 	}
 }
 
+// Where no network is to be had, none is missing, whatever the engine answers to a look for one of that name.
+func TestController_NoNetworkIsNotMissed(t *testing.T) {
+	for _, network := range []string{api.NetworkNone, api.NetworkHost} {
+		inWorld(t, func(w *world) {
+			w.stop()
+			w.boot(Config{Prober: &fakeProber{noNet: true}, Policy: Policy{HostNetwork: true}})
+			w.engine.behind(func() { w.engine.before = always("start", errEngine) })
+			w.declare("web", func(s *api.Spec) { s.Network = network })
+			if c := w.status("web").Condition(api.Degraded); c.Reason != api.ReasonStartFailed {
+				t.Errorf("network %s: %s", network, api.Encode(c))
+			}
+		})
+	}
+}
+
 func TestController_APortIsTriedAsItWasDeclared(t *testing.T) {
 	inWorld(t, func(w *world) {
 		prober := &fakeProber{}

@@ -9,11 +9,13 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/network"
+	"github.com/docker/docker/api/types/system"
 	"golang.org/x/sys/unix"
 
 	"github.com/flow-manager/flow-manager/api"
@@ -35,12 +37,28 @@ func (r *Runtime) Space(ctx context.Context) ([]controller.Space, error) {
 		return nil, classed(err)
 	}
 	var left []controller.Space
-	for _, path := range append([]string{info.DockerRootDir}, r.config.Folders...) {
+	for _, path := range append(imageFolders(&info), r.config.Folders...) {
 		if s, err := space(path); err == nil {
 			left = append(left, s)
 		}
 	}
 	return left, nil
+}
+
+// containerdRoot is where a containerd keeps images that no dockerd has started.
+const containerdRoot = "/var/lib/containerd"
+
+// imageFolders are where an engine writes images and the layers of containers. With containerd's image store these are containerd's,
+// and below the engine's own folder only where that containerd is the engine's.
+func imageFolders(info *system.Info) []string {
+	folders := []string{info.DockerRootDir}
+	snapshotter := slices.ContainsFunc(info.DriverStatus, func(of [2]string) bool {
+		return of == [2]string{"driver-type", "io.containerd.snapshotter.v1"}
+	})
+	if snapshotter && info.Containerd != nil && info.Containerd.Address == "/run/containerd/containerd.sock" {
+		folders = append(folders, containerdRoot)
+	}
+	return folders
 }
 
 func space(path string) (controller.Space, error) {
