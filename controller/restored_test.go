@@ -1,9 +1,9 @@
 package controller
 
 import (
-	"errors"
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"maps"
 	"os"
