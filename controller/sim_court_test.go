@@ -483,7 +483,7 @@ func (c *court) settled(d *simDeclared) bool {
 	}
 	counted := r.Run.ID == c.file(d.id).run // before its end, because it was not well
 	return !counted && r.Status.ObservedGeneration == d.generation && r.Done == r.Asked && r.Run.RestartFrom == "" &&
-		len(r.Tracks.Trouble()) == 0 && r.Current.Stop == nil && d.spec.DesiredState == api.DesiredRunning
+		r.Tracks.Process.Failure == nil && r.Tracks.Removal.Failure == nil && r.Current.Stop == nil && d.spec.DesiredState == api.DesiredRunning
 }
 
 // placementOf is the placement that a container is of, nil where it is of none.
