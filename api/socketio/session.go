@@ -314,7 +314,7 @@ func (s *Session) goroutineDone(done chan struct{}) {
 // logOver says that a session that the App knew is over, and why. The reason has been set by what ended its two goroutines.
 func (s *Session) logOver() {
 	if s.begun.Load() {
-		s.t.log.Info().Str("operation", "disconnect").Str("session", s.id).Str("reason", *s.endReason.Load()).Msg("session over")
+		s.t.log.Debug().Str("operation", "disconnect").Str("session", s.id).Str("reason", *s.endReason.Load()).Msg("session over")
 	}
 }
 
