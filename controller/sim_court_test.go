@@ -217,8 +217,16 @@ func (c *court) outage() {
 func (c *court) creates(l *simLife, t *Template) {
 	c.mute(l, "create", t.DockerName)
 	r, ok := l.store.Get(t.ID)
-	if !ok || !slices.ContainsFunc(r.AllPlacements(), func(p store.Placement) bool { return p.Token == t.Token }) {
+	if !ok {
 		c.violate("%s is created without an intent on disk", t.DockerName)
+		return
+	}
+	all := r.AllPlacements()
+	switch i := slices.IndexFunc(all, func(p store.Placement) bool { return p.Token == t.Token }); {
+	case i < 0:
+		c.violate("%s is created without an intent on disk", t.DockerName)
+	case all[i].Resources != t.Spec.Resources:
+		c.violate("%s is created with other limits than are noted of it", t.DockerName)
 	}
 }
 
