@@ -217,8 +217,16 @@ func (c *court) outage() {
 func (c *court) creates(l *simLife, t *Template) {
 	c.mute(l, "create", t.DockerName)
 	r, ok := l.store.Get(t.ID)
-	if !ok || !slices.ContainsFunc(r.AllPlacements(), func(p store.Placement) bool { return p.Token == t.Token }) {
+	if !ok {
 		c.violate("%s is created without an intent on disk", t.DockerName)
+		return
+	}
+	all := r.AllPlacements()
+	switch i := slices.IndexFunc(all, func(p store.Placement) bool { return p.Token == t.Token }); {
+	case i < 0:
+		c.violate("%s is created without an intent on disk", t.DockerName)
+	case all[i].Resources != t.Spec.Resources:
+		c.violate("%s is created with other limits than are noted of it", t.DockerName)
 	}
 }
 
@@ -483,7 +491,7 @@ func (c *court) settled(d *simDeclared) bool {
 	}
 	counted := r.Run.ID == c.file(d.id).run // before its end, because it was not well
 	return !counted && r.Status.ObservedGeneration == d.generation && r.Done == r.Asked && r.Run.RestartFrom == "" &&
-		len(r.Tracks.Trouble()) == 0 && r.Current.Stop == nil && d.spec.DesiredState == api.DesiredRunning
+		r.Tracks.Process.Failure == nil && r.Tracks.Removal.Failure == nil && r.Current.Stop == nil && d.spec.DesiredState == api.DesiredRunning
 }
 
 // placementOf is the placement that a container is of, nil where it is of none.
