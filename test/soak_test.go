@@ -145,7 +145,9 @@ func (s *soak) visits(count int) error {
 			if err := s.visit(leave); err != nil {
 				return err
 			}
-			if err := s.upgraded(leave); err != nil {
+		}
+		for _, last := range []string{"41", ""} {
+			if err := s.upgraded(last); err != nil {
 				return err
 			}
 		}
@@ -153,7 +155,7 @@ func (s *soak) visits(count int) error {
 	return nil
 }
 
-// closed says goodbye in one piece, as a page that is left does.
+// closed says goodbye.
 func closed(ws *websocket.Conn) error {
 	if err := ws.WriteMessage(websocket.TextMessage, []byte("41")); err != nil {
 		return err
@@ -176,13 +178,19 @@ func (s *soak) visit(leave func(*websocket.Conn) error) error {
 	return leave(c.conn)
 }
 
-// upgraded begins by polling and goes as soon as it is over.
-func (s *soak) upgraded(leave func(*websocket.Conn) error) error {
+// upgraded joins by polling and goes right behind its upgrade, all in one piece: with a last word as a page that is left, or without.
+func (s *soak) upgraded(last string) error {
 	const path = "/socket.io/?EIO=4&transport="
-	sid, err := s.handshake("http://" + s.m.addr + path + "polling")
+	polling := "http://" + s.m.addr + path + "polling"
+	sid, err := s.handshake(polling)
 	if err != nil {
 		return err
 	}
+	joined, err := s.m.web.Post(polling+"&sid="+sid, "text/plain", strings.NewReader("40"))
+	if err != nil {
+		return err
+	}
+	joined.Body.Close()
 	ws, _, err := websocket.DefaultDialer.Dial("ws://"+s.m.addr+path+"websocket&sid="+sid, nil)
 	if err != nil {
 		return err
@@ -194,10 +202,12 @@ func (s *soak) upgraded(leave func(*websocket.Conn) error) error {
 	if _, answer, err := ws.ReadMessage(); err != nil || string(answer) != "3probe" {
 		return fmt.Errorf("the probe was answered %q: %w", answer, err)
 	}
-	if _, err := ws.NetConn().Write(bytes.Join([][]byte{clientText("5"), clientText("40")}, nil)); err != nil {
-		return err
+	end := clientText("5")
+	if last != "" {
+		end = append(end, clientText(last)...)
 	}
-	return leave(ws)
+	_, err = ws.NetConn().Write(append(end, 0x88, 0x80, 0, 0, 0, 0)) // a close frame
+	return err
 }
 
 // clientText is a frame with a mask of zeros.
