@@ -129,6 +129,10 @@ func (w *simWorld) stopEngine(f simStep) {
 		e.mu.Unlock()
 		time.Sleep(pause)
 	}
+	if f.Arg&1 != 0 { // and what comes back in its place is lost once more, after it has told of something and before it is known
+		w.arm(&simFault{call: "list", delay: 4 * time.Second, err: errEngine})
+		defer time.AfterFunc(2*time.Second, func() { e.hand("hand-start", f.Name, 0) })
+	}
 	f.Kind, f.Arg = "engine-restart", f.Arg>>4<<1|1
 	w.outage(f)
 }
