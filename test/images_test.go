@@ -41,6 +41,15 @@ func expectClass(t *testing.T, err, want error) {
 	}
 }
 
+// imageStore tells whether containerd keeps the engine's images: it says less of a layer's size, and forgets by what digest an image was
+// known whose tag has moved.
+func imageStore(t *testing.T) bool {
+	t.Helper()
+	info, err := engine.Info(t.Context())
+	check(t, err)
+	return slices.Contains(info.DriverStatus, [2]string{"driver-type", "io.containerd.snapshotter.v1"})
+}
+
 func TestImages_Pull(t *testing.T) {
 	g, r := newRegistry(t), newRuntime(t, docker.Config{})
 	digest := g.push("flows/a", "1", newImage(t, func(c *v1.Config) {
@@ -73,7 +82,7 @@ func TestImages_Pull(t *testing.T) {
 			t.Errorf("told %+v", p)
 		}
 	}
-	if len(layers) != 3 || !layers[""] || !slices.ContainsFunc(told, func(p api.PullProgress) bool { return p.Total > 0 && p.Current == p.Total }) {
+	if len(layers) != 3 || !layers[""] || !imageStore(t) && !slices.ContainsFunc(told, func(p api.PullProgress) bool { return p.Total > 0 && p.Current == p.Total }) {
 		t.Errorf("two layers and the image: %+v", told)
 	}
 }
@@ -133,10 +142,10 @@ func TestImages_Pull_Classes(t *testing.T) {
 		want      error
 		says      string
 	}{
-		{"no such tag", g.host + "/flows/a:2", nil, controller.ErrAbsent, "manifest"},
+		{"no such tag", g.host + "/flows/a:2", nil, controller.ErrAbsent, "flows/a"},
 		{"no such repository", g.host + "/flows/b:1", nil, controller.ErrAbsent, "flows/b"},
 		{"no digest", g.host + "/flows/a@" + strings.Repeat("a", 7) + digest.String()[7:], nil, controller.ErrInvalid, "reference"},
-		{"another digest", g.host + "/flows/a@sha256:" + strings.Repeat("1", 64), nil, controller.ErrAbsent, "manifest"},
+		{"another digest", g.host + "/flows/a@sha256:" + strings.Repeat("1", 64), nil, controller.ErrAbsent, "flows/a"},
 		{"denied", g.host + "/flows/a:1", denied, controller.ErrUnauthorized, "not for you"},
 		{"overloaded", g.host + "/flows/a:1", overloaded, errClassless, ""},
 		{"nobody there", "127.0.0.1:1/flows/a:1", nil, errClassless, "refused"},
@@ -223,9 +232,13 @@ func TestImages_MovedTag(t *testing.T) {
 		t.Fatalf("the tag did not move: %+v, %+v", before, after)
 	}
 	byDigest := g.host + "/flows/a@" + before.Digest
-	for _, name := range []string{before.ID, byDigest, g.host + "/flows/a:1@" + before.Digest} {
+	names, want := []string{before.ID, byDigest, g.host + "/flows/a:1@" + before.Digest}, before
+	if imageStore(t) { // there the old image is known by its id alone
+		names, want.Digest = names[:1], ""
+	}
+	for _, name := range names {
 		got, err := r.Image(t.Context(), name)
-		if diff := cmp.Diff(before, got); err != nil || diff != "" {
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
 			t.Error(name, err, diff)
 		}
 	}
