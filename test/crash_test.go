@@ -133,7 +133,9 @@ func (m *manager) clean(t *testing.T, c *wsClient) {
 	t.Helper()
 	list := c.must(t, "list_containers", object{})
 	for _, item := range list["containers"].([]any) {
-		c.must(t, "delete_container", object{"container_id": item.(object)["id"]})
+		if item.(object)["deleted_at"] == nil { // else it is about to go, and may be gone
+			c.must(t, "delete_container", object{"container_id": item.(object)["id"]})
+		}
 	}
 	instance := m.instance(t, c)
 	m.eventually("everything is gone", func() error {
