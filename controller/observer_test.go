@@ -118,22 +118,24 @@ func TestObserver_AnOutageWhileTheClockIsSetBack(t *testing.T) {
 	})
 }
 
-// An engine that is being stopped ends containers before it goes, and the clock may be set back in between.
-func TestObserver_AnOutageRightAfterTheClockIsSetBack(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		skew := time.Duration(0)
-		wall := func() time.Time { return time.Now().Add(skew) }
-		b := newObserver(newFakeEngine(), time.Minute, zerolog.Nop(), newClock(wall, time.Time{}))
-		b.enqueue, b.onEvent, b.metrics, b.known = func(string) {}, func(time.Time) {}, newMetrics(), true
-		ended := wall()
-		b.event(Event{ID: "a", DockerID: "b", Kind: Ended, At: ended})
-		time.Sleep(5 * time.Second)
-		skew = -time.Hour
-		b.markUnknown()
-		if !b.duringOutage(ended) || !b.duringOutage(wall()) || b.duringOutage(wall().Add(-10*time.Minute)) {
-			t.Errorf("%v and %v: %v", ended, wall(), b.outages)
-		}
-	})
+// An engine that is being stopped ends containers before it goes, and the clock may be set in between.
+func TestObserver_AnOutageRightAfterTheClockIsSet(t *testing.T) {
+	for _, by := range []time.Duration{-time.Hour, time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			skew := time.Duration(0)
+			wall := func() time.Time { return time.Now().Add(skew) }
+			b := newObserver(newFakeEngine(), time.Minute, zerolog.Nop(), newClock(wall, time.Time{}))
+			b.enqueue, b.onEvent, b.metrics, b.known = func(string) {}, func(time.Time) {}, newMetrics(), true
+			ended := wall()
+			b.event(Event{ID: "a", DockerID: "b", Kind: Ended, At: ended})
+			time.Sleep(5 * time.Second)
+			skew = by
+			b.markUnknown()
+			if !b.duringOutage(ended) || !b.duringOutage(wall()) || b.duringOutage(wall().Add(-10*time.Minute)) {
+				t.Errorf("%v and %v: %v", ended, wall(), b.outages)
+			}
+		})
+	}
 }
 
 // early is an engine that tells of something before it can be asked what happened.

@@ -41,12 +41,12 @@ func (b *observer) orderedLocked() bool {
 	return !b.newestKill.IsZero() && time.Since(b.newestKill) < outageLead
 }
 
-// openOutageLocked begins an outage now. Where the clock was set back since the newest event, what ended before that ended by the clock
-// of then.
+// openOutageLocked begins an outage now. Where the clock was set since the newest event, what ended before that ended by the clock of
+// then.
 func (b *observer) openOutageLocked() {
 	now := b.clock.wall()
 	b.outages = slices.Clone(b.outages)
-	if then := b.heardWall.Add(time.Since(b.heard)); !b.heard.IsZero() && time.Since(b.heard) < outageLead && now.Before(then.Add(-clockSlack)) {
+	if then := b.heardWall.Add(time.Since(b.heard)); !b.heard.IsZero() && time.Since(b.heard) < outageLead && now.Sub(then).Abs() > clockSlack {
 		b.outages = append(b.outages, plan.Outage{From: then.Add(-outageLead), To: then})
 	}
 	b.outages = append(b.outages, plan.Outage{From: now.Add(-outageLead)})

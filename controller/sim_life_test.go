@@ -253,7 +253,9 @@ func (s *simEndpoints) Open(id string) error {
 		}
 		if !s.world.folders[id] {
 			s.world.made[id]++
-			s.world.court.file(id).stops++ // a flow that speaks is restarted, for it has lost its socket
+			f := s.world.court.file(id)
+			f.stops++ // a flow that speaks is restarted, for it has lost its socket
+			f.sick = time.Time{}
 		}
 		s.world.folders[id], s.world.listening[id] = true, true
 	})
