@@ -201,7 +201,7 @@ func (w *simWorld) asDeclared(d *simDeclared, r *store.Record, c *simContainer, 
 		return errors.New("nothing ever happened to it, and yet: " + why)
 	case why != "" && (st.LastError == nil || degraded.Reason != api.ReasonUpdateFailed && !strings.Contains(degraded.Message, api.ReasonUpdateFailed+": ")):
 		return fmt.Errorf("its status does not tell that %s: %s", why, api.Encode(st))
-	case strings.Contains(why, "it exited with code") && lastSaid(r) == "":
+	case strings.Contains(why, "it exited with code") && lastSaid(r) == "" && !w.court.file(d.id).unread:
 		return fmt.Errorf("nobody knows any more what it said last: %s", why)
 	case c.Hash != api.TemplateHash(&d.spec) && !other:
 		return errors.New("its container is of another template")

@@ -65,6 +65,7 @@ type simFile struct {
 	caused []simCause      // within the last minute
 	minute time.Time       // from when on steps are counted
 	tried  int             // how many were tried since
+	unread bool            // what one of its containers said last could not be read
 	halted map[string]bool // runs that the engine has ended, for it was stopped
 	done   string          // the run that was told to have completed before the engine went
 	sick   time.Time       // when the newest run was found not to be well, where the policy's answer is certain

@@ -389,7 +389,13 @@ func (p *simPort) RemoveVolume(ctx context.Context, name, _ string) error {
 }
 
 func (p *simPort) LastLines(ctx context.Context, dockerID string, _, _ int) ([]string, error) {
-	return []string{"the end"}, p.call(ctx, "logs", "", dockerID, func() error { return nil })
+	err := p.call(ctx, "logs", "", dockerID, func() error { return nil })
+	p.engine.mu.Lock()
+	defer p.engine.mu.Unlock()
+	if c, stands := p.engine.containers[dockerID]; stands && err != nil {
+		p.engine.court.file(c.ID).unread = true
+	}
+	return []string{"the end"}, err
 }
 
 func (p *simPort) Replay(ctx context.Context, since time.Time) (replay Replay, err error) {
