@@ -470,7 +470,7 @@ func (c *court) ended(o *simContainer) {
 	if time.Since(o.since) >= plan.LongRun {
 		f.streak = 1
 	}
-	f.exit = &simExit{time.Now(), o.ExitCode, d.spec.RestartPolicy, false, len(f.caused) > simRate/2}
+	f.exit = &simExit{time.Now(), o.ExitCode, d.spec.RestartPolicy, !f.sick.IsZero(), len(f.caused) > simRate/2} // not well either, where that was seen first
 }
 
 // removed sees an outside hand take a container away, which is drift and no exit; but what shall never run again has run.
