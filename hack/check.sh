@@ -9,6 +9,15 @@ unformatted() {
   [[ -z $files ]] || { printf 'gofmt would change:\n%s\n' "$files" && return 1; }
 }
 
+# What no longer fits the sources would be no mutant.
+stale() {
+  local patch found=0
+  for patch in test/mutants/*.patch; do
+    git apply --check "$patch" || { echo "$patch does not apply: see hack/mutants.sh" && found=1; }
+  done
+  return $found
+}
+
 failed=()
 check() {
   echo "== $*"
@@ -21,6 +30,7 @@ check go vet -tags failpoint,sim ./...
 check go tool staticcheck ./...
 check go tool staticcheck -tags sim ./controller
 check go mod tidy -diff
+check stale
 check go test -run Layering -count=1 ./test/
 
 ((${#failed[@]})) || exit 0

@@ -15,7 +15,7 @@ plant() { # plant NAME: a copy of what the simulator is built from, under $work/
   rm -rf "$work/tree"
   mkdir "$work/tree"
   cp -r go.mod go.sum api store controller "$work/tree/"
-  [[ $1 == none ]] || patch -d "$work/tree" -p1 -F0 -s --no-backup-if-mismatch <"test/mutants/$1.patch" >"$work/log" 2>&1
+  [[ $1 == none ]] || git -C "$work/tree" apply <"test/mutants/$1.patch" >"$work/log" 2>&1
 }
 
 play() { # play: the simulator on that copy; the output is in $work/log
