@@ -39,7 +39,7 @@ func (s *Store) TallyAt(revision uint64) Tally {
 	if revision >= newest {
 		return told
 	}
-	next, err := s.readLog(revision, newest)
+	next, err := s.readLog(revision, newest, 1)
 	if err != nil || next[0].Told == nil {
 		return nil
 	}

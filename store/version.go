@@ -63,7 +63,7 @@ func (s *Store) Position(resourceVersion string) (Position, error) {
 	if err != nil || wrong != nil || revision == 0 || n < 1 || s.VersionAt(p) != resourceVersion {
 		return Position{}, neverGiven(resourceVersion)
 	}
-	change, err := s.readLog(p.After, min(revision, s.Revision()))
+	change, err := s.readLog(p.After, min(revision, s.Revision()), 1)
 	if err == nil && n > len(change[0].Events) {
 		err = neverGiven(resourceVersion)
 	}

@@ -102,13 +102,13 @@ func (w *Watch) ready() ([]Change, <-chan struct{}, error) {
 		return changes, grown, nil
 	}
 	s.mu.RUnlock()
-	changes, err := s.readLog(w.after, revision)
+	changes, err := s.readLog(w.after, revision, pageSize)
 	return changes, grown, err
 }
 
 // readLog gives what follows without a gap, but for what flows said; where something cannot be read, that is one. What is in the file
-// behind the newest revision that is shown is not committed for anybody yet.
-func (s *Store) readLog(after, newest uint64) ([]Change, error) {
+// behind the newest revision that is shown is not committed for anybody yet. It gives most changes at the most.
+func (s *Store) readLog(after, newest uint64, most int) ([]Change, error) {
 	var changes []Change
 	size := 0
 	err := s.read(func(tx *bolt.Tx) error {
@@ -116,7 +116,7 @@ func (s *Store) readLog(after, newest uint64) ([]Change, error) {
 			return nil
 		}
 		c := tx.Bucket(bucketLog).Cursor()
-		for k, v := c.Seek(revisionKey(after + 1)); k != nil && len(changes) < pageSize && size < pageBytes; k, v = c.Next() {
+		for k, v := c.Seek(revisionKey(after + 1)); k != nil && len(changes) < most && size < pageBytes; k, v = c.Next() {
 			size += len(v)
 			var change Change
 			revision, ok := revisionOf(k)

@@ -19,24 +19,31 @@ func (s *Server) subscribe(c session.Session, r *session.Request) error {
 	if err != nil {
 		return api.AsError(err).For("", in.RequestID, "")
 	}
-	var at *cursor
-	if in.ResourceVersion != "" {
-		p, err := s.Store.Position(in.ResourceVersion)
-		if err != nil {
-			return expired(err).For("", in.RequestID, "")
-		}
-		at = &cursor{p, s.Store.TallyAt(p.After)}
-	}
-	if in.Since != "" {
-		since, _ := api.Moment(in.Since) // it has been validated
-		p, err := s.Store.PositionSince(since)
-		if err != nil {
-			return api.AsError(err).For("", in.RequestID, "")
-		}
-		at = &cursor{p, s.Store.TallyAt(p.After)}
+	at, err := s.beginning(in)
+	if err != nil {
+		return expired(err).For("", in.RequestID, "")
 	}
 	s.resubscribe(c, r, in.RequestID, f, at)
 	return nil
+}
+
+// beginning is where a subscription asks to begin, nil where it does not say.
+func (s *Server) beginning(in *api.SubscribeRequest) (*cursor, error) {
+	var p store.Position
+	var err error
+	switch {
+	case in.ResourceVersion != "":
+		p, err = s.Store.Position(in.ResourceVersion)
+	case in.Since != "":
+		since, _ := api.Moment(in.Since) // it has been validated
+		p, err = s.Store.PositionSince(since)
+	default:
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &cursor{p, s.Store.TallyAt(p.After)}, nil
 }
 
 // expired is what a client is told whose resource version leads nowhere.
