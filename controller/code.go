@@ -56,12 +56,11 @@ func (e *codeError) explain(r *store.Record) (reason string, told *api.Error) {
 // copiesFor tells whether the declared code of a record is being read, or the snapshot of one of its containers. What it does not
 // want any more is not read on for it.
 func (k *Controller) copiesFor(r *store.Record) (copying, checking bool) {
-	code, busy := k.copies.takes(r.ID)
-	if code != 0 && (r.DeletedAt != nil || code != r.Code) {
-		k.copies.dropTaken(r.ID)
-		busy = false
+	wanted := r.Code
+	if r.DeletedAt != nil {
+		wanted = 0
 	}
-	return busy, k.copies.checks(r.ID)
+	return k.copies.takes(r.ID, wanted), k.copies.checks(r.ID)
 }
 
 // code is the snapshot that the declared code is in, "" where none is declared.

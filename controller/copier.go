@@ -120,15 +120,16 @@ func (p *copier) finish(of purpose, c *reading, digest string, release func(), e
 	}
 }
 
-// takes tells which request for code of id other code was or is being taken for, 0 for none, and whether that has not ended.
-func (p *copier) takes(id string) (code int64, busy bool) {
+// takes tells whether the code of a request is being taken for id. What was taken or is for another request is dropped.
+func (p *copier) takes(id string, code int64) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	c := p.of[purpose{id: id}]
-	if c == nil {
-		return 0, false
+	of := purpose{id: id}
+	if c := p.of[of]; c != nil && c.code == code {
+		return !c.done
 	}
-	return c.code, !c.done
+	p.dropLocked(of)
+	return false
 }
 
 // checks tells whether the code of a container of id that is about to start is being read back.
@@ -145,13 +146,6 @@ func (p *copier) drop(id string) {
 	defer p.mu.Unlock()
 	p.dropLocked(purpose{id, false})
 	p.dropLocked(purpose{id, true})
-}
-
-// dropTaken is drop for other code alone.
-func (p *copier) dropTaken(id string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.dropLocked(purpose{id: id})
 }
 
 // dropUsed forgets what was read for id of a snapshot that is in its place now.

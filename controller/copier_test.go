@@ -40,8 +40,8 @@ func TestCopier_AStartAndAnUpdateDoNotInterruptEachOther(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if code, busy := p.takes("id"); code != 7 || !busy || !p.checks("id") {
-				t.Fatalf("code %d is taken: %t; the old one is checked: %t", code, busy, p.checks("id"))
+			if taken, checked := p.takes("id", 7), p.checks("id"); !taken || !checked {
+				t.Fatalf("the new code is taken: %t; the old one is checked: %t", taken, checked)
 			}
 			time.Sleep(300 * time.Millisecond)
 		}
