@@ -118,27 +118,25 @@ func jsonText(raw json.RawMessage) ([]byte, error) {
 // says: then in the style of JSON, which is YAML too.
 func yamlText(raw json.RawMessage) ([]byte, error) {
 	text, err := plainYAML(raw)
-	if err == nil && bytes.Equal(api.PrintableJSON(text), text) && readsAs(text, raw) {
+	if err == nil && bytes.Equal(api.PrintableJSON(text), text) {
 		return text, nil
 	}
 	return jsonText(raw)
 }
 
-// plainYAML keeps the order of keys and every digit of a number.
+// plainYAML keeps the order of keys and every digit of a number. It fails where readers would take it for something else: the encoder
+// writes some text so, as that which begins with a blank line.
 func plainYAML(raw json.RawMessage) ([]byte, error) {
-	var node yaml.Node
+	var node, read yaml.Node
 	if err := yaml.Unmarshal(escaped(raw), &node); err != nil {
 		return nil, fmt.Errorf("read the answer: %w", err)
 	}
 	unstyle(&node)
-	return yaml.Marshal(&node)
-}
-
-// readsAs tells whether YAML and JSON say the same. The encoder writes some text, as that which begins with a blank line, in a way
-// that readers take for something else.
-func readsAs(text []byte, raw json.RawMessage) bool {
-	var a, b yaml.Node
-	return yaml.Unmarshal(text, &a) == nil && yaml.Unmarshal(escaped(raw), &b) == nil && sameNode(&a, &b)
+	text, err := yaml.Marshal(&node)
+	if err != nil || yaml.Unmarshal(text, &read) != nil || !sameNode(&node, &read) {
+		return nil, errMalformed
+	}
+	return text, nil
 }
 
 // escaped has no raw characters in JSON's strings that end a line in YAML.
