@@ -60,6 +60,11 @@ const (
 	NetworkHost   = "host"
 )
 
+// IsEnginesNetwork tells whether a network is one of these, as it is where none was named.
+func IsEnginesNetwork(name string) bool {
+	return name == "" || name == NetworkBridge || name == NetworkNone || name == NetworkHost
+}
+
 // Container is the declared object: what clients want in Spec, what the controller saw in Status.
 type Container struct {
 	ID              string            `json:"id"`

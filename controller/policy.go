@@ -101,11 +101,7 @@ func (p *Policy) admitHostNetwork(s *api.Spec) error {
 
 // admitNetwork is asked at a declaration only: what was declared before networks had to be allowed keeps the one that it has.
 func (p *Policy) admitNetwork(s *api.Spec) error {
-	switch s.Network {
-	case "", api.NetworkBridge, api.NetworkNone, api.NetworkHost:
-		return nil
-	}
-	if slices.Contains(p.Networks, s.Network) {
+	if api.IsEnginesNetwork(s.Network) || slices.Contains(p.Networks, s.Network) {
 		return nil
 	}
 	return api.Errorf(api.PolicyError, "network %q is not allowed: it opens to the flow all that other containers serve there; use bridge or none, or have it allowed by --allow-network", s.Network)
@@ -238,8 +234,7 @@ func (k *Controller) checkVolumes(ctx context.Context, s *api.Spec) error {
 // checkNetwork finds what the engine would only tell at the start. A network is known by its name alone: by its id the
 // host's own could be had.
 func (k *Controller) checkNetwork(ctx context.Context, s *api.Spec) error {
-	switch s.Network {
-	case "", api.NetworkBridge, api.NetworkNone, api.NetworkHost:
+	if api.IsEnginesNetwork(s.Network) {
 		return nil
 	}
 	name, err := k.Runtime.NetworkName(ctx, s.Network)

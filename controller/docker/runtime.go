@@ -125,7 +125,7 @@ func (r *Runtime) Create(ctx context.Context, t controller.Template) (string, er
 // networking has a container found by the flow's name, whatever it is called itself.
 func networking(t *controller.Template) *network.NetworkingConfig {
 	name := t.Spec.Network
-	if name == api.NetworkBridge || name == api.NetworkNone || name == api.NetworkHost {
+	if api.IsEnginesNetwork(name) {
 		return &network.NetworkingConfig{}
 	}
 	return &network.NetworkingConfig{EndpointsConfig: map[string]*network.EndpointSettings{name: {Aliases: aliases(name, t.Name)}}}
