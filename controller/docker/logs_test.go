@@ -31,7 +31,7 @@ func TestTail(t *testing.T) {
 		{"no UTF-8", []api.LogLine{out(1, "a\xffb")}, []string{"a\uFFFDb"}},
 	}
 	for _, tt := range tests {
-		b := tail{limit: 2 * fullPiece, open: map[string]*openLine{}}
+		b := newTail(2 * fullPiece)
 		for _, piece := range tt.pieces {
 			if err := b.add(piece); err != nil {
 				t.Fatal(err)

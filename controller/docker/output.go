@@ -97,11 +97,11 @@ func (l *reading) follow(ctx context.Context) error {
 // skipTo takes all but the last lines for read, and tells how many pieces those have, or more.
 func (l *reading) skipTo(ctx context.Context, lines int) (pieces int, err error) {
 	for pieces = lines + fewPieces; ; pieces = moreThan(pieces) {
-		e := ending{most: lines, open: map[string]time.Time{}, before: map[string]place{}}
+		e := ending{most: lines, open: openLines{}, before: map[string]place{}}
 		if err := l.runtime.pieces(ctx, l.id, pieces, false, e.add); err != nil {
 			return 0, err
 		}
-		if e.close(); len(e.before) > 0 {
+		if e.open.close(e.end); len(e.before) > 0 {
 			l.places = e.before
 			if e.begin().After(l.since) {
 				l.since = e.begin()

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 
@@ -32,9 +34,8 @@ func moreThan(pieces int) int {
 	return 30 * pieces
 }
 
-// pieces calls each for the last pieces that the engine keeps of a container's output, in order, and with follow for those that come. Of
-// one that was removed they are all that was kept.
-// All pieces of one line have one time. Its errors are *api.Error, or each's own.
+// pieces calls each for the last pieces that the engine keeps of a container's output, in order, and with follow for those that
+// come. Of one that was removed they are all that was kept. All pieces of one line have one time. Its errors are *api.Error, or each's own.
 func (r *Runtime) pieces(ctx context.Context, dockerID string, last int, follow bool, each func(api.LogLine) error) error {
 	options := container.LogsOptions{ShowStdout: true, ShowStderr: true, Timestamps: true, Follow: follow, Tail: "all"}
 	if last < allPieces {
@@ -58,6 +59,24 @@ func (r *Runtime) pieces(ctx context.Context, dockerID string, last int, follow 
 		return unreadable(err)
 	}
 	return nil
+}
+
+// openLines are the lines that were begun and are not at their end, with their times, by stream.
+type openLines map[string]time.Time
+
+// begin notes the line of a piece. The stream's line before it is over, if only by that.
+func (o openLines) begin(piece *api.LogLine, end func(stream string)) {
+	if at, open := o[piece.Stream]; open && !at.Equal(piece.At) {
+		end(piece.Stream)
+	}
+	o[piece.Stream] = piece.At
+}
+
+// close has all of them end, in the order of their beginnings.
+func (o openLines) close(end func(stream string)) {
+	for _, stream := range slices.SortedFunc(maps.Keys(o), func(a, b string) int { return o[a].Compare(o[b]) }) {
+		end(stream)
+	}
 }
 
 // pieceWriter is written to a piece at a time, each with its time in front.

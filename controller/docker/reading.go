@@ -2,9 +2,7 @@ package docker
 
 import (
 	"context"
-	"maps"
 	"math"
-	"slices"
 	"time"
 
 	"github.com/flow-manager/flow-manager/api"
@@ -128,9 +126,9 @@ func (l *reading) read(at place, piece *api.LogLine) {
 // ending are the last lines of an output.
 type ending struct {
 	most   int
-	lines  []ended              // oldest first
-	open   map[string]time.Time // by stream, the line that is not at its end
-	before map[string]place     // by stream, what comes before the lines
+	lines  []ended          // oldest first
+	open   openLines        // they count as lines once all was seen
+	before map[string]place // by stream, what comes before the lines
 	newest time.Time
 	pieces int
 }
@@ -142,10 +140,7 @@ type ended struct {
 
 func (e *ending) add(piece api.LogLine) error {
 	e.pieces++
-	if at, open := e.open[piece.Stream]; open && !at.Equal(piece.At) {
-		e.end(piece.Stream)
-	}
-	e.open[piece.Stream] = piece.At
+	e.open.begin(&piece, e.end)
 	if !piece.More {
 		e.end(piece.Stream)
 	}
@@ -160,13 +155,6 @@ func (e *ending) end(stream string) {
 	if len(e.lines) > e.most {
 		e.before[e.lines[0].stream] = place{e.lines[0].at, wholeLine, e.lines[0].at}
 		e.lines = e.lines[1:]
-	}
-}
-
-// close takes for lines what has not ended, in the order of their beginnings.
-func (e *ending) close() {
-	for _, stream := range slices.SortedFunc(maps.Keys(e.open), func(a, b string) int { return e.open[a].Compare(e.open[b]) }) {
-		e.end(stream)
 	}
 }
 
