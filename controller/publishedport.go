@@ -20,8 +20,8 @@ type publishedPort struct {
 	inside   string
 }
 
-// AdmitPorts refuses the manager's own host port, and those that s asks for twice, or that others have: declared ones, and ones picked for them. It
-// reads its arguments only, so that the store can ask within a transaction. The error is an *api.Error.
+// AdmitPorts refuses the manager's own host port, and those that s asks for twice, or that others have: declared ones, and ones
+// picked for them. It reads its arguments only, so that the store can ask within a transaction. The error is an *api.Error.
 func (k *Controller) AdmitPorts(s *api.Spec, others iter.Seq[*store.Record]) error {
 	wanted := k.Policy.publishedPorts(s.Ports)
 	if len(wanted) == 0 {

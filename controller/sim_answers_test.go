@@ -50,7 +50,7 @@ func (l *simLife) serve(ctx context.Context) error {
 	if l.client, err = servertest.Open(s, session.Principal{Name: "client", Role: api.Operator}); err != nil {
 		return fmt.Errorf("open a session: %w", err)
 	}
-	l.asked = map[*servertest.Request]simAsked{}
+	l.asked, l.early = map[*servertest.Request]simAsked{}, map[*servertest.Request]bool{}
 	go l.listenTo(ctx)
 	for _, one := range l.world.owed {
 		one.again = true
@@ -94,16 +94,10 @@ func (l *simLife) listenTo(ctx context.Context) {
 		e.mu.Lock()
 		one, waits := l.asked[sent.Request]
 		if !waits { // it was answered before Ask returned, or is answered again
-			if l.early == nil {
-				l.early = map[*servertest.Request]bool{}
-			}
 			if l.early[sent.Request] {
 				e.court.violate("generation %d of %s is answered twice", l.asking.generation, l.asking.id)
 			}
 			one = l.asking
-		}
-		if l.early == nil {
-			l.early = map[*servertest.Request]bool{}
 		}
 		l.early[sent.Request] = true
 		delete(l.asked, sent.Request)

@@ -30,11 +30,10 @@ func (h *Hub) Send(ctx context.Context, id string, message json.RawMessage, o Se
 }
 
 // Queue writes a client's message to the flow, as it is but for its id, which becomes the manager's own. It puts the message in
-// its place behind those queued before it. Where there is no room it waits for as long as the
-// flow takes messages. done is called when the frame was written whole or, if a reply is
-// expected, with the reply, whose reply_to is the client's id again. Where Queue returns an error, done is not called; else it
-// is called once, while the hub holds locks: it must not block nor call the hub. Nothing but memory is spent on a message
-// that waits, no goroutine.
+// its place behind those queued before it. Where there is no room it waits for as long as the flow takes messages. done is called
+// when the frame was written whole or, if a reply is expected, with the reply, whose reply_to is the client's id again. Where Queue
+// returns an error, done is not called; else it is called once, while the hub holds locks: it must not block nor call the hub.
+// Nothing but memory is spent on a message that waits, no goroutine.
 //
 // While nobody is connected the message waits, until its time is up or ctx ends. Errors are *api.Error: validation_error (no
 // object, a reserved type, too long), rate_limit_error (too much waits already), socket_connection_error (nobody was connected

@@ -17,9 +17,8 @@ import (
 
 // Logs reads what containers write to their output.
 type Logs interface {
-	// Output calls each for every line, or piece of one, in order, until the output ends: when all was read or, with Follow, when the
-	// container stops.
-	// Where each blocks, so does the reading, and nothing piles up. Its errors are *api.Error, or each's own.
+	// Output calls each for every line, or piece of one, in order, until the output ends: when all was read or, with Follow, when
+	// the container stops. Where each blocks, so does the reading, and nothing piles up. Its errors are *api.Error, or each's own.
 	Output(ctx context.Context, dockerID string, o api.LogOptions, each func(api.LogLine) error) error
 	// Keep has Output give what a container wrote also when that is removed, until release.
 	Keep(dockerID string) (release func())

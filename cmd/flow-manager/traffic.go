@@ -12,7 +12,8 @@ import (
 	"github.com/flow-manager/flow-manager/store"
 )
 
-// Messages, and actor events beyond a flow's allowance, are told of in sums: every second to whoever listens, and every minute into the log of activity.
+// Messages, and actor events beyond a flow's allowance, are told of in sums: every second to whoever listens, and every minute into the
+// log of activity.
 const (
 	trafficTold   = time.Second
 	trafficStored = time.Minute

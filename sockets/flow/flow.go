@@ -54,8 +54,9 @@ func New(socket string) *Flow {
 		lifecycle: func(string, time.Duration) {}}
 }
 
-// Handle has h called for messages of a type; "" is for clients' messages that have no handler of their own. Without that one they are
-// answered by {"type":"error","error_type":"unknown_type"}. The manager itself sends status, whose message has the container's, and error, which says what it did not understand.
+// Handle has h called for messages of a type; "" is for clients' messages that have no handler of their own. Without that one they
+// are answered by {"type":"error","error_type":"unknown_type"}. The manager itself sends status, whose message has the container's,
+// and error, which says what it did not understand.
 func (f *Flow) Handle(kind string, h Handler) { f.handlers[kind] = h }
 
 // OnLifecycle has h called before the manager stops the flow: event is stopping, restarting or updating, and grace how long it
