@@ -25,8 +25,7 @@ func TestOutput_OfAContainerThatIsRemoved(t *testing.T) {
 			e.write(line(0, "a"))
 			ended := make(chan struct{})
 			e.follows = append(e.follows, func(give func(...api.LogLine)) {
-				give(e.write(now("b"))...)
-				e.write(now("c"), now("d"))
+				give(e.write(now("b"), now("c"), now("d"))[0]) // the others are written before the removal, and not given
 				<-ended
 			})
 			r := e.runtime(t)
